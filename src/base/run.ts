@@ -43,7 +43,9 @@ export async function run(argv: Argv, options: RunOptions = {}): Promise<RunResu
   });
   const { exitCode, stdout, stderr } = result;
   if (exitCode !== undefined && (options.acceptExitCodes ?? [0]).includes(exitCode)) return { exitCode, stdout, stderr };
-  throw new Fault("run.failed", describeFailure(program, stderr || stdout, result.shortMessage ?? ""), { details: { exitCode, stdout, stderr } });
+  throw new Fault("run.failed", describeFailure(program, stderr || stdout, result.shortMessage ?? ""), {
+    details: { exitCode, stdout, stderr },
+  });
 }
 
 /** The last lines of what the program said, or how it ended when it said nothing. */

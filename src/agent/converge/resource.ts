@@ -1,0 +1,15 @@
+/** One thing that a server should have or be; it decides by itself whether it is so. */
+export interface Resource {
+  /** Kind and name, for people: "file /etc/varnish/default.vcl", "unit varnish.service". */
+  readonly id: string;
+  /** Why the server is not as wanted, in words, or null when it is. Changes nothing. */
+  mismatch(signal: AbortSignal): Promise<string | null>;
+  /** Makes it so; called only after a mismatch, and may be repeated. */
+  apply(signal: AbortSignal): Promise<void>;
+}
+
+/** Resources in the order in which they depend on each other: when one fails the rest of its group waits, other groups go on. */
+export interface ResourceGroup {
+  readonly name: string;
+  readonly resources: readonly Resource[];
+}

@@ -1,0 +1,259 @@
+import { z } from "zod";
+import { Deployment } from "./deployment.ts";
+import { Domain, DomainKind, DomainName } from "./domain.ts";
+import { Event } from "./events.ts";
+import { Address, BranchName, ClusterId, CommitId, EnvironmentLabel, Role, ServerName, Timestamp, WebsiteId, YardName } from "./names.ts";
+import { SshPublicKey } from "./ssh-key.ts";
+
+/** A route of the HTTP API: parameters in braces come from `params`, the rest of the input is the query (GET, DELETE) or the JSON body. */
+export interface Route<P extends z.ZodObject = z.ZodObject, I extends z.ZodObject = z.ZodObject, O extends z.ZodType = z.ZodType> {
+  readonly method: "GET" | "POST" | "DELETE" | "PATCH";
+  readonly path: string;
+  readonly summary: string;
+  readonly params: P;
+  readonly input: I;
+  readonly output: O;
+}
+
+function route<P extends z.ZodObject, I extends z.ZodObject, O extends z.ZodType>(declared: Route<P, I, O>): Route<P, I, O> {
+  return declared;
+}
+
+const none = z.object({});
+const ofCluster = z.object({ cluster: ClusterId });
+const ofWebsite = z.object({ website: WebsiteId });
+
+/** `creating` until its first heartbeat, `ready` when converged, `converging` when behind its target, `failed` with faults, `unreachable` when silent. */
+export const ServerState = z.enum(["creating", "converging", "ready", "failed", "unreachable", "deleting"]);
+export const Server = z.object({
+  name: ServerName,
+  roles: z.array(Role),
+  cluster: ClusterId.nullable(),
+  address: Address,
+  state: ServerState,
+  /** Why it is not ready, in words; null when it is. */
+  reason: z.string().nullable(),
+  generation: z.int(),
+  targetGeneration: z.int(),
+});
+export type Server = z.infer<typeof Server>;
+
+export const Cluster = z.object({
+  id: ClusterId,
+  boxes: z.int(),
+  isReady: z.boolean(),
+  servers: z.array(Server),
+  websites: z.array(WebsiteId),
+});
+export type Cluster = z.infer<typeof Cluster>;
+
+export const Website = z.object({
+  id: WebsiteId,
+  cluster: ClusterId,
+  environment: EnvironmentLabel,
+  branch: BranchName,
+  domains: z.array(Domain),
+  gitUrl: z.string(),
+  sshUrl: z.string(),
+  release: CommitId.nullable(),
+  servers: z.array(z.object({ name: ServerName, role: Role, release: CommitId.nullable() })),
+  /** Whether every server of it is converged to the website as it stands. */
+  isReady: z.boolean(),
+});
+export type Website = z.infer<typeof Website>;
+
+export const SshKey = z.object({
+  fingerprint: z.string(),
+  type: z.string(),
+  comment: z.string(),
+  publicKey: z.string(),
+  addedAt: Timestamp,
+});
+export type SshKey = z.infer<typeof SshKey>;
+
+export const YardStatus = z.object({
+  yard: YardName,
+  control: z.object({ url: z.string(), version: z.string() }),
+  edge: z.object({ address: Address.nullable() }),
+  git: z.object({ address: Address.nullable(), hostKey: z.string() }),
+  servers: z.object({ total: z.int(), ready: z.int() }),
+  clusters: z.int(),
+  websites: z.int(),
+  /** What control cannot do at the moment, in words (cloud out of reach, missing rights, …). */
+  troubles: z.array(z.string()),
+});
+export type YardStatus = z.infer<typeof YardStatus>;
+
+export const PingReply = z.object({ server: ServerName, durationMs: z.number(), error: z.string().nullable() });
+export const LogLine = z.object({ server: ServerName, line: z.string() });
+
+/** Every error answer of the API. */
+export const ApiFault = z.object({ code: z.string(), message: z.string(), next: z.string().nullable() });
+
+/** The HTTP API under /v1: bearer token, JSON both ways. The server and the client are both made from this table. */
+export const api = {
+  status: route({ method: "GET", path: "/v1/status", summary: "The yard at a glance", params: none, input: none, output: YardStatus }),
+  listServers: route({ method: "GET", path: "/v1/servers", summary: "All servers", params: none, input: none, output: z.array(Server) }),
+  ping: route({
+    method: "POST",
+    path: "/v1/ping",
+    summary: "Ask servers for a sign of life; target is a server, role, cluster or website, all when absent",
+    params: none,
+    input: z.object({ target: z.string().max(200).optional(), timeoutMs: z.int().min(100).max(30_000).default(2_000) }),
+    output: z.array(PingReply),
+  }),
+  createCluster: route({
+    method: "POST",
+    path: "/v1/clusters",
+    summary: "Create a cluster: two caches, a shell server, boxes",
+    params: none,
+    input: z.object({ boxes: z.int().min(1).max(64).default(2) }),
+    output: Cluster,
+  }),
+  listClusters: route({
+    method: "GET",
+    path: "/v1/clusters",
+    summary: "All clusters",
+    params: none,
+    input: none,
+    output: z.array(Cluster),
+  }),
+  showCluster: route({
+    method: "GET",
+    path: "/v1/clusters/{cluster}",
+    summary: "One cluster",
+    params: ofCluster,
+    input: none,
+    output: Cluster,
+  }),
+  scaleCluster: route({
+    method: "PATCH",
+    path: "/v1/clusters/{cluster}",
+    summary: "Set the number of boxes",
+    params: ofCluster,
+    input: z.object({ boxes: z.int().min(1, "a cluster needs at least one box").max(64) }),
+    output: Cluster,
+  }),
+  deleteCluster: route({
+    method: "DELETE",
+    path: "/v1/clusters/{cluster}",
+    summary: "Delete a cluster that has no websites",
+    params: ofCluster,
+    input: none,
+    output: z.object({ id: ClusterId }),
+  }),
+  createWebsite: route({
+    method: "POST",
+    path: "/v1/websites",
+    summary: "Create a website on a cluster",
+    params: none,
+    input: z.object({
+      cluster: ClusterId,
+      domain: DomainName,
+      environment: EnvironmentLabel.default("production"),
+      branch: BranchName.default("main"),
+    }),
+    output: Website,
+  }),
+  listWebsites: route({
+    method: "GET",
+    path: "/v1/websites",
+    summary: "All websites",
+    params: none,
+    input: none,
+    output: z.array(Website),
+  }),
+  showWebsite: route({
+    method: "GET",
+    path: "/v1/websites/{website}",
+    summary: "One website",
+    params: ofWebsite,
+    input: none,
+    output: Website,
+  }),
+  deleteWebsite: route({
+    method: "DELETE",
+    path: "/v1/websites/{website}",
+    summary: "Delete a website with its releases, database, files and repository",
+    params: ofWebsite,
+    input: none,
+    output: z.object({ id: WebsiteId }),
+  }),
+  addDomain: route({
+    method: "POST",
+    path: "/v1/websites/{website}/domains",
+    summary: "Add a domain",
+    params: ofWebsite,
+    input: z.object({ name: DomainName, kind: DomainKind.default("alias") }),
+    output: Website,
+  }),
+  removeDomain: route({
+    method: "DELETE",
+    path: "/v1/websites/{website}/domains/{domain}",
+    summary: "Remove a domain",
+    params: ofWebsite.extend({ domain: DomainName }),
+    input: none,
+    output: Website,
+  }),
+  addKey: route({
+    method: "POST",
+    path: "/v1/websites/{website}/keys",
+    summary: "Allow an SSH public key to push and to log in",
+    params: ofWebsite,
+    input: z.object({ publicKey: SshPublicKey }),
+    output: SshKey,
+  }),
+  listKeys: route({
+    method: "GET",
+    path: "/v1/websites/{website}/keys",
+    summary: "A website's keys",
+    params: ofWebsite,
+    input: none,
+    output: z.array(SshKey),
+  }),
+  removeKey: route({
+    method: "POST",
+    path: "/v1/websites/{website}/keys/remove",
+    summary: "Remove a key by its fingerprint (SHA256:…)",
+    params: ofWebsite,
+    input: z.object({ fingerprint: z.string().max(200) }),
+    output: SshKey,
+  }),
+  listDeployments: route({
+    method: "GET",
+    path: "/v1/deployments",
+    summary: "Deployments, newest last",
+    params: none,
+    input: z.object({ website: WebsiteId.optional(), limit: z.coerce.number().int().min(1).max(1000).default(100) }),
+    output: z.array(Deployment),
+  }),
+  showDeployment: route({
+    method: "GET",
+    path: "/v1/deployments/{deployment}",
+    summary: "One deployment",
+    params: z.object({ deployment: z.coerce.number().int().positive() }),
+    input: none,
+    output: Deployment,
+  }),
+  deploymentEvents: route({
+    method: "GET",
+    path: "/v1/deployments/{deployment}/events",
+    summary: "What happened so far in a deployment; `after` skips that many",
+    params: z.object({ deployment: z.coerce.number().int().positive() }),
+    input: z.object({ after: z.coerce.number().int().min(0).default(0) }),
+    output: z.object({ events: z.array(Event), isFinal: z.boolean() }),
+  }),
+  readLogs: route({
+    method: "GET",
+    path: "/v1/websites/{website}/logs",
+    summary: "Last log lines of a website from all its boxes; cursors go on from an earlier answer",
+    params: ofWebsite,
+    input: z.object({
+      kind: z.enum(["access", "error"]).default("access"),
+      lines: z.coerce.number().int().min(1).max(1000).default(50),
+      /** JSON object of server name to cursor. */
+      cursors: z.string().max(10_000).optional(),
+    }),
+    output: z.object({ lines: z.array(LogLine), cursors: z.record(ServerName, z.string()), silent: z.array(ServerName) }),
+  }),
+} as const;

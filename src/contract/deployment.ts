@@ -1,0 +1,44 @@
+import { z } from "zod";
+import { ClusterId, CommitId, Role, ServerName, Timestamp, WebsiteId } from "./names.ts";
+
+/** The states of a deployment; `live`, `rolled-back`, `failed` and `superseded` are final. */
+export const DeploymentState = z.enum([
+  "received",
+  "staging",
+  "staged",
+  "switching",
+  "verifying",
+  "live",
+  "rolled-back",
+  "failed",
+  "superseded",
+]);
+export type DeploymentState = z.infer<typeof DeploymentState>;
+
+/** A server's part in a deployment. */
+export const DeploymentServer = z.object({
+  name: ServerName,
+  role: Role,
+  stagedAt: Timestamp.nullable(),
+  switchedAt: Timestamp.nullable(),
+  error: z.string().nullable(),
+});
+export type DeploymentServer = z.infer<typeof DeploymentServer>;
+
+/** A deployment as the API and `deployment show --json` give it. */
+export const Deployment = z.object({
+  id: z.int().positive(),
+  website: WebsiteId,
+  cluster: ClusterId,
+  commit: CommitId,
+  state: DeploymentState,
+  /** Why it failed or was rolled back; null otherwise. */
+  reason: z.string().nullable(),
+  /** The moment the git server took the push. */
+  acceptedAt: Timestamp,
+  finishedAt: Timestamp.nullable(),
+  /** Id of the push that caused it. */
+  push: z.string(),
+  servers: z.array(DeploymentServer),
+});
+export type Deployment = z.infer<typeof Deployment>;

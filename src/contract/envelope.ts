@@ -1,0 +1,36 @@
+import { z } from "zod";
+import { ServerName, Timestamp, YardName } from "./names.ts";
+
+/**
+ * What the control plane signs (Ed25519 over the exact bytes of `payload`): a request or a spec.
+ * On the wire: {"payload": "<JSON text of SignedPayload>", "signature": "<base64url>"}.
+ */
+export const Envelope = z.object({ payload: z.string(), signature: z.string() });
+export type Envelope = z.infer<typeof Envelope>;
+
+export const SignedPayload = z.object({
+  /** Unique per request; a server that has seen it before refuses. Specs use "spec-<generation>". */
+  id: z.string().max(80),
+  yard: YardName,
+  /** The one server that this is for. */
+  target: ServerName,
+  /** Action name, or "spec". */
+  action: z.string().max(80),
+  body: z.unknown(),
+  /** Who caused it: "control", or a person. */
+  caller: z.string().max(120),
+  issuedAt: Timestamp,
+  /** Absent for specs, which stay valid until the next. */
+  expiresAt: Timestamp.optional(),
+});
+export type SignedPayload = z.infer<typeof SignedPayload>;
+
+/** One message of an answer; an action may send any number with `last` false before the one with `last` true. */
+export const Reply = z.object({
+  server: ServerName,
+  last: z.boolean(),
+  durationMs: z.number(),
+  output: z.unknown().optional(),
+  fault: z.object({ code: z.string(), message: z.string(), next: z.string().nullable() }).optional(),
+});
+export type Reply = z.infer<typeof Reply>;

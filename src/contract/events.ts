@@ -1,0 +1,35 @@
+import { z } from "zod";
+import { DeploymentState } from "./deployment.ts";
+import { CommitId, ServerName, Timestamp, WebsiteId } from "./names.ts";
+
+/** Published by control on `event.<control server>.deployment` at each step; `line` is what a person reads. */
+export const DeploymentEvent = z.object({
+  kind: z.literal("deployment"),
+  at: Timestamp,
+  deployment: z.int(),
+  website: WebsiteId,
+  push: z.string(),
+  commit: CommitId,
+  state: DeploymentState,
+  /** Set when the event is of one server. */
+  server: ServerName.nullable(),
+  line: z.string(),
+});
+export type DeploymentEvent = z.infer<typeof DeploymentEvent>;
+
+/** Published by an agent when a convergence turn changed something or failed. */
+export const ConvergedEvent = z.object({
+  kind: z.literal("converged"),
+  at: Timestamp,
+  server: ServerName,
+  generation: z.int(),
+  changed: z.array(z.string()),
+  faults: z.array(z.object({ resource: z.string(), message: z.string() })),
+});
+
+/** Published by control when a server appears, becomes ready, unreachable or is removed. */
+export const ServerEvent = z.object({ kind: z.literal("server"), at: Timestamp, server: ServerName, line: z.string() });
+
+/** Everything that stands in the stream EVENTS; subject `event.<emitter>.<kind>`. */
+export const Event = z.discriminatedUnion("kind", [DeploymentEvent, ConvergedEvent, ServerEvent]);
+export type Event = z.infer<typeof Event>;

@@ -1,0 +1,24 @@
+import { z } from "zod";
+import { BranchName, CommitId, EnvironmentLabel, ServerName, WebsiteId } from "../names.ts";
+
+/** The git server: sshd for pushes, a bare repository per website, the pack service for the servers that carry it. */
+export const GitSpec = z.object({
+  /** OpenSSH private key of the server's host key. */
+  hostKey: z.string(),
+  packPort: z.int(),
+  websites: z.array(
+    z.object({
+      id: WebsiteId,
+      uid: z.int(),
+      /** The branch that deploys; others are stored only. */
+      branch: BranchName,
+      environment: EnvironmentLabel,
+      authorizedKeys: z.array(z.string()),
+      /** Servers that may fetch from this repository. */
+      readers: z.array(ServerName),
+      /** The live release; its commit is never pruned. */
+      release: CommitId.nullable(),
+    }),
+  ),
+});
+export type GitSpec = z.infer<typeof GitSpec>;

@@ -1,0 +1,24 @@
+import { z } from "zod";
+import { CommitId, Role, ServerName, Timestamp, WebsiteId } from "./names.ts";
+
+/** What a server says of itself, its heartbeat: written to KV bucket `registry` under its own name. */
+export const ServerStatus = z.object({
+  server: ServerName,
+  at: Timestamp,
+  startedAt: Timestamp,
+  /** Generation of the spec that it has fully reached; 0 before the first. */
+  generation: z.int().nonnegative(),
+  /** Generation it works on or failed at; equal to `generation` when converged. */
+  targetGeneration: z.int().nonnegative(),
+  roles: z.array(Role),
+  /** Resources that could not be converged, with the checker's or system's own words. */
+  faults: z.array(z.object({ resource: z.string(), code: z.string(), message: z.string() })),
+  /** The live release of each website it carries. */
+  releases: z.record(WebsiteId, CommitId.nullable()),
+  facts: z.record(z.string(), z.union([z.string(), z.number(), z.boolean()])),
+});
+export type ServerStatus = z.infer<typeof ServerStatus>;
+
+/** Heartbeats come this often; a server that has been silent for `REGISTRY_EXPIRY_MS` is unreachable. */
+export const HEARTBEAT_MS = 2_000;
+export const REGISTRY_EXPIRY_MS = 7_000;

@@ -1,0 +1,90 @@
+import type { z } from "zod";
+import type { FaultReport } from "#base/fault.ts";
+import type { Action } from "#contract/action.ts";
+import type { Event } from "#contract/events.ts";
+import type { ServerName } from "#contract/names.ts";
+import type { Push } from "#contract/push.ts";
+import type { ServerSpec } from "#contract/spec/server.ts";
+import type { ServerStatus } from "#contract/status.ts";
+
+/** What one server answered to a request: its output, or why there is none. */
+export type Answer<O> =
+  | { readonly server: ServerName; readonly durationMs: number; readonly output: O; readonly fault?: never }
+  | { readonly server: ServerName; readonly durationMs: number; readonly fault: FaultReport; readonly output?: never };
+
+export interface AskOptions {
+  /** Shortens the action's own time limit. */
+  readonly timeoutMs?: number;
+  readonly signal?: AbortSignal;
+  /** Who caused it; "control" unless told. */
+  readonly caller?: string;
+}
+
+/** The control plane's end of the fabric. */
+export interface ControlFabric {
+  /**
+   * Asks servers in parallel and gives each one's answer as it arrives: exactly one per server. A server that is not
+   * connected answers at once with fault "fabric.no-server", a silent one after the time limit with "fabric.timed-out".
+   */
+  ask<I extends z.ZodType, O extends z.ZodType>(
+    action: Action<I, O>,
+    servers: readonly ServerName[],
+    input: z.input<I>,
+    options?: AskOptions,
+  ): AsyncIterable<Answer<z.output<O>>>;
+  /** The same, collected. */
+  askAll<I extends z.ZodType, O extends z.ZodType>(
+    action: Action<I, O>,
+    servers: readonly ServerName[],
+    input: z.input<I>,
+    options?: AskOptions,
+  ): Promise<Answer<z.output<O>>[]>;
+  /** Signs and stores a server's spec, then nudges the server. */
+  putSpec(spec: ServerSpec): Promise<void>;
+  /** Forgets a removed server: its spec and status. */
+  forget(server: ServerName): Promise<void>;
+  /** Servers heard of within REGISTRY_EXPIRY_MS, with the last status of each; kept current by a watch. */
+  registry(): ReadonlyMap<ServerName, ServerStatus>;
+  /** Called (without data) whenever the registry changes, and when a server falls silent. Returns the way to stop. */
+  onRegistryChange(listener: () => void): () => void;
+  /** Publishes to stream EVENTS and waits for the acknowledgement. */
+  publishEvent(event: Event): Promise<void>;
+  /** Events live, from now on. */
+  followEvents(signal: AbortSignal): AsyncIterable<Event>;
+  /**
+   * Hands over pushes from stream PUSHES, oldest first; a push is acknowledged when `take` has resolved, and comes again
+   * when it threw or the process ended. Durable across restarts. Returns when the signal aborts.
+   */
+  consumePushes(take: (push: Push) => Promise<void>, signal: AbortSignal): Promise<void>;
+  /** Whether the broker is connected at the moment. */
+  isConnected(): boolean;
+  close(): Promise<void>;
+}
+
+export interface RequestContext {
+  readonly id: string;
+  readonly caller: string;
+  /** Aborts when the action's time limit has passed or the agent stops. */
+  readonly signal: AbortSignal;
+}
+
+export type Handler<I extends z.ZodType, O extends z.ZodType> = (input: z.output<I>, context: RequestContext) => Promise<z.input<O>>;
+
+/** A server's end of the fabric. */
+export interface AgentFabric {
+  /** Answers requests for the action; verified, validated, each request id once; a thrown Fault becomes the answer. */
+  answer<I extends z.ZodType, O extends z.ZodType>(action: Action<I, O>, handler: Handler<I, O>): void;
+  /** The server's own spec, verified (signature, yard, target); null when there is none yet. */
+  readSpec(): Promise<ServerSpec | null>;
+  /** Called (without data) when control says "look again", and after each reconnection. */
+  onNudge(listener: () => void): void;
+  /** Writes the server's status: its heartbeat. */
+  putStatus(status: ServerStatus): Promise<void>;
+  publishEvent(event: Event): Promise<void>;
+  /** Deployment events live, from now on; only the git server may. */
+  followDeployments(signal: AbortSignal): AsyncIterable<Event>;
+  /** Publishes a push to stream PUSHES and waits for the acknowledgement; the same id counts once. Only the git server may. */
+  publishPush(push: Push): Promise<void>;
+  isConnected(): boolean;
+  close(): Promise<void>;
+}
