@@ -1,0 +1,55 @@
+import { access } from "node:fs/promises";
+import { execa } from "execa";
+
+/** Debian packages that tests need on the machine, by stage, each with a file that shows that it is there. */
+const PACKAGES: Record<string, readonly { readonly name: string; readonly shows: string }[]> = {
+  unit: [
+    { name: "openssl", shows: "/usr/bin/openssl" },
+    { name: "openssh-server", shows: "/usr/sbin/sshd" },
+    { name: "openssh-client", shows: "/usr/bin/ssh" },
+    { name: "postgresql", shows: "/usr/bin/pg_lsclusters" },
+    { name: "nats-server", shows: "/usr/sbin/nats-server" },
+    { name: "php-cli", shows: "/usr/bin/php" },
+    { name: "haproxy", shows: "/usr/sbin/haproxy" },
+    { name: "varnish", shows: "/usr/sbin/varnishd" },
+  ],
+  yard: [
+    { name: "openssh-client", shows: "/usr/bin/ssh" },
+    { name: "openssl", shows: "/usr/bin/openssl" },
+    { name: "chromium", shows: "/usr/bin/chromium" },
+    { name: "xz-utils", shows: "/usr/bin/xz" },
+  ],
+};
+
+/** Keeps packaged services from starting where an install would start them: the tests start their own. */
+const POLICY = "/usr/sbin/policy-rc.d";
+
+/** Installs what the stages need and the machine lacks; does nothing, and asks no registry, when all is there. */
+export async function ensureHostPackages(stages: readonly string[]): Promise<void> {
+  const wanted = stages.flatMap((stage) => PACKAGES[stage] ?? []);
+  const missing = await Promise.all(wanted.map(async (one) => ((await isThere(one.shows)) ? [] : [one.name])));
+  const names = [...new Set(missing.flat())];
+  if (names.length === 0) return;
+  console.log(`── installing ${names.join(", ")}`);
+  await withoutServiceStarts(async () => {
+    await apt("update");
+    await apt("install", "-y", "--no-install-recommends", ...names);
+  });
+}
+
+async function withoutServiceStarts(install: () => Promise<void>): Promise<void> {
+  if (await isThere(POLICY)) return install();
+  await execa("install", ["-m", "755", "/dev/stdin", POLICY], { input: "#!/bin/sh\nexit 101\n" });
+  await install().finally(() => execa("rm", ["-f", POLICY]));
+}
+
+async function apt(...args: string[]): Promise<void> {
+  await execa("apt-get", ["-qq", ...args], { env: { DEBIAN_FRONTEND: "noninteractive" }, stdio: ["ignore", "ignore", "inherit"] });
+}
+
+async function isThere(path: string): Promise<boolean> {
+  return access(path).then(
+    () => true,
+    () => false,
+  );
+}

@@ -1,0 +1,28 @@
+import { execa } from "execa";
+import type { CommandResult } from "./yard.ts";
+import { TEST_YARD } from "./yard.ts";
+
+/** Runs a command in a server of the test yard through the cloud's own client; for faults that no product command may cause. */
+export async function inServer(server: string, argv: readonly string[], input?: string): Promise<CommandResult> {
+  const client = await cloudClient();
+  const args = ["exec", "--project", `boxyard-${TEST_YARD}`, server, "--", ...argv];
+  const result = await execa(client, args, {
+    reject: false,
+    timeout: 60_000,
+    ...(input === undefined ? { stdin: "ignore" as const } : { input }),
+  });
+  return { exitCode: result.exitCode ?? -1, stdout: result.stdout, stderr: result.stderr };
+}
+
+/** The same, and the command must succeed. */
+export async function mustInServer(server: string, ...argv: string[]): Promise<string> {
+  const result = await inServer(server, argv);
+  if (result.exitCode !== 0) throw new Error(`${argv.join(" ")} on ${server}: ${result.stderr}${result.stdout}`);
+  return result.stdout;
+}
+
+/** The client of the cloud daemon that this machine runs: lxc for LXD, incus for Incus. */
+async function cloudClient(): Promise<string> {
+  const found = await execa("sh", ["-c", "command -v incus || command -v lxc"]);
+  return found.stdout;
+}

@@ -1,0 +1,74 @@
+import { readFile } from "node:fs/promises";
+import { resolve } from "node:path";
+import { execa } from "execa";
+import type { z } from "zod";
+import type { api } from "#contract/api.ts";
+
+/** The yard that the end-to-end suite makes for itself and removes. */
+export const TEST_YARD = process.env["BOXYARD_TEST_YARD"] ?? "test";
+
+const ROOT = resolve(import.meta.dirname, "../..");
+
+export interface CommandResult {
+  readonly exitCode: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** Runs a script of bin/ as a person would, from another directory. */
+export async function bin(script: string, args: readonly string[], timeoutMs = 600_000): Promise<CommandResult> {
+  const result = await execa(`${ROOT}/bin/${script}`, args, { reject: false, cwd: "/", timeout: timeoutMs, stdin: "ignore" });
+  return { exitCode: result.exitCode ?? -1, stdout: result.stdout, stderr: `${result.stderr}${result.timedOut ? "\n[timed out]" : ""}` };
+}
+
+/** Runs the CLI on the test yard; never throws. */
+export function boxyard(...args: readonly string[]): Promise<CommandResult> {
+  return bin("boxyard", ["--yard", TEST_YARD, ...args]);
+}
+
+/** Runs the CLI with --json and gives what it printed; throws with its words when it fails. */
+export async function boxyardJson<T>(...args: readonly string[]): Promise<T> {
+  const result = await boxyard(...args, "--json");
+  if (result.exitCode !== 0) throw new Error(`boxyard ${args.join(" ")} exited ${result.exitCode}: ${result.stderr}${result.stdout}`);
+  return JSON.parse(result.stdout) as T;
+}
+
+type Output<K extends keyof typeof api> = z.output<(typeof api)[K]["output"]>;
+export type StatusJson = Output<"status">;
+export type WebsiteJson = Output<"showWebsite">;
+export type ServerJson = Output<"listServers">[number];
+export type DeploymentJson = Output<"showDeployment">;
+export type ClusterJson = Output<"showCluster">;
+
+export const status = (): Promise<StatusJson> => boxyardJson("status");
+export const showWebsite = (id: string): Promise<WebsiteJson> => boxyardJson("website", "show", id);
+export const listServers = (): Promise<ServerJson[]> => boxyardJson("server", "list");
+export const listDeployments = (id: string): Promise<DeploymentJson[]> => boxyardJson("deployment", "list", id);
+
+/** The newest deployment of a website. */
+export async function lastDeployment(id: string): Promise<DeploymentJson> {
+  const last = (await listDeployments(id)).at(-1);
+  if (last === undefined) throw new Error(`${id} has no deployment`);
+  return last;
+}
+
+/** Waits until a question is answered with something true; a test that waits too long fails with what was last seen. */
+export async function eventually<T>(what: string, ask: () => Promise<T | null | undefined | false>, timeoutMs = 60_000): Promise<T> {
+  const deadline = Date.now() + timeoutMs;
+  let last: unknown = "nothing yet";
+  while (Date.now() < deadline) {
+    try {
+      const answer = await ask();
+      if (answer) return answer;
+    } catch (thrown) {
+      last = thrown;
+    }
+    await new Promise((done) => setTimeout(done, 300));
+  }
+  throw new Error(`waited ${timeoutMs / 1000} s for ${what}`, { cause: last });
+}
+
+/** What the operator's machine knows of the yard. */
+export async function yardState(): Promise<{ caPem: string; url: string; token: string }> {
+  return JSON.parse(await readFile(`/var/lib/boxyard/yards/${TEST_YARD}/yard.json`, "utf8"));
+}

@@ -1,0 +1,122 @@
+import { fmtCreds } from "@nats-io/jwt";
+import { fromSeed } from "@nats-io/nkeys";
+import { connect, credsAuthenticator } from "@nats-io/transport-node";
+import { describe, expect, test } from "vitest";
+import { Enrolment } from "#contract/enrolment.ts";
+import { inServer, mustInServer } from "#harness/servers.ts";
+import { boxyardJson, eventually, listServers, showWebsite } from "#harness/yard.ts";
+
+/** A client with the credential that lies on a box, as somebody who has taken the box over would have it. */
+async function asBox() {
+  const enrolment = Enrolment.parse(JSON.parse(await mustInServer("c1b1", "cat", "/etc/boxyard/agent.json")));
+  const { jwt, seed } = enrolment.credentials;
+  const creds = await fmtCreds(jwt, fromSeed(new TextEncoder().encode(seed)));
+  return connect({
+    servers: enrolment.brokers,
+    tls: { ca: enrolment.caPem },
+    authenticator: credsAuthenticator(creds),
+    inboxPrefix: "_INBOX_c1b1",
+    reconnect: false,
+  });
+}
+
+describe("the credential of a server", () => {
+  test("reads its own spec and no other's", async () => {
+    const connection = await asBox();
+    const own = await connection.request("$JS.API.DIRECT.GET.KV_spec.$KV.spec.c1b1", undefined, { timeout: 2_000 });
+    expect(own.json<{ payload: string }>().payload).toContain('"c1b1"');
+    await expect(connection.request("$JS.API.DIRECT.GET.KV_spec.$KV.spec.c1b2", undefined, { timeout: 2_000 })).rejects.toThrow(
+      /permission/i,
+    );
+    await expect(
+      connection.request("$JS.API.STREAM.MSG.GET.KV_spec", JSON.stringify({ last_by_subj: "$KV.spec.c1b2" }), { timeout: 2_000 }),
+    ).rejects.toThrow(/permission/i);
+    await connection.close();
+  });
+
+  test("can neither ask another server, nor nudge it, nor write its spec or status, nor claim a push", async () => {
+    const connection = await asBox();
+    for (const subject of [
+      "request.c1b2.server.ping",
+      "nudge.c1b2",
+      "$KV.spec.c1b2",
+      "$KV.spec.c1b1",
+      "$KV.registry.c1b2",
+      "push.git1.s1",
+      "event.control1.deployment",
+    ]) {
+      await expect(connection.request(subject, "{}", { timeout: 1_000 }), subject).rejects.toThrow(/permission/i);
+    }
+    await connection.close();
+  });
+
+  test("cannot listen to what others are asked or answer", async () => {
+    const connection = await asBox();
+    for (const subject of ["request.>", "request.c1b2.>", "_INBOX.>", ">", "$KV.spec.>", "push.>"]) {
+      const refused = new Promise<Error | null>((resolve) => {
+        connection.subscribe(subject, { callback: (error) => resolve(error) });
+        setTimeout(() => resolve(null), 1_000);
+      });
+      expect((await refused)?.message ?? "allowed", subject).toMatch(/permission/i);
+    }
+    await connection.close();
+  });
+});
+
+describe("a server", () => {
+  test("that falls silent is reported unreachable with the reason, and is ready again when it is back", async () => {
+    await mustInServer("c1b2", "systemctl", "stop", "boxyard-agent");
+    const silent = await eventually("c1b2 to be missed", async () =>
+      (await listServers()).find((server) => server.name === "c1b2" && server.state === "unreachable"),
+    );
+    expect(silent.reason).toBeTruthy();
+    const replies = await boxyardJson<{ server: string; error: string | null }[]>("ping", "c1");
+    expect(replies.filter((reply) => reply.error !== null).map((reply) => reply.server)).toEqual(["c1b2"]);
+    await mustInServer("c1b2", "systemctl", "start", "boxyard-agent");
+    await eventually("c1b2 to be ready", async () =>
+      (await listServers()).find((server) => server.name === "c1b2" && server.state === "ready"),
+    );
+  });
+
+  test("that was changed by hand is put right again", async () => {
+    await mustInServer("c1v1", "sh", "-c", "echo 'broken' > /etc/hosts; systemctl stop memcached");
+    await mustInServer("c1v1", "systemctl", "restart", "boxyard-agent");
+    await eventually(
+      "c1v1 to be mended",
+      async () => (await inServer("c1v1", ["sh", "-c", "grep -q c1b1 /etc/hosts && systemctl is-active memcached"])).exitCode === 0,
+    );
+  });
+
+  test("keeps its old configuration when the service's own checker refuses the new one, and reports the checker's words", async () => {
+    const { domains } = await showWebsite("s1");
+    await mustInServer("edge1", "sh", "-c", "cp /usr/sbin/haproxy /root/haproxy.kept && cp -a /etc/haproxy /root/etc-haproxy.kept");
+    await mustInServer(
+      "edge1",
+      "sh",
+      "-c",
+      'printf \'#!/bin/sh\\ncase " $* " in *" -c "*) echo "[ALERT] parsing: unknown keyword frobnicate" >&2; exit 1;; esac\\nexec /root/haproxy.kept "$@"\\n\' > /root/fake && chmod 755 /root/fake && mount --bind /root/fake /usr/sbin/haproxy',
+    );
+    try {
+      const created = boxyardJson<{ id: string }>("cluster", "create", "--boxes", "1");
+      const failed = await eventually(
+        "edge1 to report the refusal",
+        async () => (await listServers()).find((server) => server.name === "edge1" && server.state === "failed"),
+        90_000,
+      );
+      expect(failed.reason).toContain("unknown keyword frobnicate");
+      expect(await mustInServer("edge1", "systemctl", "is-active", "haproxy")).toContain("active");
+      const { Visitor } = await import("#harness/visitor.ts");
+      expect((await new Visitor(domains[0]?.name ?? "").get("/")).status).toBe(200);
+      await mustInServer("edge1", "umount", "/usr/sbin/haproxy");
+      const cluster = await created;
+      await boxyardJson("cluster", "delete", cluster.id);
+    } finally {
+      await inServer("edge1", ["umount", "/usr/sbin/haproxy"]);
+    }
+    await eventually(
+      "edge1 to be ready",
+      async () => (await listServers()).find((server) => server.name === "edge1" && server.state === "ready"),
+      90_000,
+    );
+  });
+});

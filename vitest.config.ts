@@ -1,0 +1,28 @@
+import { defineConfig } from "vitest/config";
+
+/** `unit`: beside the code, in parallel. `yard`: on a real yard, one file after the other, in the order of their names. */
+export default defineConfig({
+  test: {
+    projects: [
+      {
+        test: {
+          name: "unit",
+          include: ["src/**/*.test.ts", "test/harness/**/*.test.ts"],
+          testTimeout: 30_000,
+          hookTimeout: 60_000,
+        },
+      },
+      {
+        test: {
+          name: "yard",
+          include: ["test/yard/**/*.test.ts"],
+          globalSetup: ["test/yard/setup.ts"],
+          fileParallelism: false,
+          maxWorkers: 1,
+          testTimeout: 180_000,
+          hookTimeout: 300_000,
+        },
+      },
+    ],
+  },
+});
