@@ -1,0 +1,185 @@
+/** Takes the figures of docs/benchmarks.md on a yard of its own: `node test/bench/run.ts` (as root, about half an hour). */
+import { readFile, writeFile } from "node:fs/promises";
+import { cpus, totalmem } from "node:os";
+import { execa } from "execa";
+
+process.env["BOXYARD_TEST_YARD"] ??= "bench";
+const { bin, boxyardJson, lastDeployment, status, TEST_YARD } = await import("../harness/yard.ts");
+const { inServer, mustInServer } = await import("../harness/servers.ts");
+const { Repository } = await import("../harness/repository.ts");
+
+const ROUNDS = 5;
+const rows: { figure: string; median: string; spread: string; target: string }[] = [];
+
+await must(bin("down", ["--yard", TEST_YARD]));
+await benchUp();
+const cluster = await benchCluster();
+await benchDeployment(cluster);
+await benchAddBox(cluster);
+await benchMemory();
+await benchRequests();
+await must(bin("down", ["--yard", TEST_YARD]));
+await write();
+
+async function benchUp(): Promise<void> {
+  const cold = await timed(() => must(bin("up", ["--yard", TEST_YARD, "--json"], 1_800_000)));
+  record("`bin/up`, cold (image from the cache when there is one)", [cold], "s", "–");
+  record("`bin/up`, warm", await repeat(() => timed(() => must(bin("up", ["--yard", TEST_YARD, "--json"])))), "s", "≤ 15 s");
+}
+
+async function benchCluster(): Promise<string> {
+  const times: number[] = [];
+  let last = "";
+  for (let round = 0; round < ROUNDS; round++) {
+    times.push(
+      await timed(async () => {
+        last = (await boxyardJson<{ id: string }>("cluster", "create", "--boxes", "1")).id;
+      }),
+    );
+    if (round < ROUNDS - 1) await boxyardJson("cluster", "delete", last);
+  }
+  record("create a cluster of 4 servers until all are ready", times, "s", "–");
+  return last;
+}
+
+async function benchAddBox(cluster: string): Promise<void> {
+  const times: number[] = [];
+  for (let round = 0; round < ROUNDS; round++) {
+    times.push(await timed(() => boxyardJson("cluster", "scale", cluster, "--boxes", "5")));
+    await boxyardJson("cluster", "scale", cluster, "--boxes", "4");
+  }
+  record("add a box until it serves (one website of 1,240 files)", times, "s", "≤ 20 s");
+}
+
+/** A site of 1,240 files on 4 boxes, one file changed per push. */
+async function benchDeployment(cluster: string): Promise<void> {
+  await boxyardJson("cluster", "scale", cluster, "--boxes", "4");
+  const website = await boxyardJson<{ id: string; gitUrl: string }>(
+    "website",
+    "create",
+    "--cluster",
+    cluster,
+    "--domain",
+    "bench.example.test",
+  );
+  const repository = await Repository.create();
+  await repository.mayPushTo(website.id);
+  const body = "<?php // a line of code that makes a file of usual size\n".repeat(60);
+  await repository.write(Object.fromEntries(Array.from({ length: 1_240 }, (_, n) => [`docroot/modules/m${n % 40}/file${n}.php`, body])));
+  await repository.write({ "docroot/index.php": "<?php echo 'first';" });
+  const [toLastSwitch, spread, whole]: [number[], number[], number[]] = [[], [], []];
+  for (let round = 0; round <= ROUNDS + 2; round++) {
+    await repository.write({ "docroot/index.php": `<?php echo 'round ${round}';` });
+    await repository.commit(`round ${round}`);
+    const took = await timed(async () => {
+      const pushed = await repository.push(website.gitUrl);
+      if (pushed.exitCode !== 0) throw new Error(pushed.stderr);
+    });
+    if (round === 0) continue;
+    const { acceptedAt, servers } = await lastDeployment(website.id);
+    const switches = servers.map((server) => micros(server.switchedAt ?? ""));
+    whole.push(took);
+    toLastSwitch.push((Math.max(...switches) - micros(acceptedAt)) / 1e6);
+    spread.push((Math.max(...switches) - Math.min(...switches)) / 1e3);
+  }
+  await repository.remove();
+  record("accepted push → last switch, one file of 1,241, 4 boxes and shell", toLastSwitch, "s", "≤ 1.0 s");
+  record("spread between first and last switch", spread, "ms", "≤ 20 ms");
+  record("whole `git push` as the pusher sees it", whole, "s", "–");
+}
+
+async function benchMemory(): Promise<void> {
+  const servers = (await boxyardJson<{ name: string }[]>("server", "list")).map((server) => server.name);
+  const sizes: number[] = [];
+  for (const server of servers) {
+    const text = await mustInServer(server, "sh", "-c", "cat /proc/$(systemctl show -p MainPID --value boxyard-agent)/smaps_rollup");
+    sizes.push(Number(/^Pss:\s+(\d+)/m.exec(text)?.[1]) / 1024);
+  }
+  record(`agent memory (PSS), ${servers.length} agents`, sizes, "MB", "≤ 70 MB");
+}
+
+/** A cached page: through the edge's TLS against Varnish asked directly, in turn. */
+async function benchRequests(): Promise<void> {
+  const { edge } = await status();
+  const domain = `www.${TEST_YARD}.test`;
+  const cache = (await boxyardJson<{ name: string; address: string }[]>("server", "list")).find((server) => server.name === "c1v1");
+  await ensureWrk();
+  const [through, direct, ratio]: [number[], number[], number[]] = [[], [], []];
+  for (let round = 0; round < ROUNDS; round++) {
+    const first = await wrk(`https://${edge.address}/static.txt`, domain);
+    const second = await wrk(`http://${cache?.address}/static.txt`, domain);
+    through.push(first);
+    direct.push(second);
+    ratio.push(first / second);
+  }
+  record("requests per second, cached page, edge (TLS) + cache", through, "/s", "–");
+  record("the same from Varnish directly (the limit)", direct, "/s", "–");
+  record("ratio of the two, round by round", ratio, "", "–");
+}
+
+async function wrk(url: string, host: string): Promise<number> {
+  // From inside a server of the yard: caches answer the yard's edge and cluster only.
+  const { stdout } = await inServer("edge1", ["wrk", "-t1", "-c16", "-d5s", "-H", `Host: ${host}`, "-H", "X-Forwarded-Proto: https", url]);
+  return Number(/Requests\/sec:\s+([\d.]+)/.exec(stdout)?.[1]);
+}
+
+async function ensureWrk(): Promise<void> {
+  await execa("apt-get", ["-qq", "install", "-y", "--no-install-recommends", "wrk"], { env: { DEBIAN_FRONTEND: "noninteractive" } });
+  await inServer(
+    "edge1",
+    ["sh", "-c", "cat > /usr/local/bin/wrk && chmod 755 /usr/local/bin/wrk"],
+    await readFile("/usr/bin/wrk", "latin1"),
+  );
+}
+
+async function repeat(once: () => Promise<number>): Promise<number[]> {
+  const times: number[] = [];
+  for (let round = 0; round < ROUNDS; round++) times.push(await once());
+  return times;
+}
+
+async function timed(work: () => Promise<unknown>): Promise<number> {
+  const startedAt = performance.now();
+  await work();
+  return (performance.now() - startedAt) / 1000;
+}
+
+async function must(running: Promise<{ exitCode: number; stderr: string }>): Promise<void> {
+  const { exitCode, stderr } = await running;
+  if (exitCode !== 0) throw new Error(stderr);
+}
+
+function micros(timestamp: string): number {
+  return Date.parse(`${timestamp.slice(0, 19)}Z`) * 1000 + Number(timestamp.slice(20, 26));
+}
+
+function record(figure: string, values: readonly number[], unit: string, target: string): void {
+  const sorted = [...values].sort((a, b) => a - b);
+  const show = (value: number | undefined) => `${(value ?? Number.NaN).toPrecision(3)} ${unit}`.trim();
+  const row = {
+    figure,
+    median: show(sorted[Math.floor(sorted.length / 2)]),
+    spread: `${show(sorted[0])} – ${show(sorted.at(-1))} (${sorted.length})`,
+    target,
+  };
+  rows.push(row);
+  console.log(row);
+}
+
+async function write(): Promise<void> {
+  const machine = `${cpus().length} × ${cpus()[0]?.model.trim()}, ${Math.round(totalmem() / 2 ** 30)} GiB, all servers on this one machine`;
+  const table = rows.map((row) => `| ${row.figure} | ${row.median} | ${row.spread} | ${row.target} |`);
+  await writeFile(
+    "docs/benchmarks.md",
+    [
+      "# Figures",
+      "",
+      `Taken by \`node test/bench/run.ts\` on ${new Date().toISOString().slice(0, 10)}: ${machine}. Medians; machines of this kind are noisy.`,
+      "",
+      "| figure | median | min – max (runs) | target |",
+      "|---|---|---|---|",
+      ...table,
+      "",
+    ].join("\n"),
+  );
+}
