@@ -1,0 +1,209 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import { Fault } from "#base/fault.ts";
+import type { Argv } from "#base/run.ts";
+import type { Cloud, CloudServer, ExecutionResult, ServerFile, ServerWant } from "../driver.ts";
+import { Connection, type Endpoint, whenFree } from "./connection.ts";
+
+/** Which part of the cloud a yard uses. */
+export interface IncusOptions {
+  readonly endpoint: Endpoint;
+  readonly project: string;
+  readonly network: string;
+  readonly pool: string;
+}
+
+interface Instance {
+  readonly name: string;
+  readonly status: string;
+  readonly devices: Record<string, Record<string, string>>;
+}
+
+/** System containers of LXD 5 or Incus 6 through their REST API. */
+export function incusCloud(options: IncusOptions): Cloud {
+  return new IncusCloud(options);
+}
+
+class IncusCloud implements Cloud {
+  readonly #api: Connection;
+  readonly #options: IncusOptions;
+
+  constructor(options: IncusOptions) {
+    this.#options = options;
+    this.#api = new Connection(options.endpoint, options.project);
+  }
+
+  async check(): Promise<void> {
+    const server = await this.#api.call<{ auth: string }>("/1.0");
+    if (server.auth !== "trusted") {
+      throw new Fault("cloud.forbidden", "the cloud does not trust the yard's certificate", {
+        next: "run bin/up for this yard again: it trusts the certificate anew",
+      });
+    }
+    await this.#api.call("/1.0/instances");
+  }
+
+  async listServers(): Promise<CloudServer[]> {
+    const instances = await this.#api.call<Instance[]>("/1.0/instances", { query: { recursion: "1" } });
+    return instances.map(({ name, status }) => ({ name, isRunning: status === "Running" }));
+  }
+
+  async ensureServer(want: ServerWant): Promise<void> {
+    const have = await this.#find(want.name);
+    if (have === null) await this.#create(want);
+    else await this.#addDevices(want, have);
+    if (have?.status !== "Running") {
+      // Files are written until the first start has succeeded, so that an interrupted creation is completed.
+      for (const file of want.files) await this.writeFile(want.name, file);
+      await this.startServer(want.name);
+    }
+  }
+
+  async removeServer(name: string): Promise<void> {
+    if ((await this.#find(name)) === null) return;
+    await this.stopServer(name, { isForced: true });
+    await whenFree(() => this.#api.find(`/1.0/instances/${name}`, { method: "DELETE" }));
+  }
+
+  async startServer(name: string): Promise<void> {
+    await this.#setState(name, "start", "Running");
+  }
+
+  async stopServer(name: string, { isForced = false }: { readonly isForced?: boolean } = {}): Promise<void> {
+    await this.#setState(name, "stop", "Stopped", { force: isForced, timeout: isForced ? -1 : 30 });
+  }
+
+  async writeFile(server: string, { path, content, mode = 0o644 }: ServerFile): Promise<void> {
+    await this.#ensureDirectory(server, path);
+    await this.#api.call(`/1.0/instances/${server}/files`, {
+      method: "POST",
+      query: { path },
+      raw: typeof content === "string" ? new TextEncoder().encode(content) : content,
+      headers: fileHeaders("file", mode),
+    });
+  }
+
+  readFile(server: string, path: string): Promise<Uint8Array | null> {
+    return this.#api.download(`/1.0/instances/${server}/files`, { path });
+  }
+
+  async execute(server: string, argv: Argv, { timeoutMs = 120_000 }: { readonly timeoutMs?: number } = {}): Promise<ExecutionResult> {
+    const ran = await this.#api.call<{ return: number; output: Record<string, string> }>(`/1.0/instances/${server}/exec`, {
+      method: "POST",
+      timeoutMs,
+      body: {
+        command: argv,
+        "record-output": true,
+        "wait-for-websocket": false,
+        interactive: false,
+        environment: { LC_ALL: "C.UTF-8", HOME: "/root" },
+      },
+    });
+    return { exitCode: ran.return, stdout: await this.#takeOutput(ran.output["1"]), stderr: await this.#takeOutput(ran.output["2"]) };
+  }
+
+  async ensureVolume(name: string): Promise<void> {
+    if ((await this.#api.find(this.#volume(name))) !== null) return;
+    await this.#api.call(`/1.0/storage-pools/${this.#options.pool}/volumes/custom`, {
+      method: "POST",
+      body: { name, type: "custom", content_type: "filesystem", config: {} },
+    });
+  }
+
+  async removeVolume(name: string): Promise<void> {
+    await this.#api.find(this.#volume(name), { method: "DELETE" });
+  }
+
+  async listVolumes(): Promise<string[]> {
+    const volumes = await this.#api.call<{ name: string }[]>(`/1.0/storage-pools/${this.#options.pool}/volumes/custom`, {
+      query: { recursion: "1" },
+    });
+    return volumes.map(({ name }) => name);
+  }
+
+  async #create(want: ServerWant): Promise<void> {
+    await whenFree(() =>
+      this.#api.call("/1.0/instances", {
+        method: "POST",
+        body: { name: want.name, source: { type: "copy", source: want.template, instance_only: true }, devices: this.#devices(want) },
+      }),
+    );
+  }
+
+  /** A server that exists gets volumes that it lacks; devices are never taken away here. */
+  async #addDevices(want: ServerWant, have: Instance): Promise<void> {
+    const missing = Object.entries(this.#devices(want)).filter(([name]) => have.devices[name] === undefined);
+    if (missing.length === 0) return;
+    await whenFree(() =>
+      this.#api.call(`/1.0/instances/${want.name}`, {
+        method: "PATCH",
+        body: { devices: { ...have.devices, ...Object.fromEntries(missing) } },
+      }),
+    );
+  }
+
+  #devices(want: ServerWant): Instance["devices"] {
+    const { network, pool } = this.#options;
+    const volumes = want.volumes.map(({ volume, path, isReadOnly }) => [
+      volume,
+      { type: "disk", pool, source: volume, path, ...(isReadOnly ? { readonly: "true" } : {}) },
+    ]);
+    const proxies = (want.proxies ?? []).map(({ name, listen, connect }) => [name, { type: "proxy", listen, connect, bind: "instance" }]);
+    return {
+      root: { type: "disk", pool, path: "/" },
+      eth0: { type: "nic", name: "eth0", network, "ipv4.address": want.address },
+      ...Object.fromEntries([...volumes, ...proxies]),
+    };
+  }
+
+  #find(name: string): Promise<Instance | null> {
+    return this.#api.find<Instance>(`/1.0/instances/${name}`);
+  }
+
+  async #setState(name: string, action: "start" | "stop", wanted: string, options: Record<string, unknown> = {}): Promise<void> {
+    for (let attempt = 1; ; attempt++) {
+      const have = await this.#find(name);
+      if (have === null || have.status === wanted) return;
+      try {
+        await this.#api.call(`/1.0/instances/${name}/state`, { method: "PUT", body: { action, timeout: -1, ...options } });
+        return;
+      } catch (thrown) {
+        // The state may have changed between the look and the act, or another operation be under way.
+        if (attempt >= 10) throw thrown;
+        await sleep(500);
+      }
+    }
+  }
+
+  async #ensureDirectory(server: string, path: string): Promise<void> {
+    const parts = path.split("/").slice(1, -1);
+    for (let depth = 1; depth <= parts.length; depth++) {
+      const directory = `/${parts.slice(0, depth).join("/")}`;
+      if ((await this.#api.download(`/1.0/instances/${server}/files`, { path: directory })) !== null) continue;
+      await this.#api.call(`/1.0/instances/${server}/files`, {
+        method: "POST",
+        query: { path: directory },
+        raw: new Uint8Array(),
+        headers: fileHeaders("directory", 0o755),
+      });
+    }
+  }
+
+  async #takeOutput(path: string | undefined): Promise<string> {
+    if (path === undefined) return "";
+    const bytes = await this.#api.download(path);
+    await this.#api.find(path, { method: "DELETE" });
+    return bytes === null ? "" : new TextDecoder().decode(bytes);
+  }
+
+  #volume(name: string): string {
+    return `/1.0/storage-pools/${this.#options.pool}/volumes/custom/${name}`;
+  }
+}
+
+/** LXD and Incus read their own prefix and ignore the other's. */
+function fileHeaders(type: "file" | "directory", mode: number): Record<string, string> {
+  const facts = { type, mode: `0${mode.toString(8)}`, uid: "0", gid: "0" };
+  return Object.fromEntries(
+    ["LXD", "Incus"].flatMap((prefix) => Object.entries(facts).map(([name, value]) => [`X-${prefix}-${name}`, value])),
+  );
+}
