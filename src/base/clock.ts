@@ -14,3 +14,9 @@ export function timestampOf(micros: number): string {
 export function timestamp(): string {
   return timestampOf(nowMicros());
 }
+
+/** Microseconds since 1970 of an RFC 3339 moment in UTC with at most six decimals; NaN when it is none. */
+export function microsOf(moment: string): number {
+  const [, seconds, decimals = ""] = /^(.+?)(?:\.(\d{1,6}))?Z$/.exec(moment) ?? [];
+  return seconds === undefined ? Number.NaN : Date.parse(`${seconds}Z`) * 1000 + Number(decimals.padEnd(6, "0"));
+}

@@ -1,0 +1,43 @@
+import { type ConnectionOptions, connect, jwtAuthenticator, type NatsConnection } from "@nats-io/transport-node";
+import type { Log } from "#base/log.ts";
+import type { Credentials } from "./identity.ts";
+import { subjects } from "./subjects.ts";
+
+export interface BusOptions {
+  readonly brokers: readonly string[];
+  readonly credentials: Credentials;
+  readonly caPem: string;
+  /** Name of the connection and of its inbox. */
+  readonly name: string;
+  readonly log: Log;
+}
+
+/** Connects to the bus and stays connected: waits for the broker, comes back after every loss, for ever. */
+export async function connectBus({ brokers, credentials, caPem, name, log }: BusOptions): Promise<NatsConnection> {
+  const options: ConnectionOptions = {
+    servers: [...brokers],
+    tls: { ca: caPem },
+    authenticator: jwtAuthenticator(credentials.jwt, new TextEncoder().encode(credentials.seed)),
+    name,
+    inboxPrefix: subjects.inboxOf(name),
+    waitOnFirstConnect: true,
+    maxReconnectAttempts: -1,
+    reconnectTimeWait: 500,
+    reconnectJitter: 500,
+    reconnectJitterTLS: 500,
+    pingInterval: 5_000,
+    maxPingOut: 2,
+    ignoreAuthErrorAbort: true,
+  };
+  const connection = await connect(options);
+  void logStatus(connection, log);
+  return connection;
+}
+
+async function logStatus(connection: NatsConnection, log: Log): Promise<void> {
+  for await (const status of connection.status()) {
+    if (status.type === "disconnect") log.warn("broker lost");
+    if (status.type === "reconnect") log.info("broker back");
+    if (status.type === "error") log.warn({ error: String(status.error) }, "broker refuses");
+  }
+}

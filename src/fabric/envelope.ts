@@ -1,0 +1,95 @@
+import { createPrivateKey, createPublicKey, type KeyObject, sign, verify } from "node:crypto";
+import { microsOf, nowMicros, timestamp, timestampOf } from "#base/clock.ts";
+import { Fault } from "#base/fault.ts";
+import { Envelope, SignedPayload } from "#contract/envelope.ts";
+
+/** Clocks of one yard may differ by this much before a request counts as expired. */
+const CLOCK_TOLERANCE_MICROS = 5_000_000;
+const REMEMBERED_IDS = 100_000;
+
+export interface Message {
+  readonly id: string;
+  readonly target: string;
+  readonly action: string;
+  readonly body: unknown;
+  readonly caller: string;
+  /** How long it may be acted on; for ever when absent. */
+  readonly validMs?: number;
+}
+
+/** Signs messages for one yard. */
+export class Signer {
+  readonly #key: KeyObject;
+  readonly #yard: string;
+
+  constructor(yard: string, privatePem: string) {
+    this.#yard = yard;
+    this.#key = createPrivateKey(privatePem);
+  }
+
+  /** The envelope as it goes over the wire. */
+  seal({ validMs, ...message }: Message): string {
+    const expiry = validMs === undefined ? {} : { expiresAt: timestampOf(nowMicros() + validMs * 1000) };
+    const payload = JSON.stringify({ ...message, yard: this.#yard, issuedAt: timestamp(), ...expiry } satisfies SignedPayload);
+    return JSON.stringify({ payload, signature: sign(null, Buffer.from(payload), this.#key).toString("base64url") } satisfies Envelope);
+  }
+}
+
+/** Opens envelopes that are meant for one server, and refuses all others with the reason. */
+export class Verifier {
+  readonly #key: KeyObject;
+  readonly #yard: string;
+  readonly #server: string;
+  /** Ids of requests with the moment until which they must be remembered. */
+  readonly #seen = new Map<string, number>();
+
+  constructor(yard: string, server: string, publicPem: string) {
+    this.#yard = yard;
+    this.#server = server;
+    this.#key = createPublicKey(publicPem);
+  }
+
+  /** The payload of a genuine envelope for this server and action. Faults: fabric.malformed, fabric.refused-{signature,target,expired,replayed}. */
+  open(text: string, action: string): SignedPayload {
+    const payload = this.#verify(text);
+    if (payload.yard !== this.#yard || payload.target !== this.#server || payload.action !== action) {
+      throw new Fault("fabric.refused-target", `a message for ${payload.yard}/${payload.target} ${payload.action} is not for this server`);
+    }
+    if (payload.expiresAt !== undefined) this.#refuseOldAndRepeated(payload.id, microsOf(payload.expiresAt));
+    return payload;
+  }
+
+  #verify(text: string): SignedPayload {
+    const envelope = Envelope.safeParse(parseJson(text));
+    if (!envelope.success) throw new Fault("fabric.malformed", "not an envelope");
+    const { payload, signature } = envelope.data;
+    if (!verify(null, Buffer.from(payload), this.#key, Buffer.from(signature, "base64url"))) {
+      throw new Fault("fabric.refused-signature", "the signature is not the control plane's");
+    }
+    return SignedPayload.parse(JSON.parse(payload));
+  }
+
+  #refuseOldAndRepeated(id: string, expiresAtMicros: number): void {
+    const now = nowMicros();
+    if (expiresAtMicros + CLOCK_TOLERANCE_MICROS < now) {
+      throw new Fault("fabric.refused-expired", "the request has expired", {
+        next: "if it was sent just now, compare the servers' clocks",
+      });
+    }
+    if (this.#seen.has(id)) throw new Fault("fabric.refused-replayed", `request ${id} was here before`);
+    this.#seen.set(id, expiresAtMicros + CLOCK_TOLERANCE_MICROS);
+    if (this.#seen.size > REMEMBERED_IDS / 10) this.#forgetExpired(now);
+  }
+
+  #forgetExpired(now: number): void {
+    for (const [id, until] of this.#seen) if (until < now || this.#seen.size > REMEMBERED_IDS) this.#seen.delete(id);
+  }
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
