@@ -172,6 +172,11 @@ async function hasSystemd(): Promise<boolean> {
   return isThere("/run/systemd/system");
 }
 
+/** Whether the daemon is on this machine at all. */
+export function isDaemonInstalled(daemon: Daemon): Promise<boolean> {
+  return isInstalled(daemon.server[0]);
+}
+
 async function isInstalled(program: string): Promise<boolean> {
   return isThere(`/usr/bin/${program}`).then(
     async (there) => there || (await isThere(`/usr/sbin/${program}`)) || isThere(`/usr/libexec/${program}`),

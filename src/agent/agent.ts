@@ -1,0 +1,140 @@
+import { timestamp } from "#base/clock.ts";
+import { reportFault } from "#base/fault.ts";
+import type { Log } from "#base/log.ts";
+import { type Loop, loop } from "#base/loop.ts";
+import { converge, ping } from "#contract/actions/server.ts";
+import type { Enrolment } from "#contract/enrolment.ts";
+import type { CommitId, WebsiteId } from "#contract/names.ts";
+import type { ServerSpec } from "#contract/spec/server.ts";
+import { HEARTBEAT_MS, type ServerStatus } from "#contract/status.ts";
+import type { AgentFabric } from "#fabric/fabric.ts";
+import { commonGroup } from "./common.ts";
+import type { ResourceGroup } from "./converge/resource.ts";
+import { convergeGroups, type Outcome } from "./converge/runner.ts";
+import { readFacts } from "./facts.ts";
+import { Ledger } from "./ledger.ts";
+import type { RoleContext, RunningRole } from "./roles/role.ts";
+import { type RoleName, roles } from "./roles.ts";
+
+const CONVERGE_EVERY_MS = 30_000;
+const NOTHING: Outcome = { changed: [], faults: [] };
+
+/** One server's agent: reads its spec, converges to it, says how far it is. */
+export class Agent {
+  readonly #enrolment: Enrolment;
+  readonly #fabric: AgentFabric;
+  readonly #log: Log;
+  readonly #ledger: Ledger;
+  readonly #running = new Map<RoleName, RunningRole<unknown>>();
+  readonly #startedAt = timestamp();
+  readonly #turns: Loop;
+  readonly #heartbeats: Loop;
+  #spec: ServerSpec | null = null;
+  #reached = 0;
+  #outcome = NOTHING;
+
+  constructor(enrolment: Enrolment, fabric: AgentFabric, { log, ledger = new Ledger() }: { readonly log: Log; readonly ledger?: Ledger }) {
+    this.#enrolment = enrolment;
+    this.#fabric = fabric;
+    this.#log = log;
+    this.#ledger = ledger;
+    const onFault = (thrown: unknown): void => log.error({ fault: reportFault(thrown) }, "turn failed");
+    this.#turns = loop({ work: (signal) => this.#turn(signal), everyMs: CONVERGE_EVERY_MS, onFault });
+    this.#heartbeats = loop({ work: () => this.#beat(), everyMs: HEARTBEAT_MS, onFault: () => undefined });
+  }
+
+  async start(): Promise<void> {
+    this.#spec = await this.#ledger.readSpec();
+    this.#fabric.answer(ping, async () => ({ at: timestamp(), generation: this.#reached }));
+    this.#fabric.answer(converge, async (_, { signal }) => {
+      await this.#turn(signal);
+      return { generation: this.#reached, faults: this.#outcome.faults.map(({ resource, message }) => ({ resource, message })) };
+    });
+    this.#fabric.onNudge(() => this.#turns.nudge());
+    this.#turns.start();
+    this.#heartbeats.start();
+  }
+
+  async stop(): Promise<void> {
+    await this.#turns.stop();
+    await this.#heartbeats.stop();
+    for (const role of this.#running.values()) await role.stop();
+    await this.#fabric.close();
+  }
+
+  async #turn(signal: AbortSignal): Promise<void> {
+    await this.#refreshSpec();
+    const spec = this.#spec;
+    if (spec === null) return;
+    await this.#startRoles(spec);
+    const outcome = await convergeGroups([commonGroup(this.#enrolment, spec), ...this.#groups(spec)], signal);
+    this.#outcome = outcome;
+    if (outcome.faults.length === 0) this.#reached = spec.generation;
+    this.#heartbeats.nudge();
+    if (outcome.changed.length > 0 || outcome.faults.length > 0) this.#report(spec, outcome);
+    // The spec may have changed during a long turn; the nudge of that moment was for the turn that ran.
+    if (this.#spec !== spec) this.#turns.nudge();
+  }
+
+  /** The bus first, the disk when the bus is away. */
+  async #refreshSpec(): Promise<void> {
+    if (!this.#fabric.isConnected()) return;
+    const spec = await this.#fabric.readSpec().catch((thrown: unknown) => {
+      this.#log.warn({ fault: reportFault(thrown) }, "spec not read");
+      return null;
+    });
+    if (spec === null || spec.generation === this.#spec?.generation) return;
+    await this.#ledger.writeSpec(spec);
+    this.#spec = spec;
+  }
+
+  async #startRoles(spec: ServerSpec): Promise<void> {
+    for (const name of Object.keys(spec.roles) as RoleName[]) {
+      if (this.#running.has(name)) continue;
+      const start = await roles[name]();
+      this.#running.set(name, (await start(this.#context(name))) as RunningRole<unknown>);
+    }
+  }
+
+  #groups(spec: ServerSpec): ResourceGroup[] {
+    return [...this.#running].flatMap(([name, role]) => (spec.roles[name] === undefined ? [] : role.groups(spec.roles[name], spec)));
+  }
+
+  #context(name: RoleName): RoleContext {
+    return {
+      enrolment: this.#enrolment,
+      fabric: this.#fabric,
+      log: this.#log.child({ role: name }),
+      nudge: () => this.#turns.nudge(),
+      currentSpec: () => this.#spec,
+      isConverged: () => this.#spec !== null && this.#reached === this.#spec.generation && this.#outcome.faults.length === 0,
+    };
+  }
+
+  async #beat(): Promise<void> {
+    if (this.#fabric.isConnected()) await this.#fabric.putStatus(await this.#status());
+  }
+
+  async #status(): Promise<ServerStatus> {
+    const releases: Record<WebsiteId, CommitId | null> = {};
+    for (const role of this.#running.values()) Object.assign(releases, await role.releases?.());
+    return {
+      server: this.#enrolment.server,
+      at: timestamp(),
+      startedAt: this.#startedAt,
+      generation: this.#reached,
+      targetGeneration: this.#spec?.generation ?? 0,
+      roles: [...this.#running.keys()],
+      faults: [...this.#outcome.faults],
+      releases,
+      facts: await readFacts(),
+    };
+  }
+
+  #report(spec: ServerSpec, { changed, faults }: Outcome): void {
+    this.#log.info({ generation: spec.generation, changed, faults }, "converged");
+    const event = { kind: "converged" as const, at: timestamp(), server: this.#enrolment.server, generation: spec.generation };
+    const told = faults.map(({ resource, message }) => ({ resource, message }));
+    this.#fabric.publishEvent({ ...event, changed: [...changed], faults: told }).catch(() => undefined);
+  }
+}

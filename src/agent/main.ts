@@ -1,0 +1,13 @@
+/** The agent of a server: `node src/agent/main.ts`, as root, on a server that has been enrolled. */
+import { readFile } from "node:fs/promises";
+import { openLog } from "#base/log.ts";
+import { ENROLMENT_PATH, Enrolment } from "#contract/enrolment.ts";
+import { connectAgent } from "#fabric/agent.ts";
+import { Agent } from "./agent.ts";
+
+const log = openLog("agent");
+const enrolment = Enrolment.parse(JSON.parse(await readFile(ENROLMENT_PATH, "utf8")));
+const agent = new Agent(enrolment, connectAgent(enrolment, { log }), { log });
+for (const signal of ["SIGTERM", "SIGINT"] as const) process.once(signal, () => void agent.stop().then(() => process.exit(0)));
+await agent.start();
+log.info({ server: enrolment.server }, "agent started");

@@ -1,0 +1,212 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import { Fault } from "#base/fault.ts";
+import { until } from "#base/retry.ts";
+import { bootFiles } from "#cloud/boot-files.ts";
+import type { Cloud } from "#cloud/driver.ts";
+import { incusCloud } from "#cloud/incus/cloud.ts";
+import type { Connection } from "#cloud/incus/connection.ts";
+import {
+  chooseDaemon,
+  chooseSubnet,
+  type Daemon,
+  ensureDaemon,
+  ensureHostPackages,
+  ensureHttps,
+  ensureImage,
+  ensurePool,
+  POOL,
+} from "#cloud/incus/host.ts";
+import { ensureTemplate, ensureYardCertificate, ensureYardProject, yardCloudNames } from "#cloud/incus/yard.ts";
+import { CONTROL_CONFIG_PATH, type ControlConfig, OPERATOR_ACCESS_PATH, OperatorAccess } from "#contract/control-config.ts";
+import { ensureRuntime, runtimeHash } from "./runtime.ts";
+import { findYardState, writeYardState, type YardState } from "./yard-state.ts";
+
+export const CONTROL_SERVER = "control1";
+const RUNTIME_VOLUME = "runtime";
+const CONTROL_START_MS = 120_000;
+
+/** What the bootstrap steps hand on to each other. */
+export interface Bootstrap {
+  readonly yard: string;
+  readonly subnet: string | undefined;
+  daemon?: Daemon;
+  connection?: Connection;
+  state?: YardState;
+  image?: string;
+  template?: string;
+}
+
+/** One step of making a yard; may be repeated, and changes nothing when all is as it should be. */
+export interface BootstrapStep {
+  readonly title: string;
+  readonly run: (made: Bootstrap, note: (text: string) => void) => Promise<void>;
+}
+
+/** From a bare machine to a control service that answers. */
+export const bootstrapSteps: readonly BootstrapStep[] = [
+  { title: "Packages of the host", run: async (made) => ensureHostPackages((made.daemon = await chooseDaemon())) },
+  {
+    title: "Cloud daemon",
+    run: async (made, note) => {
+      made.connection = await ensureDaemon(daemonOf(made));
+      await ensurePool(made.connection, daemonOf(made));
+      note(daemonOf(made).name);
+    },
+  },
+  {
+    title: "Server image",
+    run: async (made, note) => {
+      made.image = await ensureImage(connectionOf(made), daemonOf(made), () =>
+        note("building it, which takes two minutes and is done once"),
+      );
+      note(made.image);
+    },
+  },
+  { title: "Project and network", run: ensureNetwork },
+  {
+    title: "Template",
+    run: async (made) => {
+      made.template = await ensureTemplate(connectionOf(made), daemonOf(made), made.yard, given(made.image));
+    },
+  },
+  { title: "Control server", run: ensureControlServer },
+  { title: "Runtime", run: ensureCurrentRuntime },
+  { title: "Control service", run: ensureControlAnswers },
+];
+
+/** The yard's cloud with the rights of this machine's root. */
+export function hostCloud(made: Bootstrap): Cloud {
+  return incusCloud({ endpoint: { socket: daemonOf(made).socket }, ...yardCloudNames(made.yard), pool: POOL });
+}
+
+async function ensureNetwork(made: Bootstrap, note: (text: string) => void): Promise<void> {
+  const known = await findYardState(made.yard);
+  if (known !== null && made.subnet !== undefined && made.subnet !== known.subnet) {
+    throw new Fault("yard.other-subnet", `yard ${made.yard} has subnet ${known.subnet} already`, {
+      next: `leave --subnet out, or remove the yard first: bin/down --yard ${made.yard}`,
+    });
+  }
+  const subnet = known?.subnet ?? (await chooseSubnet(connectionOf(made), made.subnet));
+  const state: YardState = known ?? { yard: made.yard, subnet, gateway: hostOf(subnet, 1), controlAddress: hostOf(subnet, 2) };
+  // Written before anything is made, so that bin/down and a second bin/up know what a broken first one has begun.
+  await writeYardState(state);
+  await ensureYardProject(connectionOf(made), made.yard, state.gateway, prefixLengthOf(subnet));
+  made.state = { ...state, cloudCertificate: await ensureYardCertificate(connectionOf(made), made.yard, state.cloudCertificate) };
+  if (known?.cloudCertificate === undefined) await writeYardState(made.state);
+  note(subnet);
+}
+
+async function ensureControlServer(made: Bootstrap): Promise<void> {
+  const state = given(made.state);
+  const cloud = hostCloud(made);
+  const { url, certificatePem } = await ensureHttps(connectionOf(made));
+  const address = url.replace("https://", "tcp:");
+  await cloud.ensureVolume(RUNTIME_VOLUME);
+  await cloud.ensureServer({
+    name: CONTROL_SERVER,
+    template: given(made.template),
+    address: state.controlAddress,
+    volumes: [{ volume: RUNTIME_VOLUME, path: "/opt/boxyard", isReadOnly: false }],
+    proxies: [{ name: "cloud-api", listen: "tcp:127.0.0.1:8443", connect: address }],
+    files: [
+      ...bootFiles({
+        name: CONTROL_SERVER,
+        address: state.controlAddress,
+        prefixLength: prefixLengthOf(state.subnet),
+        gateway: state.gateway,
+      }),
+      { path: CONTROL_CONFIG_PATH, mode: 0o600, content: JSON.stringify(controlConfig(made, certificatePem), null, 2) },
+    ],
+  });
+  // A yard whose daemon was gone comes back here; control starts the others.
+  for (const server of await cloud.listServers())
+    if (!server.isRunning && !server.name.startsWith("template-")) await cloud.startServer(server.name);
+}
+
+async function ensureCurrentRuntime(made: Bootstrap, note: (text: string) => void): Promise<void> {
+  const cloud = hostCloud(made);
+  await until("the control server to boot", async () => ((await cloud.execute(CONTROL_SERVER, ["true"])).exitCode === 0 ? true : null), {
+    timeoutMs: 30_000,
+  });
+  const hash = await runtimeHash();
+  const hasChanged = await ensureRuntime(cloud, CONTROL_SERVER, hash);
+  note(hasChanged ? `${hash}, new` : hash);
+  if (hasChanged) await restartOnNewRuntime(cloud);
+}
+
+/** Control first: its agents' contract is additive, so that a new control serves old agents while they restart. */
+async function restartOnNewRuntime(cloud: Cloud): Promise<void> {
+  await cloud.execute(CONTROL_SERVER, ["systemctl", "restart", "boxyard-control-setup"], { timeoutMs: CONTROL_START_MS });
+  await cloud.execute(CONTROL_SERVER, ["systemctl", "restart", "boxyard-control"], { timeoutMs: CONTROL_START_MS });
+  for (const { name, isRunning } of await cloud.listServers())
+    if (isRunning) await cloud.execute(name, ["systemctl", "try-restart", "boxyard-agent"]);
+}
+
+async function ensureControlAnswers(made: Bootstrap, note: (text: string) => void): Promise<void> {
+  const cloud = hostCloud(made);
+  const state = given(made.state);
+  await cloud.execute(CONTROL_SERVER, ["systemctl", "start", "boxyard-control"], { timeoutMs: CONTROL_START_MS });
+  const deadline = Date.now() + CONTROL_START_MS;
+  for (;;) {
+    const file = await cloud.readFile(CONTROL_SERVER, OPERATOR_ACCESS_PATH);
+    if (file !== null) {
+      made.state = { ...state, ...OperatorAccess.parse(JSON.parse(new TextDecoder().decode(file))) };
+      await writeYardState(made.state);
+      note(given(made.state.url));
+      return;
+    }
+    if (Date.now() > deadline) throw await controlFault(cloud);
+    await sleep(200);
+  }
+}
+
+async function controlFault(cloud: Cloud): Promise<Fault> {
+  const { stdout } = await cloud.execute(CONTROL_SERVER, ["journalctl", "-u", "boxyard-control*", "-n", "20", "-o", "cat", "--no-pager"]);
+  return new Fault(
+    "control.not-starting",
+    `the control service has not started within ${CONTROL_START_MS / 1000} s; it last said:\n${stdout.trim()}`,
+  );
+}
+
+function controlConfig(made: Bootstrap, serverCertificatePem: string): ControlConfig {
+  const { yard, subnet, gateway, controlAddress, cloudCertificate } = given(made.state);
+  return {
+    yard,
+    server: CONTROL_SERVER,
+    address: controlAddress,
+    subnet,
+    gateway,
+    cloud: {
+      driver: "incus",
+      url: "https://127.0.0.1:8443",
+      ...yardCloudNames(yard),
+      pool: POOL,
+      ...given(cloudCertificate),
+      serverCertificatePem,
+    },
+    template: given(made.template),
+    runtimeVolume: RUNTIME_VOLUME,
+  };
+}
+
+function daemonOf(made: Bootstrap): Daemon {
+  return given(made.daemon);
+}
+
+function connectionOf(made: Bootstrap): Connection {
+  return given(made.connection);
+}
+
+/** A value that an earlier step has set. */
+function given<T>(value: T | undefined): T {
+  if (value === undefined) throw new Error("a bootstrap step ran before the one that it needs");
+  return value;
+}
+
+function hostOf(subnet: string, host: number): string {
+  return subnet.replace(/\d+\/\d+$/, String(host));
+}
+
+function prefixLengthOf(subnet: string): number {
+  return Number(subnet.split("/")[1]);
+}
