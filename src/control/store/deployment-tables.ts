@@ -1,0 +1,56 @@
+import type { ColumnType, Generated, JSONColumnType } from "kysely";
+import type { DeploymentState } from "#contract/deployment.ts";
+import type { Event } from "#contract/events.ts";
+import type { ClusterId, CommitId, Role, ServerName, WebsiteId } from "#contract/names.ts";
+
+/** Microseconds since 1970 in a bigint column, which the driver gives as text. */
+type Micros = ColumnType<string, number, number>;
+type NullableMicros = ColumnType<string | null, number | null, number | null>;
+
+/** A deployment; no foreign key to the website, so that the history outlives it. */
+export interface DeploymentTable {
+  id: Generated<number>;
+  website: WebsiteId;
+  cluster: ClusterId;
+  commit: CommitId;
+  /** The release that was live before; known from `staging` on. */
+  previous: CommitId | null;
+  state: DeploymentState;
+  reason: string | null;
+  push: string;
+  branch: string;
+  /** The git server that took the push. */
+  git_server: ServerName;
+  accepted_at: Micros;
+  finished_at: NullableMicros;
+  /** The agreed instant of the last switch that was asked for. */
+  switch_at: NullableMicros;
+  /** Whether it was decided to switch back; the decision is never taken back. */
+  is_turning_back: Generated<boolean>;
+  /** Whether the git server has been told how it ended. */
+  is_settled: Generated<boolean>;
+}
+
+/** A server's part in a deployment. */
+export interface DeploymentServerTable {
+  deployment: number;
+  server: ServerName;
+  role: Role;
+  staged_at: NullableMicros;
+  switched_at: NullableMicros;
+  error: string | null;
+}
+
+/** What happened in a deployment, in the order of `seq`. */
+export interface DeploymentEventTable {
+  seq: Generated<string>;
+  deployment: number;
+  event: JSONColumnType<Event>;
+}
+
+/** The deployments' part of the schema. */
+export interface DeploymentTables {
+  deployment: DeploymentTable;
+  deployment_server: DeploymentServerTable;
+  deployment_event: DeploymentEventTable;
+}

@@ -1,0 +1,250 @@
+import type { Selectable } from "kysely";
+import { microsOf, timestampOf } from "#base/clock.ts";
+import type { Deployment, DeploymentServer, DeploymentState } from "#contract/deployment.ts";
+import type { Event } from "#contract/events.ts";
+import type { CommitId, ServerName, WebsiteId } from "#contract/names.ts";
+import type { Push } from "#contract/push.ts";
+import type { DeploymentServerTable, DeploymentTable } from "./deployment-tables.ts";
+import type { Store } from "./schema.ts";
+
+/** A deployment with what its process needs to go on after a restart. */
+export interface DeploymentRecord extends Omit<Deployment, "servers"> {
+  /** The release that was live before; known from `staging` on. */
+  readonly previous: CommitId | null;
+  readonly branch: string;
+  readonly gitServer: ServerName;
+  /** The instant of the last switch that was asked for. */
+  readonly switchAtMicros: number | null;
+  readonly isTurningBack: boolean;
+}
+
+/** The last thing known of a server in a deployment; an absent moment keeps the one noted before. */
+export interface ServerNote extends Pick<DeploymentServer, "name" | "role" | "error"> {
+  readonly stagedAt?: string;
+  readonly switchedAt?: string;
+}
+
+/** One move of a deployment with all that becomes true at the same time. */
+export interface StateMove {
+  readonly id: number;
+  readonly from: DeploymentState;
+  readonly to: DeploymentState;
+  readonly reason?: string;
+  /** Set when the deployment enters `staging`. */
+  readonly previous?: CommitId | null;
+  readonly switchAtMicros?: number;
+  readonly finishedAtMicros?: number;
+  /** The release that the website's servers must converge to from now on. */
+  readonly release?: { readonly website: WebsiteId; readonly commit: CommitId | null };
+  readonly servers?: readonly ServerNote[];
+  readonly events?: readonly Event[];
+}
+
+/** Records a push as a deployment, once however often it comes; false when the yard has no such website. */
+export async function recordPush(store: Store, push: Push): Promise<boolean> {
+  const website = await store.selectFrom("website").select("cluster").where("id", "=", push.website).executeTakeFirst();
+  if (website === undefined) return false;
+  const { cluster } = website;
+  await store
+    .insertInto("deployment")
+    .values({
+      website: push.website,
+      cluster,
+      commit: push.commit,
+      state: "received",
+      push: push.id,
+      branch: push.branch,
+      git_server: push.server,
+      accepted_at: microsOf(push.acceptedAt),
+    })
+    .onConflict((conflict) => conflict.column("push").doNothing())
+    .execute();
+  return true;
+}
+
+/** Websites with a deployment that has not ended. */
+export async function listWebsitesUnderWay(store: Store): Promise<WebsiteId[]> {
+  const rows = await store.selectFrom("deployment").select("website").distinct().where("finished_at", "is", null).execute();
+  return rows.map((row) => row.website);
+}
+
+/** A website's deployments that have not ended, oldest push first, and when the newest push that is live was accepted. */
+export async function readQueue(store: Store, website: WebsiteId): Promise<{ open: DeploymentRecord[]; newestLiveAt: string | null }> {
+  const ofWebsite = store.selectFrom("deployment").where("website", "=", website);
+  const [open, live] = await Promise.all([
+    ofWebsite.selectAll().where("finished_at", "is", null).orderBy("accepted_at").orderBy("id").execute(),
+    ofWebsite
+      .where("state", "=", "live")
+      .select((read) => read.fn.max("accepted_at").as("at"))
+      .executeTakeFirst(),
+  ]);
+  return { open: open.map(recordOf), newestLiveAt: momentOf(live?.at ?? null) };
+}
+
+/** Compare-and-set: false, and nothing changed, when the deployment is not in `from` any more. */
+export async function moveState(store: Store, move: StateMove): Promise<boolean> {
+  return store.transaction().execute(async (transaction) => {
+    const moved = await transaction
+      .updateTable("deployment")
+      .set({
+        state: move.to,
+        ...(move.reason === undefined ? {} : { reason: move.reason }),
+        ...(move.previous === undefined ? {} : { previous: move.previous }),
+        ...(move.switchAtMicros === undefined ? {} : { switch_at: move.switchAtMicros }),
+        ...(move.finishedAtMicros === undefined ? {} : { finished_at: move.finishedAtMicros }),
+      })
+      .where("id", "=", move.id)
+      .where("state", "=", move.from)
+      .executeTakeFirst();
+    if (moved.numUpdatedRows === 0n) return false;
+    if (move.release !== undefined) await setRelease(transaction, move.release);
+    await noteServers(transaction, move.id, move.servers ?? []);
+    await appendEvents(transaction, move.id, move.events ?? []);
+    return true;
+  });
+}
+
+/** Decides for good that a deployment is switched back, and which release its website must converge to. */
+export async function decideTurningBack(store: Store, id: number, options: { reason: string; release: CommitId | null }): Promise<void> {
+  await store.transaction().execute(async (transaction) => {
+    const decided = await transaction
+      .updateTable("deployment")
+      .set({ is_turning_back: true, reason: options.reason })
+      .where("id", "=", id)
+      .where("state", "in", ["switching", "verifying"])
+      .where("is_turning_back", "=", false)
+      .returning("website")
+      .executeTakeFirst();
+    if (decided !== undefined) await setRelease(transaction, { website: decided.website, commit: options.release });
+  });
+}
+
+/** Notes the instant of a switch that is asked for again. */
+export async function noteSwitchInstant(store: Store, id: number, switchAtMicros: number): Promise<void> {
+  await store.updateTable("deployment").set({ switch_at: switchAtMicros }).where("id", "=", id).execute();
+}
+
+/** Notes the servers' parts in a deployment. */
+export async function noteServers(store: Store, deployment: number, notes: readonly ServerNote[]): Promise<void> {
+  if (notes.length === 0) return;
+  const rows = notes.map((note) => ({
+    deployment,
+    server: note.name,
+    role: note.role,
+    staged_at: note.stagedAt === undefined ? null : microsOf(note.stagedAt),
+    switched_at: note.switchedAt === undefined ? null : microsOf(note.switchedAt),
+    error: note.error,
+  }));
+  await store
+    .insertInto("deployment_server")
+    .values(rows)
+    .onConflict((conflict) =>
+      conflict.columns(["deployment", "server"]).doUpdateSet((set) => ({
+        staged_at: set.fn.coalesce("excluded.staged_at", "deployment_server.staged_at"),
+        switched_at: set.fn.coalesce("excluded.switched_at", "deployment_server.switched_at"),
+        error: set.ref("excluded.error"),
+      })),
+    )
+    .execute();
+}
+
+/** Appends what happened, in this order. */
+export async function appendEvents(store: Store, deployment: number, events: readonly Event[]): Promise<void> {
+  if (events.length === 0) return;
+  const rows = events.map((event) => ({ deployment, event: JSON.stringify(event) }));
+  await store.insertInto("deployment_event").values(rows).execute();
+}
+
+/** What happened in a deployment after the first `after` events; null when there is no such deployment. */
+export async function deploymentEvents(
+  store: Store,
+  deployment: number,
+  after: number,
+): Promise<{ events: Event[]; isFinal: boolean } | null> {
+  // The state first: the last event is stored together with the final state, so it cannot be missed this way round.
+  const found = await store.selectFrom("deployment").select("finished_at").where("id", "=", deployment).executeTakeFirst();
+  if (found === undefined) return null;
+  const rows = await store
+    .selectFrom("deployment_event")
+    .select("event")
+    .where("deployment", "=", deployment)
+    .orderBy("seq")
+    .offset(after)
+    .execute();
+  return { events: rows.map((row) => row.event), isFinal: found.finished_at !== null };
+}
+
+/** The newest deployments, newest last. */
+export async function listDeployments(store: Store, options: { website?: WebsiteId; limit: number }): Promise<Deployment[]> {
+  const all = store.selectFrom("deployment").selectAll().orderBy("id", "desc").limit(options.limit);
+  const rows = await (options.website === undefined ? all : all.where("website", "=", options.website)).execute();
+  return withServers(store, rows.reverse());
+}
+
+/** One deployment as the API gives it; null when there is none. */
+export async function showDeployment(store: Store, id: number): Promise<Deployment | null> {
+  const rows = await store.selectFrom("deployment").selectAll().where("id", "=", id).execute();
+  return (await withServers(store, rows))[0] ?? null;
+}
+
+/** The servers that a deployment has begun with. */
+export async function deploymentServers(store: Store, deployment: number): Promise<DeploymentServer[]> {
+  const rows = await store.selectFrom("deployment_server").selectAll().where("deployment", "=", deployment).orderBy("server").execute();
+  return rows.map(serverOf);
+}
+
+/** Deployments that have ended and whose git server does not know it yet, oldest first. */
+export async function listUnsettled(store: Store): Promise<DeploymentRecord[]> {
+  const rows = await store
+    .selectFrom("deployment")
+    .selectAll()
+    .where("finished_at", "is not", null)
+    .where("is_settled", "=", false)
+    .orderBy("id")
+    .limit(100)
+    .execute();
+  return rows.map(recordOf);
+}
+
+/** The git server knows how the deployment ended. */
+export async function markSettled(store: Store, id: number): Promise<void> {
+  await store.updateTable("deployment").set({ is_settled: true }).where("id", "=", id).execute();
+}
+
+async function setRelease(store: Store, { website, commit }: { website: WebsiteId; commit: CommitId | null }): Promise<void> {
+  await store.updateTable("website").set({ release: commit }).where("id", "=", website).execute();
+}
+
+async function withServers(store: Store, rows: readonly Selectable<DeploymentTable>[]): Promise<Deployment[]> {
+  if (rows.length === 0) return [];
+  const ids = rows.map((row) => row.id);
+  const servers = await store.selectFrom("deployment_server").selectAll().where("deployment", "in", ids).orderBy("server").execute();
+  const byDeployment = Map.groupBy(servers, (server) => server.deployment);
+  return rows.map((row) => ({ ...deploymentOf(row), servers: (byDeployment.get(row.id) ?? []).map(serverOf) }));
+}
+
+function recordOf(row: Selectable<DeploymentTable>): DeploymentRecord {
+  return {
+    ...deploymentOf(row),
+    previous: row.previous,
+    branch: row.branch,
+    gitServer: row.git_server,
+    switchAtMicros: row.switch_at === null ? null : Number(row.switch_at),
+    isTurningBack: row.is_turning_back,
+  };
+}
+
+function deploymentOf(row: Selectable<DeploymentTable>): Omit<Deployment, "servers"> {
+  const { id, website, cluster, commit, state, reason, push } = row;
+  const acceptedAt = timestampOf(Number(row.accepted_at));
+  return { id, website, cluster, commit, state, reason, push, acceptedAt, finishedAt: momentOf(row.finished_at) };
+}
+
+function serverOf(row: Selectable<DeploymentServerTable>): DeploymentServer {
+  const { server: name, role, error } = row;
+  return { name, role, stagedAt: momentOf(row.staged_at), switchedAt: momentOf(row.switched_at), error };
+}
+
+function momentOf(micros: string | null): string | null {
+  return micros === null ? null : timestampOf(Number(micros));
+}
