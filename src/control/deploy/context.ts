@@ -1,0 +1,47 @@
+import type { Log } from "#base/log.ts";
+import type { ControlFabric } from "#fabric/fabric.ts";
+import type { Store } from "../store/schema.ts";
+import type { Lead } from "./lead.ts";
+import type { Sweeper } from "./sweeper.ts";
+
+/** The times of the deployment process; tests shorten them. */
+export interface Timing {
+  /** How long a server that is away or has not heard of the website yet may take to appear before staging fails. */
+  readonly appearMs: number;
+  /** How late a server may switch; after that it refuses. */
+  readonly latestMs: number;
+  /** How long after `latestMs` an answer may be on its way. */
+  readonly answerMs: number;
+  /** How long a box may take to serve the release without an error. */
+  readonly verifyMs: number;
+  /** Pause between two attempts of a step within a deployment. */
+  readonly againMs: number;
+  /** Pause after a fault of the outer world (database, broker), before the deployment goes on. */
+  readonly retryMs: number;
+  /** When pages are banned once more after the last ban: an answer that a box began before the switch may be stored after it. */
+  readonly sweepsMs: readonly number[];
+}
+
+export const TIMING: Timing = {
+  appearMs: 8_000,
+  latestMs: 1_500,
+  answerMs: 500,
+  verifyMs: 3_000,
+  againMs: 150,
+  retryMs: 1_000,
+  sweepsMs: [2_000, 10_000, 60_000],
+};
+
+/** What every part of the deployment process needs. */
+export interface DeployContext {
+  readonly store: Store;
+  readonly fabric: ControlFabric;
+  readonly log: Log;
+  readonly timing: Timing;
+  readonly lead: Lead;
+  readonly sweeper: Sweeper;
+  /** Told (without data) when a website's release has changed in the rows: the planner is to look again. */
+  readonly onRowsChanged: () => void;
+  /** Aborts when the control service stops; what is under way then stays as persisted. */
+  readonly signal: AbortSignal;
+}

@@ -1,0 +1,78 @@
+import { reportFault } from "#base/fault.ts";
+import type { Log } from "#base/log.ts";
+import { loop } from "#base/loop.ts";
+import type { Push } from "#contract/push.ts";
+import type { ControlFabric } from "#fabric/fabric.ts";
+import { listWebsitesUnderWay, recordPush } from "../store/deployments.ts";
+import type { Store } from "../store/schema.ts";
+import { type DeployContext, TIMING, type Timing } from "./context.ts";
+import { createLead } from "./lead.ts";
+import { runNext } from "./run.ts";
+import { refusePush, settleAll } from "./steps/settle.ts";
+import { createSweeper } from "./sweeper.ts";
+import { createWorkers } from "./workers.ts";
+
+export interface CoordinatorOptions {
+  readonly store: Store;
+  readonly fabric: ControlFabric;
+  readonly log: Log;
+  /** Told (without data) when a website's release has changed in the rows: the planner is to look again. */
+  readonly onRowsChanged: () => void;
+  /** Shorter times, for tests. */
+  readonly timing?: Partial<Timing>;
+}
+
+/** Websites that deploy at the same time. */
+const WEBSITES_AT_ONCE = 16;
+const SCAN_MS = 15_000;
+const SETTLE_MS = 3_000;
+
+/**
+ * Takes pushes, brings every deployment to its end (also those that an earlier process left behind), one at a time for a
+ * website, and tells the git server how each push ended. `stop` leaves what is under way as persisted; a later start goes on.
+ */
+export function startCoordinator(options: CoordinatorOptions): { stop(): Promise<void> } {
+  const stopping = new AbortController();
+  const { signal } = stopping;
+  const context = contextOf(options, signal);
+  const { store, fabric, log, timing } = context;
+  const warn = (message: string) => (thrown: unknown) => log.warn({ fault: reportFault(thrown) }, message);
+
+  const settling = loop({ everyMs: SETTLE_MS, work: () => settleAll(context), onFault: warn("pushes not settled") });
+  const workers = createWorkers({
+    work: (website) => runNext(context, website).finally(() => settling.nudge()),
+    onFault: (website, thrown) => log.error({ website, fault: reportFault(thrown) }, "deployment interrupted, it goes on in a moment"),
+    retryMs: timing.retryMs,
+    limit: WEBSITES_AT_ONCE,
+    signal,
+  });
+  const scanning = loop({
+    everyMs: SCAN_MS,
+    work: async () => (await listWebsitesUnderWay(store)).forEach(workers.wake),
+    onFault: warn("deployments not looked at"),
+  });
+  const take = async (push: Push): Promise<void> => {
+    if (await recordPush(store, push)) workers.wake(push.website);
+    else await refusePush(context, push);
+  };
+  const consuming = loop({
+    everyMs: timing.retryMs,
+    work: () => fabric.consumePushes(take, signal),
+    onFault: warn("pushes not consumed"),
+  });
+
+  const loops = [settling, scanning, consuming];
+  for (const one of loops) one.start();
+  return {
+    stop: async () => {
+      stopping.abort();
+      await Promise.all([...loops.map((one) => one.stop()), workers.idle(), context.sweeper.idle()]);
+    },
+  };
+}
+
+function contextOf({ timing: shorter, ...options }: CoordinatorOptions, signal: AbortSignal): DeployContext {
+  const timing = { ...TIMING, ...shorter };
+  const sweeper = createSweeper({ fabric: options.fabric, log: options.log, sweepsMs: timing.sweepsMs, signal });
+  return { ...options, timing, sweeper, lead: createLead(), signal };
+}

@@ -1,0 +1,39 @@
+import type { FaultReport } from "#base/fault.ts";
+import type { CommitId, ServerName } from "#contract/names.ts";
+
+/** A commit as people read it. */
+export function short(commit: CommitId): string {
+  return commit.slice(0, 7);
+}
+
+/** Names in a row, shortened when there are many. */
+export function names(servers: readonly ServerName[]): string {
+  return servers.length <= 8 ? servers.join(", ") : `${servers.slice(0, 7).join(", ")} and ${servers.length - 7} more`;
+}
+
+/** "3 servers", "1 server". */
+export function count(amount: number, noun: string): string {
+  return `${amount} ${noun}${amount === 1 ? "" : "s"}`;
+}
+
+/** A duration: "312 ms", "1.2 s". */
+export function duration(ms: number): string {
+  return ms < 999.5 ? `${Math.round(ms)} ms` : `${(ms / 1000).toFixed(1)} s`;
+}
+
+/** The time of day of a moment, with microseconds. */
+export function timeOfDay(moment: string): string {
+  return moment.slice(11, -1);
+}
+
+/** What a website serves: its release, or that it has none. */
+export function serves(website: string, release: CommitId | null): string {
+  return release === null ? `${website} has no release yet` : `${website} still serves ${short(release)}`;
+}
+
+/** A server's fault on one line, with what mends it. */
+export function faultLine(server: ServerName, fault: FaultReport): string {
+  const said = fault.message.replaceAll("\n", " ");
+  const named = said.startsWith(`${server} `) ? said : `${server}: ${said}`;
+  return fault.next === null ? named : `${named} → ${fault.next}`;
+}

@@ -1,0 +1,54 @@
+import type { DeploymentState } from "#contract/deployment.ts";
+import type { WebsiteId } from "#contract/names.ts";
+import { type DeploymentRecord, readQueue } from "../store/deployments.ts";
+import type { DeployContext } from "./context.ts";
+import { openJournal } from "./journal.ts";
+import { short } from "./lines.ts";
+import { planQueue } from "./queue.ts";
+import { type FinalState, isFinal } from "./states.ts";
+import { begin } from "./steps/begin.ts";
+import { stage } from "./steps/stage.ts";
+import { agreeOnInstant, switchEverywhere } from "./steps/switch.ts";
+import { verify } from "./steps/verify.ts";
+import { move, openTurn, type Turn } from "./turn.ts";
+
+/** Ends the deployments of a website that a newer push has overtaken, and brings the next one to its end; false when there is none. */
+export async function runNext(context: DeployContext, website: WebsiteId): Promise<boolean> {
+  const { open, newestLiveAt } = await readQueue(context.store, website);
+  const { next, overtaken } = planQueue(open, newestLiveAt);
+  const winner = open.at(-1);
+  for (const deployment of overtaken) await supersede(context, deployment, winner);
+  if (next === null) return false;
+  await runDeployment(await openTurn(context, next));
+  return true;
+}
+
+/** What brings a deployment on from each state; every step ends with a move or throws, and may be repeated after a crash. */
+const STEPS: Record<Exclude<DeploymentState, FinalState>, (turn: Turn) => Promise<void>> = {
+  received: begin,
+  staging: stage,
+  staged: agreeOnInstant,
+  switching: switchEverywhere,
+  verifying: verify,
+};
+
+async function runDeployment(turn: Turn): Promise<void> {
+  for (let { state } = turn.deployment; !isFinal(state); { state } = turn.deployment) {
+    if (turn.site === null && state !== "received") await abandon(turn, state);
+    else await STEPS[state](turn);
+  }
+}
+
+/** The website was deleted: its servers take it off by themselves, as their specs say. */
+async function abandon(turn: Turn, from: Exclude<DeploymentState, FinalState | "received">): Promise<void> {
+  const reason = `website ${turn.deployment.website} was deleted meanwhile`;
+  if (from === "staging" || from === "staged") return move(turn, { from, to: "failed" }, { reason, line: `failed: ${reason}` });
+  return move(turn, { from, to: "rolled-back" }, { reason, line: `rolled back: ${reason}` });
+}
+
+async function supersede(context: DeployContext, deployment: DeploymentRecord, winner: DeploymentRecord | undefined): Promise<void> {
+  const newer = winner === undefined || winner.id === deployment.id ? "" : ` (${short(winner.commit)})`;
+  const reason = `a newer push${newer} took its place`;
+  const turn = { context, deployment, journal: openJournal(context, deployment.id) };
+  await move(turn, { from: "received", to: "superseded" }, { reason, line: `superseded: ${reason}` });
+}

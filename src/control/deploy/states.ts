@@ -1,0 +1,34 @@
+import type { DeploymentState } from "#contract/deployment.ts";
+
+/**
+ * Which state may follow which: a push is `received`, waits its turn, and from `switching` on can only go live or be rolled back.
+ *
+ *     received ─► staging ─► staged ─► switching ─► verifying ─► live
+ *        │           └─► failed ◄─┘        └─► rolled-back ◄─┘
+ *        └─► superseded, failed
+ */
+export const NEXT = {
+  received: ["staging", "failed", "superseded"],
+  staging: ["staged", "failed"],
+  staged: ["switching", "failed"],
+  switching: ["verifying", "rolled-back"],
+  verifying: ["live", "rolled-back"],
+  live: [],
+  "rolled-back": [],
+  failed: [],
+  superseded: [],
+} as const satisfies Record<DeploymentState, readonly DeploymentState[]>;
+
+/** A state that may follow `From`; the type system refuses any other. */
+export type Next<From extends DeploymentState> = (typeof NEXT)[From][number];
+
+/** The states that a deployment never leaves. */
+export type FinalState = { [State in DeploymentState]: (typeof NEXT)[State] extends readonly [] ? State : never }[DeploymentState];
+
+/** The states that a deployment never leaves, as a list. */
+export const FINAL_STATES: readonly FinalState[] = ["live", "rolled-back", "failed", "superseded"];
+
+/** Whether a deployment in this state has ended. */
+export function isFinal(state: DeploymentState): state is FinalState {
+  return NEXT[state].length === 0;
+}

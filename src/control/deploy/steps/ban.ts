@@ -1,0 +1,17 @@
+import { banPages as banPagesAction } from "#contract/actions/cache.ts";
+import type { CommitId } from "#contract/names.ts";
+import { faultLine, names, short } from "../lines.ts";
+import { faultsOf, note, type Turn } from "../turn.ts";
+
+/** Bans the website's pages that other releases made from the cluster's caches, and says which cache has not confirmed. */
+export async function banPages(turn: Turn, keep: CommitId | null): Promise<void> {
+  const caches = turn.site?.caches ?? [];
+  if (caches.length === 0) return;
+  const { context, deployment } = turn;
+  const answers = await context.fabric.askAll(banPagesAction, caches, { website: deployment.website, keep }, { signal: context.signal });
+  const faults = faultsOf(turn, answers);
+  for (const { server, fault } of faults)
+    note(turn, `warning: pages not banned yet, it is tried again: ${faultLine(server, fault)}`, server);
+  const banned = answers.flatMap(({ server, output }) => (output === undefined ? [] : [server])).sort();
+  if (banned.length > 0) note(turn, `pages ${keep === null ? "" : `of releases other than ${short(keep)} `}banned on ${names(banned)}`);
+}

@@ -1,0 +1,80 @@
+import { microsOf, nowMicros, timestampOf } from "#base/clock.ts";
+import { switchTo } from "#contract/actions/release.ts";
+import type { Answer } from "#fabric/fabric.ts";
+import { noteSwitchInstant, type ServerNote } from "../../store/deployments.ts";
+import { short, timeOfDay } from "../lines.ts";
+import { faultsOf, move, type Turn, withoutRemoved } from "../turn.ts";
+import { answerTimeMs, instantFrom, waitOutEarlierSwitch } from "./instant.ts";
+import { stageEverywhere } from "./stage.ts";
+import { decideAndTurnBack, turnBack } from "./turn-back.ts";
+
+/** `staged → switching`: agrees on the instant; from here on the deployment goes live or is rolled back. */
+export async function agreeOnInstant(turn: Turn): Promise<void> {
+  const switchAtMicros = instantFrom(turn);
+  const line = `all servers are ready: switching at ${timeOfDay(timestampOf(switchAtMicros))}`;
+  await move(turn, { from: "staged", to: "switching" }, { switchAtMicros, line });
+  turn.isFreshSwitch = true;
+}
+
+/** `switching → verifying`: all switch at the instant; one that refuses or is silent turns all back. */
+export async function switchEverywhere(turn: Turn): Promise<void> {
+  const { deployment } = turn;
+  if (!turn.isFreshSwitch) await waitOutEarlierSwitch(turn);
+  if (deployment.isTurningBack) return turnBack(turn);
+  const unstaged = turn.isFreshSwitch ? [] : (await stageEverywhere(turn)).faults;
+  if (unstaged.length > 0) return decideAndTurnBack(turn, unstaged, `cannot go on with the switch to ${short(deployment.commit)}`);
+
+  const atMicros = await ensureInstantAhead(turn);
+  const answers = await askToSwitch(turn, atMicros);
+  const faults = await withoutRemoved(turn, faultsOf(turn, answers));
+  if (faults.length > 0) return decideAndTurnBack(turn, faults, `cannot switch to ${short(deployment.commit)}`);
+  const switched = switchedNotes(turn, answers);
+  const moments = switched.map((one) => one.switchedAt).sort();
+  if (turn.isFreshSwitch) turn.context.lead.learn((microsOf(moments.at(-1) ?? "") - atMicros) / 1000);
+  const release = { website: deployment.website, commit: deployment.commit };
+  return move(turn, { from: "switching", to: "verifying" }, { release, servers: switched, line: switchedLine(moments) });
+}
+
+// Persisting the move may have taken longer than the lead; servers would rightly call such a request too late.
+async function ensureInstantAhead(turn: Turn): Promise<number> {
+  const { context, deployment } = turn;
+  const agreed = deployment.switchAtMicros;
+  if (turn.isFreshSwitch && agreed !== null && agreed - nowMicros() > (context.lead.ms * 1000) / 2) return agreed;
+  const atMicros = instantFrom(turn);
+  await noteSwitchInstant(context.store, deployment.id, atMicros);
+  turn.deployment = { ...deployment, switchAtMicros: atMicros };
+  return atMicros;
+}
+
+type Switched = Answer<{ switchedAt: string }>;
+
+function askToSwitch(turn: Turn, atMicros: number): Promise<Switched[]> {
+  const { context, deployment, carriers } = turn;
+  const input = {
+    website: deployment.website,
+    release: deployment.commit,
+    at: timestampOf(atMicros),
+    latestMs: context.timing.latestMs,
+  };
+  const options = { timeoutMs: answerTimeMs(turn, atMicros), signal: context.signal };
+  return context.fabric.askAll(
+    switchTo,
+    carriers.map((carrier) => carrier.name),
+    input,
+    options,
+  );
+}
+
+function switchedNotes({ carriers }: Turn, answers: readonly Switched[]): (ServerNote & { switchedAt: string })[] {
+  const roles = new Map(carriers.map(({ name, role }) => [name, role]));
+  return answers.flatMap(({ server, output }) => {
+    const role = roles.get(server);
+    return output === undefined || role === undefined ? [] : [{ name: server, role, switchedAt: output.switchedAt, error: null }];
+  });
+}
+
+function switchedLine(moments: readonly string[]): string {
+  const [first, last] = [moments.at(0), moments.at(-1)];
+  if (first === undefined || last === undefined) return "switched";
+  return `switched at ${timeOfDay(last)} (spread ${((microsOf(last) - microsOf(first)) / 1000).toFixed(1)} ms)`;
+}

@@ -1,0 +1,71 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import { timestampOf } from "#base/clock.ts";
+import { stage, switchTo, withdraw } from "#contract/actions/release.ts";
+import type { CommitId, ServerName } from "#contract/names.ts";
+import type { Answer } from "#fabric/fabric.ts";
+import { decideTurningBack, noteServers } from "../../store/deployments.ts";
+import { faultLine, names, short } from "../lines.ts";
+import { faultsOf, move, note, type ServerFault, type Turn, withoutRemoved } from "../turn.ts";
+import { banPages } from "./ban.ts";
+import { answerTimeMs, instantFrom } from "./instant.ts";
+import { notesOf } from "./stage.ts";
+
+const ATTEMPTS = 4;
+
+/** Decides, persists and carries out that all servers go back to the release before, because of these faults. */
+export async function decideAndTurnBack(turn: Turn, faults: readonly ServerFault[], what: string): Promise<void> {
+  const { context, deployment } = turn;
+  const reason = `${what}: ${faults.map((one) => faultLine(one.server, one.fault)).join("; ")}`;
+  await decideTurningBack(context.store, deployment.id, { reason, release: deployment.previous });
+  turn.deployment = { ...deployment, isTurningBack: true, reason };
+  context.onRowsChanged();
+  await noteServers(context.store, deployment.id, notesOf(turn, faults));
+  note(turn, `${reason}; switching back`);
+  return turnBack(turn);
+}
+
+/** `switching, verifying → rolled-back`: a server that cannot be told goes back by itself, because its spec says so. */
+export async function turnBack(turn: Turn): Promise<void> {
+  const { deployment } = turn;
+  const behind = await switchBackEverywhere(turn);
+  await banPages(turn, deployment.previous);
+  turn.context.sweeper.sweep(turn.site, deployment.previous);
+  const reason = deployment.reason ?? "it was decided to switch back";
+  const now =
+    deployment.previous === null ? `${deployment.website} has no release` : `${deployment.website} serves ${short(deployment.previous)}`;
+  const later = behind.length === 0 ? "" : `; ${names(behind)} did not confirm and goes back when its agent next converges`;
+  const line = `rolled back: ${reason}; ${now}${later}`;
+  if (deployment.state === "switching") return move(turn, { from: "switching", to: "rolled-back" }, { reason, line });
+  return move(turn, { from: "verifying", to: "rolled-back" }, { reason, line });
+}
+
+/** Gives the servers that have not confirmed after some attempts. */
+async function switchBackEverywhere(turn: Turn): Promise<ServerName[]> {
+  const { context, deployment } = turn;
+  let behind = turn.carriers.map((carrier) => carrier.name);
+  for (let attempt = 0; attempt < ATTEMPTS && behind.length > 0; attempt++) {
+    if (attempt > 0) await sleep(context.timing.againMs, undefined, { signal: context.signal });
+    const faults = faultsOf(turn, await askToGoBack(turn, behind));
+    await stageAgain(turn, deployment.previous, faults);
+    behind = (await withoutRemoved(turn, faults)).map((one) => one.server);
+  }
+  return behind;
+}
+
+function askToGoBack(turn: Turn, servers: readonly ServerName[]): Promise<Answer<unknown>[]> {
+  const { context, deployment } = turn;
+  const { website, previous } = deployment;
+  const { latestMs } = context.timing;
+  const atMicros = instantFrom(turn);
+  const options = { timeoutMs: answerTimeMs(turn, atMicros), signal: context.signal };
+  if (previous === null) return context.fabric.askAll(withdraw, servers, { website }, options);
+  return context.fabric.askAll(switchTo, servers, { website, release: previous, at: timestampOf(atMicros), latestMs }, options);
+}
+
+// A server that joined or was cleaned meanwhile may lack the release before.
+async function stageAgain(turn: Turn, previous: CommitId | null, faults: readonly ServerFault[]): Promise<void> {
+  const lacking = faults.filter((one) => one.fault.code === "release.not-staged").map((one) => one.server);
+  if (previous === null || lacking.length === 0) return;
+  const { context, deployment } = turn;
+  await context.fabric.askAll(stage, lacking, { website: deployment.website, release: previous }, { signal: context.signal });
+}

@@ -1,0 +1,57 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import { probe } from "#contract/actions/release.ts";
+import type { ServerName } from "#contract/names.ts";
+import type { Answer } from "#fabric/fabric.ts";
+import { duration, names, short } from "../lines.ts";
+import { faultsOf, move, note, type ServerFault, type Turn, withoutRemoved } from "../turn.ts";
+import { banPages } from "./ban.ts";
+import { decideAndTurnBack, turnBack } from "./turn-back.ts";
+
+/** `verifying → live`: every box serves the release without an error of its own; else all go back. */
+export async function verify(turn: Turn): Promise<void> {
+  const { deployment, site, context } = turn;
+  if (deployment.isTurningBack) return turnBack(turn);
+  const [faults] = await Promise.all([verifyBoxes(turn), banPages(turn, deployment.commit)]);
+  if (faults.length > 0) return decideAndTurnBack(turn, faults, `cannot verify ${short(deployment.commit)}`);
+  // Again, because a page that a box began to make before the switch may have been stored after the first ban.
+  await banPages(turn, deployment.commit);
+  const sinceMs = Date.now() - Date.parse(deployment.acceptedAt);
+  const where = site?.domain === null || site === null ? deployment.website : `https://${site.domain}`;
+  await move(turn, { from: "verifying", to: "live" }, { line: `live: ${where} (${duration(sinceMs)})` });
+  context.sweeper.sweep(site, deployment.commit);
+}
+
+/** Asks every box until it serves the release; gives those that do not when the time is over. */
+async function verifyBoxes(turn: Turn): Promise<readonly ServerFault[]> {
+  const { context, deployment, carriers } = turn;
+  const deadlineMs = performance.now() + context.timing.verifyMs;
+  const boxes = carriers.filter((carrier) => carrier.role === "box").map((carrier) => carrier.name);
+  for (let waiting = boxes; ; ) {
+    const faults = await probeOnce(turn, waiting);
+    if (faults.length === 0) {
+      note(turn, `verified on ${names(boxes)}: they serve ${short(deployment.commit)}`);
+      return [];
+    }
+    if (performance.now() > deadlineMs) return withoutRemoved(turn, faults);
+    waiting = faults.map((one) => one.server);
+    await sleep(context.timing.againMs, undefined, { signal: context.signal });
+  }
+}
+
+async function probeOnce(turn: Turn, boxes: readonly ServerName[]): Promise<ServerFault[]> {
+  const { context, deployment } = turn;
+  const answers = await context.fabric.askAll(probe, boxes, { website: deployment.website, path: "/" }, { signal: context.signal });
+  const silent = faultsOf(turn, answers);
+  const wrong = answers.flatMap((answer) => mismatch(answer, deployment.commit));
+  return [...silent, ...wrong];
+}
+
+type ProbeAnswer = Answer<{ release: string | null; status: number }>;
+
+function mismatch({ server, output }: ProbeAnswer, want: string): ServerFault[] {
+  if (output === undefined || (output.release === want && output.status < 500)) return [];
+  const served = output.release === null ? "no release" : short(output.release);
+  const message = output.release === want ? `its front page answers ${output.status}` : `it serves ${served}, not ${short(want)}`;
+  const next = output.release === want ? "look at the website's error log with: boxyard logs" : null;
+  return [{ server, fault: { code: "deployment.not-verified", message, next } }];
+}

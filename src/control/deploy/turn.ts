@@ -1,0 +1,102 @@
+import { nowMicros, timestamp } from "#base/clock.ts";
+import { Fault, type FaultReport } from "#base/fault.ts";
+import type { DeploymentEvent } from "#contract/events.ts";
+import type { ServerName } from "#contract/names.ts";
+import type { Answer } from "#fabric/fabric.ts";
+import { type DeploymentRecord, deploymentServers, moveState, type StateMove } from "../store/deployments.ts";
+import { type Carrier, findWebsiteOnYard, type WebsiteOnYard } from "../store/website-on-yard.ts";
+import type { DeployContext } from "./context.ts";
+import { type Journal, openJournal } from "./journal.ts";
+import { isFinal, type Next } from "./states.ts";
+
+/** One deployment in the hands of this process: what it is, where it runs, and what has happened. */
+export interface Turn {
+  readonly context: DeployContext;
+  readonly journal: Journal;
+  /** As persisted; every move replaces it. */
+  deployment: DeploymentRecord;
+  /** The website as its rows stand; null when it was deleted. */
+  readonly site: WebsiteOnYard | null;
+  /** The boxes and the shell server that take part. */
+  readonly carriers: readonly Carrier[];
+  /** Whether the present `switching` began in this turn, so that no earlier request for it can be under way. */
+  isFreshSwitch: boolean;
+}
+
+/** A server that did not do its part, and why. */
+export interface ServerFault {
+  readonly server: ServerName;
+  readonly fault: FaultReport;
+}
+
+/** Takes a deployment up where it stands: those who began it and still exist take part. */
+export async function openTurn(context: DeployContext, deployment: DeploymentRecord): Promise<Turn> {
+  const [site, begun] = await Promise.all([
+    findWebsiteOnYard(context.store, deployment.website),
+    deploymentServers(context.store, deployment.id),
+  ]);
+  const names = new Set(begun.map((server) => server.name));
+  const carriers = (site?.carriers ?? []).filter((carrier) => names.size === 0 || names.has(carrier.name));
+  return { context, journal: openJournal(context, deployment.id), deployment, site, carriers, isFreshSwitch: false };
+}
+
+/** What a move may carry beside the states; `line` is what people read of it. */
+export interface MoveOptions extends Pick<StateMove, "reason" | "previous" | "switchAtMicros" | "release" | "servers"> {
+  readonly line: string;
+}
+
+type MovingTurn = Pick<Turn, "context" | "journal" | "deployment">;
+
+/**
+ * Moves the deployment by one compare-and-set and tells everybody.
+ * Throws Fault "deployment.moved" when somebody else moved it: whoever looks again sees where it stands.
+ */
+export async function move<From extends DeploymentRecord["state"], To extends Next<From>>(
+  turn: MovingTurn,
+  states: { from: From; to: To },
+  { line, ...rest }: MoveOptions,
+): Promise<void> {
+  const { context, deployment, journal } = turn;
+  const event = eventOf(deployment, { state: states.to, server: null, line });
+  const finished = isFinal(states.to) ? { finishedAtMicros: nowMicros() } : {};
+  const hasMoved = await journal.storeWith((events) =>
+    moveState(context.store, { id: deployment.id, ...states, ...rest, ...finished, events: [...events, event] }),
+  );
+  if (!hasMoved)
+    throw new Fault("deployment.moved", `cannot move deployment ${deployment.id} from ${states.from}: it is not there any more`);
+  turn.deployment = {
+    ...deployment,
+    state: states.to,
+    reason: rest.reason ?? deployment.reason,
+    previous: rest.previous === undefined ? deployment.previous : rest.previous,
+    switchAtMicros: rest.switchAtMicros ?? deployment.switchAtMicros,
+  };
+  journal.publish(event);
+  context.log.info({ deployment: deployment.id, website: deployment.website, state: states.to }, "deployment moved");
+  if (rest.release !== undefined) context.onRowsChanged();
+}
+
+/** Tells something of the deployment, or of one server in it, without moving it. */
+export function note({ deployment, journal }: Turn, line: string, server: ServerName | null = null): void {
+  journal.note(eventOf(deployment, { state: deployment.state, server, line }));
+}
+
+/** The answers that are faults; throws when nobody waited for them because the process stops. */
+export function faultsOf({ context }: Turn, answers: readonly Answer<unknown>[]): ServerFault[] {
+  context.signal.throwIfAborted();
+  return answers.flatMap(({ server, fault }) => (fault === undefined ? [] : [{ server, fault }]));
+}
+
+/** The faults without those of servers that have been removed from the yard meanwhile: nobody waits for them. */
+export async function withoutRemoved({ context, deployment }: Turn, faults: readonly ServerFault[]): Promise<readonly ServerFault[]> {
+  if (faults.length === 0) return faults;
+  const site = await findWebsiteOnYard(context.store, deployment.website);
+  if (site === null) return faults;
+  const present = new Set(site.carriers.map((carrier) => carrier.name));
+  return faults.filter((one) => present.has(one.server));
+}
+
+function eventOf(deployment: DeploymentRecord, said: Pick<DeploymentEvent, "state" | "server" | "line">): DeploymentEvent {
+  const { id, website, push, commit } = deployment;
+  return { kind: "deployment", at: timestamp(), deployment: id, website, push, commit, ...said };
+}
