@@ -1,0 +1,55 @@
+import { checkAgainstTree, checkClashes } from "./boxfile-checks.ts";
+import { parseBoxfile } from "./boxfile-parse.ts";
+import type { BoxfileProblem } from "./boxfile-syntax.ts";
+import { detectDocroot, type RepositoryTree } from "./repository-tree.ts";
+
+/** A file that is a link, chosen by the website's environment label. All paths are normalised and start at the repository root. */
+export interface EnvSpecificFile {
+  /** Where the link stands. */
+  readonly path: string;
+  /** By environment label: the file that the link points at. */
+  readonly targets: Readonly<Record<string, string>>;
+}
+
+/** What a website's Boxfile declares. All paths are normalised and start at the repository root. */
+export interface Boxfile {
+  readonly version: "1.0" | "2.0";
+  /** Folders that are writable and shared by all servers of the website. */
+  readonly sharedFolders: readonly string[];
+  readonly envSpecificFiles: readonly EnvSpecificFile[];
+  /** The folder that the web server serves; "" is the repository root. */
+  readonly docroot: string;
+}
+
+/** A Boxfile that may be used, or all that is wrong with it. */
+export type BoxfileResult =
+  | { readonly boxfile: Boxfile; readonly problems: readonly [] }
+  | { readonly boxfile: null; readonly problems: readonly BoxfileProblem[] };
+
+export interface BoxfileSurroundings {
+  /** The website's environment label: every environment-specific file needs one for it. */
+  readonly label: string;
+  /** The commit that the Boxfile is part of. */
+  readonly tree: RepositoryTree;
+}
+
+/** A person mends a few at a time. */
+const PROBLEMS_LIMIT = 20;
+
+/** Reads a commit's Boxfile (null when the commit has none: nothing is shared, nothing is environment-specific). Never throws. */
+export function readBoxfile(content: Uint8Array | string | null, { label, tree }: BoxfileSurroundings): BoxfileResult {
+  const docroot = detectDocroot(tree);
+  if (content === null) return { boxfile: { version: "2.0", sharedFolders: [], envSpecificFiles: [], docroot }, problems: [] };
+  const parsed = parseBoxfile(content, { label, docroot });
+  const problems = parsed.problems.length > 0 ? parsed.problems : [...checkClashes(parsed), ...checkAgainstTree(parsed, tree)];
+  if (problems.length > 0)
+    return { boxfile: null, problems: problems.toSorted((a, b) => a.line - b.line || a.column - b.column).slice(0, PROBLEMS_LIMIT) };
+  const envSpecificFiles = parsed.envSpecificFiles.map(({ path, targets }) => ({
+    path,
+    targets: Object.fromEntries(targets.map((target) => [target.label, target.path])),
+  }));
+  return {
+    boxfile: { version: parsed.version, sharedFolders: parsed.sharedFolders.map(({ path }) => path), envSpecificFiles, docroot },
+    problems: [],
+  };
+}
