@@ -1,11 +1,12 @@
 import type { Log } from "#base/log.ts";
 import type { ControlFabric } from "#fabric/fabric.ts";
 import type { Store } from "../store/schema.ts";
-import type { Lead } from "./lead.ts";
+import type { Lead, LeadBounds } from "./lead.ts";
 import type { Sweeper } from "./sweeper.ts";
 
 /** The times of the deployment process; tests shorten them. */
 export interface Timing {
+  readonly lead: LeadBounds;
   /** How long a server that is away or has not heard of the website yet may take to appear before staging fails. */
   readonly appearMs: number;
   /** How late a server may switch; after that it refuses. */
@@ -23,6 +24,7 @@ export interface Timing {
 }
 
 export const TIMING: Timing = {
+  lead: { firstMs: 120, shortestMs: 50, longestMs: 250 },
   appearMs: 8_000,
   latestMs: 1_500,
   answerMs: 500,

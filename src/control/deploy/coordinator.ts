@@ -74,5 +74,5 @@ export function startCoordinator(options: CoordinatorOptions): { stop(): Promise
 function contextOf({ timing: shorter, ...options }: CoordinatorOptions, signal: AbortSignal): DeployContext {
   const timing = { ...TIMING, ...shorter };
   const sweeper = createSweeper({ fabric: options.fabric, log: options.log, sweepsMs: timing.sweepsMs, signal });
-  return { ...options, timing, sweeper, lead: createLead(), signal };
+  return { ...options, timing, sweeper, lead: createLead(timing.lead), signal };
 }

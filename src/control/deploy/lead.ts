@@ -1,6 +1,10 @@
-const FIRST_MS = 120;
-const SHORTEST_MS = 50;
-const LONGEST_MS = 250;
+/** Bounds of the lead, and what it begins with. */
+export interface LeadBounds {
+  readonly firstMs: number;
+  readonly shortestMs: number;
+  readonly longestMs: number;
+}
+
 /** A switch this late means that its request came after the agreed instant, not that a timer was slow. */
 const LATE_MS = 12;
 
@@ -11,20 +15,20 @@ export interface Lead {
   learn(latenessMs: number): void;
 }
 
-export function createLead(): Lead {
-  let ms = FIRST_MS;
+export function createLead(bounds: LeadBounds): Lead {
+  let ms = bounds.firstMs;
   return {
     get ms() {
       return ms;
     },
     learn: (latenessMs) => {
-      ms = nextLead(ms, latenessMs);
+      ms = nextLead(ms, latenessMs, bounds);
     },
   };
 }
 
 /** Longer at once by what was missing, shorter in small steps. */
-export function nextLead(leadMs: number, latenessMs: number): number {
+export function nextLead(leadMs: number, latenessMs: number, { shortestMs, longestMs }: LeadBounds): number {
   const wanted = latenessMs > LATE_MS ? leadMs + 1.5 * latenessMs : leadMs * 0.95;
-  return Math.round(Math.min(LONGEST_MS, Math.max(SHORTEST_MS, wanted)));
+  return Math.round(Math.min(longestMs, Math.max(shortestMs, wanted)));
 }

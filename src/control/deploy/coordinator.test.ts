@@ -1,0 +1,228 @@
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { until } from "#base/retry.ts";
+import type { Push } from "#contract/push.ts";
+import { addWebsite, ended, pushOf, startQuickly } from "#harness/deployments.ts";
+import { startPostgres, type TestPostgres } from "#harness/postgres.ts";
+import { type Behaviour, SimulatedYard } from "#harness/simulated-yard.ts";
+import { deploymentEvents } from "../store/deployments.ts";
+import type { Store } from "../store/schema.ts";
+import { findWebsiteOnYard } from "../store/website-on-yard.ts";
+
+const SERVERS = { c1b1: "box", c1b2: "box", c1s: "shell", c1v1: "cache", c1v2: "cache" } as const;
+const CARRIERS = ["c1b1", "c1b2", "c1s"];
+let postgres: TestPostgres;
+let store: Store;
+let yard: SimulatedYard;
+let coordinator: { stop(): Promise<void> } | undefined;
+let script: (server: string, action: string, nth: number) => Behaviour;
+
+beforeAll(async () => {
+  postgres = await startPostgres();
+});
+afterAll(() => postgres.stop());
+beforeEach(async () => {
+  store = await postgres.freshStore();
+  await addWebsite(store, { website: "s1", cluster: "c1", servers: SERVERS });
+  script = () => "ok";
+  yard = new SimulatedYard((server, action, nth) => script(server, action, nth));
+});
+afterEach(async () => {
+  await coordinator?.stop();
+  coordinator = undefined;
+});
+
+function start(): void {
+  coordinator = startQuickly(store, yard.fabric());
+}
+
+async function deploy(push: Push, amount: number) {
+  yard.push(push);
+  return (await ended(store, amount)).at(-1);
+}
+
+function liveOn(servers: readonly string[] = CARRIERS) {
+  return servers.map((server) => yard.live.get(`${server} s1`) ?? null);
+}
+
+function lines(): string[] {
+  return yard.events.map((event) => event.line);
+}
+
+describe("a push", () => {
+  test("goes live on all boxes and the shell server, its old pages are banned, and the git server knows", async () => {
+    start();
+    const first = pushOf("s1", 1);
+    const deployment = await deploy(first, 1);
+    expect(deployment).toMatchObject({ state: "live", reason: null, commit: first.commit, push: first.id });
+    expect(deployment?.servers).toHaveLength(3);
+    for (const server of deployment?.servers ?? [])
+      expect(server).toMatchObject({ stagedAt: expect.any(String), switchedAt: expect.any(String), error: null });
+    expect(liveOn()).toEqual([first.commit, first.commit, first.commit]);
+    expect([yard.kept.get("c1v1 s1"), yard.kept.get("c1v2 s1")]).toEqual([first.commit, first.commit]);
+    expect(yard.settled.get(first.id)).toEqual([true]);
+    expect((await findWebsiteOnYard(store, "s1"))?.release).toBe(first.commit);
+  });
+
+  test("is told step by step, live and in the store alike", async () => {
+    start();
+    const deployment = await deploy(pushOf("s1", 1), 1);
+    expect(lines()).toEqual([
+      "staging 1001000 on c1b1, c1b2, c1s (s1 has no release yet)",
+      expect.stringMatching(/^c1(b1|b2|s) has staged it/),
+      expect.stringMatching(/^c1(b1|b2|s) has staged it/),
+      expect.stringMatching(/^c1(b1|b2|s) has staged it/),
+      expect.stringMatching(/^staged on 3 servers in \d+ ms$/),
+      expect.stringMatching(/^all servers are ready: switching at \d\d:\d\d:\d\d\.\d{6}$/),
+      expect.stringMatching(/^switched at \d\d:\d\d:\d\d\.\d{6} \(spread \d+\.\d ms\)$/),
+      ...Array(2).fill(expect.stringMatching(/verified on c1b1, c1b2|pages of releases other than 1001000 banned on c1v1, c1v2/)),
+      "pages of releases other than 1001000 banned on c1v1, c1v2",
+      expect.stringMatching(/^live: s1 /),
+    ]);
+    expect(await deploymentEvents(store, deployment?.id ?? 0, 0)).toEqual({ events: yard.events, isFinal: true });
+  });
+
+  test("that comes twice deploys once", async () => {
+    start();
+    await deploy(pushOf("s1", 1), 1);
+    yard.push(pushOf("s1", 1));
+    await deploy(pushOf("s1", 2), 2);
+    expect(await ended(store, 2)).toHaveLength(2);
+  });
+
+  test("for a website that the yard does not have is refused with the reason, and holds nobody up", async () => {
+    start();
+    yard.push(pushOf("s9", 1));
+    expect(await deploy(pushOf("s1", 2), 1)).toMatchObject({ website: "s1", state: "live" });
+    expect(yard.settled.get("s9-1")).toEqual([false]);
+  });
+
+  test("to a cluster without boxes fails with what to do", async () => {
+    await store.deleteFrom("server").where("name", "in", ["c1b1", "c1b2"]).execute();
+    start();
+    const deployment = await deploy(pushOf("s1", 1), 1);
+    expect(deployment).toMatchObject({ state: "failed", reason: expect.stringContaining("boxyard cluster scale c1") });
+    expect(yard.settled.get("s1-1")).toEqual([false]);
+  });
+
+  test("that waits is overtaken by a newer one", async () => {
+    for (const nth of [1, 2, 3]) yard.push(pushOf("s1", nth));
+    start();
+    const all = await ended(store, 3);
+    expect(all.at(-1)?.state).toBe("live");
+    expect(all.filter((one) => one.state === "superseded").length).toBeGreaterThanOrEqual(1);
+    for (const one of all) expect(yard.settled.get(one.push)).toEqual([one.state === "live"]);
+    expect(liveOn()).toEqual(CARRIERS.map(() => all.at(-1)?.commit));
+  });
+
+  test("that arrives after a newer one is live does not replace it", async () => {
+    start();
+    await deploy(pushOf("s1", 2), 1);
+    expect(await deploy(pushOf("s1", 1), 2)).toMatchObject({ state: "superseded" });
+    expect(liveOn()[0]).toBe(pushOf("s1", 2).commit);
+  });
+});
+
+describe("when a server", () => {
+  beforeEach(async () => {
+    start();
+    await deploy(pushOf("s1", 1), 1);
+  });
+
+  test("cannot stage, nothing changes anywhere and the pusher reads why", async () => {
+    script = (server, action) => (server === "c1b2" && action === "release.stage" ? "refuses" : "ok");
+    const deployment = await deploy(pushOf("s1", 2), 2);
+    expect(deployment).toMatchObject({ state: "failed", reason: "cannot stage 1002000: c1b2: no space left on device" });
+    expect(deployment?.servers.find((server) => server.name === "c1b2")?.error).toContain("no space left on device");
+    expect(lines().at(-1)).toBe(`failed: ${deployment?.reason}; nothing changed: s1 still serves 1001000`);
+    expect(new Set(liveOn())).toEqual(new Set([pushOf("s1", 1).commit]));
+    expect(yard.asked.filter((one) => one.action === "release.switch" && one.release === pushOf("s1", 2).commit)).toEqual([]);
+  });
+
+  test("is only just reconnecting, staging waits for it", async () => {
+    script = (server, action, nth) => (server === "c1b2" && action === "release.stage" && nth < 3 ? "away" : "ok");
+    expect(await deploy(pushOf("s1", 2), 2)).toMatchObject({ state: "live" });
+    expect(lines()).toContain("waiting: c1b2 is not connected");
+  });
+
+  test("stays away, the deployment fails and nothing changes", async () => {
+    script = (server) => (server === "c1b2" ? "away" : "ok");
+    expect(await deploy(pushOf("s1", 2), 2)).toMatchObject({ state: "failed", reason: "cannot stage 1002000: c1b2 is not connected" });
+  });
+
+  test.each(["refuses", "deaf", "mute", "late-and-mute"] as const)("%s at the switch, all go back", async (behaviour) => {
+    script = (server, action, nth) => (server === "c1b2" && action === "release.switch" && nth === 1 ? behaviour : "ok");
+    const deployment = await deploy(pushOf("s1", 2), 2);
+    expect(deployment).toMatchObject({ state: "rolled-back", reason: expect.stringMatching(/^cannot switch to 1002000: c1b2/) });
+    expect(new Set(liveOn())).toEqual(new Set([pushOf("s1", 1).commit]));
+    expect((await findWebsiteOnYard(store, "s1"))?.release).toBe(pushOf("s1", 1).commit);
+    expect(yard.settled.get("s1-2")).toEqual([false]);
+  });
+
+  test("answers the front page with an error, all go back and the pages are banned again", async () => {
+    yard.statuses.set("c1b2", 500);
+    const deployment = await deploy(pushOf("s1", 2), 2);
+    expect(deployment).toMatchObject({ state: "rolled-back", reason: expect.stringContaining("c1b2: its front page answers 500") });
+    expect(new Set(liveOn())).toEqual(new Set([pushOf("s1", 1).commit]));
+    expect((await findWebsiteOnYard(store, "s1"))?.release).toBe(pushOf("s1", 1).commit);
+    expect(yard.kept.get("c1v1 s1")).toBe(pushOf("s1", 1).commit);
+  });
+
+  test("is removed from the yard while it stages, nobody waits for it", async () => {
+    script = (server) => (server === "c1b2" ? "away" : "ok");
+    yard.push(pushOf("s1", 2));
+    await until("the wait", async () => (lines().some((line) => line.startsWith("waiting:")) ? true : null), {
+      timeoutMs: 5_000,
+      everyMs: 1,
+    });
+    await store.deleteFrom("server").where("name", "=", "c1b2").execute();
+    expect((await ended(store, 2)).at(-1)).toMatchObject({ state: "live" });
+  });
+
+  test("that is a cache does not answer, the deployment goes live with a warning and the ban is tried again", async () => {
+    script = (server, action, nth) => (server === "c1v2" && action === "cache.ban-pages" && nth < 7 ? "refuses" : "ok");
+    expect(await deploy(pushOf("s1", 2), 2)).toMatchObject({ state: "live" });
+    expect(lines().filter((line) => line.startsWith("warning: pages not banned yet"))[0]).toContain("c1v2");
+    await until("the ban", async () => (yard.kept.get("c1v2 s1") === pushOf("s1", 2).commit ? true : null), {
+      timeoutMs: 2_000,
+      everyMs: 5,
+    });
+  });
+});
+
+test("a first deployment that fails leaves the website without a release", async () => {
+  start();
+  yard.statuses.set("c1b1", 503);
+  expect(await deploy(pushOf("s1", 1), 1)).toMatchObject({ state: "rolled-back" });
+  expect(liveOn()).toEqual([null, null, null]);
+  expect((await findWebsiteOnYard(store, "s1"))?.release).toBeNull();
+});
+
+test.each(["release.stage", "release.switch", "release.probe"])(
+  "a website deleted at %s ends its deployment and the next website is served",
+  async (action) => {
+    await addWebsite(store, { website: "s2", cluster: "c2", servers: { c2b1: "box", c2s: "shell" } });
+    let isDeleted = false;
+    script = (server, asked) => {
+      if (server === "c1b1" && asked === action && !isDeleted) {
+        isDeleted = true;
+        void store.deleteFrom("website").where("id", "=", "s1").execute();
+        return "refuses";
+      }
+      return isDeleted && server.startsWith("c1") ? "refuses" : "ok";
+    };
+    start();
+    yard.push(pushOf("s1", 1));
+    yard.push(pushOf("s2", 2));
+    const all = await ended(store, 2);
+    expect(all.find((one) => one.website === "s1")?.state).toMatch(/failed|rolled-back/);
+    expect(all.find((one) => one.website === "s2")?.state).toBe("live");
+  },
+);
+
+test("the git server is told again until it answers", async () => {
+  script = (server, _action, nth) => (server === "git1" && nth < 1 ? "away" : "ok");
+  start();
+  yard.push(pushOf("s1", 1));
+  await until("the push to be settled", async () => (yard.settled.has("s1-1") ? true : null), { timeoutMs: 10_000, everyMs: 20 });
+  expect(yard.settled.get("s1-1")).toEqual([true]);
+});

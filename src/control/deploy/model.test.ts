@@ -1,0 +1,158 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import fc from "fast-check";
+import type { KyselyPlugin } from "kysely";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import type { Deployment } from "#contract/deployment.ts";
+import { addWebsite, ended, pushOf, startQuickly } from "#harness/deployments.ts";
+import { startPostgres, type TestPostgres } from "#harness/postgres.ts";
+import { type Asked, type Behaviour, SimulatedYard } from "#harness/simulated-yard.ts";
+import { deploymentEvents } from "../store/deployments.ts";
+import type { Store } from "../store/schema.ts";
+import { findWebsiteOnYard } from "../store/website-on-yard.ts";
+import { isFinal } from "./states.ts";
+
+const CARRIERS: Record<string, readonly string[]> = { s1: ["c1b1", "c1b2", "c1s"], s2: ["c2b1", "c2s"] };
+const SHORT_ACTIONS = ["release.switch", "release.withdraw"];
+let postgres: TestPostgres;
+
+beforeAll(async () => {
+  postgres = await startPostgres();
+});
+afterAll(() => postgres.stop());
+
+/** What may go wrong at one request: the nth of an action that a server gets. */
+interface Trouble {
+  readonly server: string;
+  readonly action: string;
+  readonly nth: number;
+  readonly behaviour: Behaviour;
+}
+
+const troubles = fc.record<Trouble>({
+  server: fc.constantFrom("c1b1", "c1b2", "c1s", "c2b1", "c1v1", "git1"),
+  action: fc.constantFrom(
+    "release.stage",
+    "release.switch",
+    "release.switch",
+    "release.withdraw",
+    "release.probe",
+    "cache.ban-pages",
+    "git.settle-push",
+  ),
+  nth: fc.nat(3),
+  behaviour: fc.constantFrom("refuses", "away", "deaf", "mute", "late-and-mute"),
+});
+
+const scenarios = fc.record({
+  pushes: fc.array(fc.record({ website: fc.constantFrom("s1", "s1", "s2"), pauseMs: fc.constantFrom(0, 5, 40, 120) }), {
+    minLength: 1,
+    maxLength: 4,
+  }),
+  troubles: fc.array(troubles, { maxLength: 6 }),
+  /** After so many uses of fabric and store the process dies, and a new one starts. */
+  deaths: fc.array(fc.integer({ min: 1, max: 70 }), { maxLength: 3 }),
+});
+
+test("whatever servers do and wherever control dies, every deployment ends, whole or not at all, and the git server knows how", async () => {
+  await fc.assert(
+    fc.asyncProperty(scenarios, async (scenario) => {
+      const store = await postgres.freshStore();
+      await addWebsite(store, { website: "s1", cluster: "c1", servers: { c1b1: "box", c1b2: "box", c1s: "shell", c1v1: "cache" } });
+      await addWebsite(store, { website: "s2", cluster: "c2", servers: { c2b1: "box", c2s: "shell", c2v1: "cache" } });
+      const yard = new SimulatedYard((server, action, nth) => behaviourOf(scenario.troubles, { server, action, nth }));
+      const running = runThroughDeaths(store, yard, scenario.deaths);
+      for (const [index, { website, pauseMs }] of scenario.pushes.entries()) {
+        yard.push(pushOf(website, index + 1));
+        await sleep(pauseMs);
+      }
+      const last = await running;
+      const deployments = await ended(store, scenario.pushes.length).finally(() => last.stop());
+      expect(deployments).toHaveLength(scenario.pushes.length);
+      for (const website of ["s1", "s2"]) await checkWebsite(store, yard, { website, deployments, troubles: scenario.troubles });
+      await store.destroy();
+    }),
+    { numRuns: Number(process.env["BOXYARD_MODEL_RUNS"] ?? 25), endOnFailure: true, interruptAfterTimeLimit: 100_000 },
+  );
+}, 150_000);
+
+// Only requests with a short time limit may hang: the others would make every run last for minutes.
+function behaviourOf(all: readonly Trouble[], { server, action, nth }: Omit<Trouble, "behaviour">): Behaviour {
+  const trouble = all.find((one) => one.server === server && one.action === action && one.nth === nth);
+  if (trouble === undefined) return "ok";
+  const mayHang = SHORT_ACTIONS.includes(action);
+  return mayHang || trouble.behaviour === "away" ? trouble.behaviour : "refuses";
+}
+
+/** Runs one process after the other, each until its death; gives the last, which lives. */
+async function runThroughDeaths(store: Store, yard: SimulatedYard, deaths: readonly number[]): Promise<{ stop(): Promise<void> }> {
+  for (const uses of deaths) {
+    const death = Promise.withResolvers<void>();
+    let left = uses;
+    const tick = (): void => {
+      if (--left > 0) return;
+      death.resolve();
+      throw new Error("this process is dead");
+    };
+    const plugin: KyselyPlugin = {
+      transformQuery: ({ node }) => {
+        tick();
+        return node;
+      },
+      transformResult: async ({ result }) => result,
+    };
+    const process = startQuickly(store.withPlugin(plugin), yard.fabric(tick));
+    await Promise.race([death.promise, sleep(1_000)]);
+    await process.stop();
+  }
+  return startQuickly(store, yard.fabric());
+}
+
+interface Ended {
+  readonly website: string;
+  readonly deployments: readonly Deployment[];
+  readonly troubles: readonly Trouble[];
+}
+
+async function checkWebsite(store: Store, yard: SimulatedYard, { website, deployments, troubles }: Ended): Promise<void> {
+  const own = deployments.filter((one) => one.website === website);
+  for (const one of own) {
+    const told = new Set(yard.settled.get(one.push));
+    expect(told, `settled ${one.push}`).toEqual(new Set([one.state === "live"]));
+    const asked = yard.asked.filter((request) => request.website === website);
+    if (one.state === "rolled-back") expectNoWayForthAfterBack(asked, one);
+    if (one.state === "failed" || one.state === "superseded") expect(asked.some((request) => isSwitch(request, one.commit))).toBe(false);
+  }
+  const release = (await findWebsiteOnYard(store, website))?.release ?? null;
+  const live = own.filter((one) => one.state === "live").sort((a, b) => (a.finishedAt ?? "").localeCompare(b.finishedAt ?? ""));
+  expect(release, "the release in the rows is the last that went live").toBe(live.at(-1)?.commit ?? null);
+  const answering = (CARRIERS[website] ?? []).filter((server) => !troubles.some((one) => one.server === server));
+  for (const server of answering) expect(yard.live.get(`${server} ${website}`) ?? null, `live on ${server}`).toBe(release);
+  await expectOneAtATime(store, own);
+}
+
+function isSwitch({ action, release }: Asked, commit: string): boolean {
+  return action === "release.switch" && release === commit;
+}
+
+function expectNoWayForthAfterBack(asked: readonly Asked[], { commit }: Deployment): void {
+  const turns = asked.filter(({ action }) => action === "release.switch" || action === "release.withdraw");
+  const forth = turns.findIndex((request) => isSwitch(request, commit));
+  const back = turns.findIndex((request, index) => forth >= 0 && index > forth && !isSwitch(request, commit));
+  expect(
+    turns.findLastIndex((request) => isSwitch(request, commit)),
+    "a switch after the decision to go back",
+  ).toBeLessThanOrEqual(back < 0 ? turns.length : back);
+}
+
+/** Between the start and the end of a deployment no other of the same website has begun. */
+async function expectOneAtATime(store: Store, own: readonly Deployment[]): Promise<void> {
+  const spans: { from: string; to: string }[] = [];
+  for (const one of own.filter((deployment) => deployment.state !== "superseded")) {
+    const events = ((await deploymentEvents(store, one.id, 0))?.events ?? []).filter((event) => event.kind === "deployment");
+    const last = events.at(-1);
+    expect(last !== undefined && isFinal(last.state), "the last event is final").toBe(true);
+    spans.push({ from: events[0]?.at ?? "", to: last?.at ?? "" });
+  }
+  spans.sort((a, b) => a.from.localeCompare(b.from));
+  for (const [index, span] of spans.entries()) expect(index === 0 || (spans[index - 1]?.to ?? "") <= span.from).toBe(true);
+}

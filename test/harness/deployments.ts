@@ -1,0 +1,67 @@
+import { silentLog } from "#base/log.ts";
+import { until } from "#base/retry.ts";
+import type { Deployment } from "#contract/deployment.ts";
+import type { Role, ServerName, WebsiteId } from "#contract/names.ts";
+import type { Push } from "#contract/push.ts";
+import type { Timing } from "#control/deploy/context.ts";
+import { startCoordinator } from "#control/deploy/coordinator.ts";
+import { isFinal } from "#control/deploy/states.ts";
+import { listDeployments, listUnsettled } from "#control/store/deployments.ts";
+import type { Store } from "#control/store/schema.ts";
+import type { ControlFabric } from "#fabric/fabric.ts";
+
+/** Times of a yard where everything is near and nobody waits for long. */
+export const QUICK: Timing = {
+  lead: { firstMs: 8, shortestMs: 5, longestMs: 20 },
+  appearMs: 30,
+  latestMs: 25,
+  answerMs: 15,
+  verifyMs: 15,
+  againMs: 3,
+  retryMs: 5,
+  sweepsMs: [3, 10],
+};
+
+/** Starts a coordinator with quick times. */
+export function startQuickly(store: Store, fabric: ControlFabric): { stop(): Promise<void> } {
+  return startCoordinator({ store, fabric, log: silentLog(), onRowsChanged: () => undefined, timing: QUICK });
+}
+
+/** Adds a cluster of servers, named by their roles, and a website on it. */
+export async function addWebsite(
+  store: Store,
+  options: { website: WebsiteId; cluster: string; servers: Record<ServerName, Role> },
+): Promise<void> {
+  const { website, cluster, servers } = options;
+  await store.insertInto("cluster").values({ id: cluster }).execute();
+  const number = Number(cluster.slice(1));
+  for (const [index, [name, role]] of Object.entries(servers).entries()) {
+    const row = { name, roles: JSON.stringify([role]), cluster, address: `10.0.${number}.${index + 10}`, enrolment: null, host_key: null };
+    await store
+      .insertInto("server")
+      .values(row as never)
+      .execute();
+  }
+  const values = { id: website, cluster, environment: "production", branch: "main", hash_salt: "x", release: null };
+  await store.insertInto("website").values(values).execute();
+}
+
+/** A push of a website; `nth` makes its commit and its moment. */
+export function pushOf(website: WebsiteId, nth: number): Push {
+  const commit = `${website.slice(1)}${String(nth).padStart(3, "0")}`.padEnd(40, "0");
+  const acceptedAt = `2026-11-23T08:00:00.${String(nth).padStart(6, "0")}Z`;
+  return { id: `${website}-${nth}`, website, branch: "main", commit, previous: null, acceptedAt, server: "git1" };
+}
+
+/** Waits until so many deployments have ended and their pushes are settled; oldest first. */
+export async function ended(store: Store, amount: number): Promise<Deployment[]> {
+  return until(
+    `${amount} deployments to end`,
+    async () => {
+      const all = await listDeployments(store, { limit: 1000 });
+      const isOver = all.length >= amount && all.every((one) => isFinal(one.state)) && (await listUnsettled(store)).length === 0;
+      return isOver ? all : null;
+    },
+    { timeoutMs: 20_000, everyMs: 5 },
+  );
+}
