@@ -1,0 +1,19 @@
+import type { Log } from "#base/log.ts";
+import type { ControlConfig } from "#contract/control-config.ts";
+import type { ControlFabric } from "#fabric/fabric.ts";
+import type { Secrets } from "../secrets.ts";
+import type { Store } from "../store/schema.ts";
+
+/** What the API's handlers work with. */
+export interface ApiContext {
+  readonly config: ControlConfig;
+  readonly secrets: Secrets;
+  readonly store: Store;
+  readonly fabric: ControlFabric;
+  readonly log: Log;
+  readonly version: string;
+  /** Told after every change of rows: the planner and the provisioner look again. */
+  readonly onRowsChanged: () => void;
+  /** What control cannot do at the moment, in words. */
+  readonly troubles: () => readonly string[];
+}

@@ -1,0 +1,109 @@
+import { timingSafeEqual } from "node:crypto";
+import { createServer } from "node:https";
+import { serve } from "@hono/node-server";
+import { type Context, Hono } from "hono";
+import { bodyLimit } from "hono/body-limit";
+import { z } from "zod";
+import { Fault, reportFault } from "#base/fault.ts";
+import { api, type Route } from "#contract/api.ts";
+import type { ApiContext } from "./context.ts";
+import { handlers } from "./handlers.ts";
+
+const MAX_BODY_BYTES = 256 * 1024;
+
+/** Serves the HTTP API of contract/api.ts over TLS; gives the way to stop it. */
+export function serveApi(
+  context: ApiContext,
+  { address, port }: { readonly address: string; readonly port: number },
+): { stop(): Promise<void> } {
+  const { certificatePem: cert, keyPem: key } = context.secrets.server;
+  const server = serve({ fetch: createApp(context).fetch, hostname: address, port, createServer, serverOptions: { cert, key } });
+  return {
+    stop: () =>
+      new Promise((resolve) => {
+        server.close(() => resolve());
+        if ("closeAllConnections" in server) server.closeAllConnections();
+      }),
+  };
+}
+
+/** The API as a Hono application, every route from the contract's table. */
+export function createApp(context: ApiContext): Hono {
+  const app = new Hono();
+  app.use(
+    bodyLimit({ maxSize: MAX_BODY_BYTES, onError: (http) => answerFault(http, new Fault("api.too-large", "the request is too large")) }),
+  );
+  app.use(async (http, next) => {
+    if (!mayEnter(http.req.header("authorization"), context.secrets.operatorToken)) {
+      return answerFault(
+        http,
+        new Fault("api.unauthorized", "the token is missing or wrong", { next: "use the CLI on the machine that ran bin/up" }),
+      );
+    }
+    await next();
+  });
+  for (const name of Object.keys(api) as (keyof typeof api)[]) {
+    const route: Route = api[name];
+    app.on(route.method, route.path.replaceAll(/\{(\w+)\}/g, ":$1"), async (http) => {
+      const given = await readRequest(http, route);
+      const output = await (handlers[name] as Handle)(context, given);
+      return http.json(route.output.parse(output) as object);
+    });
+  }
+  app.notFound((http) => answerFault(http, new Fault("api.unknown-route", `there is no ${http.req.method} ${http.req.path}`)));
+  app.onError((thrown, http) => {
+    if (!(thrown instanceof Fault)) context.log.error({ err: thrown, path: http.req.path }, "request failed");
+    return answerFault(http, thrown);
+  });
+  return app;
+}
+
+type Handle = (context: ApiContext, given: { params: unknown; input: unknown }) => Promise<unknown>;
+
+async function readRequest(http: Context, route: Route): Promise<{ params: unknown; input: unknown }> {
+  const hasBody = route.method === "POST" || route.method === "PATCH";
+  return { params: check(route.params, http.req.param()), input: check(route.input, hasBody ? await readJson(http) : http.req.query()) };
+}
+
+async function readJson(http: Context): Promise<unknown> {
+  const text = await http.req.text();
+  if (text === "") return {};
+  try {
+    return JSON.parse(text);
+  } catch {
+    throw new Fault("api.bad-input", "the request is not JSON");
+  }
+}
+
+function check(schema: z.ZodType, given: unknown): unknown {
+  const parsed = schema.safeParse(given);
+  if (parsed.success) return parsed.data;
+  throw new Fault("api.bad-input", z.prettifyError(parsed.error).replaceAll("✖ ", ""));
+}
+
+function mayEnter(header: string | undefined, token: string): boolean {
+  const given = Buffer.from(header ?? "");
+  const wanted = Buffer.from(`Bearer ${token}`);
+  return given.length === wanted.length && timingSafeEqual(given, wanted);
+}
+
+function answerFault(http: Context, thrown: unknown): Response {
+  const known = thrown instanceof Fault;
+  const report = known
+    ? reportFault(thrown)
+    : {
+        code: "unexpected",
+        message: "control met an unexpected error",
+        next: "see its log: journalctl -u boxyard-control on the control server",
+      };
+  return http.json(report, statusOf(report.code));
+}
+
+function statusOf(code: string): 400 | 401 | 404 | 409 | 413 | 500 | 503 {
+  if (code === "api.unauthorized") return 401;
+  if (code === "api.too-large") return 413;
+  if (code.endsWith(".unknown") || code === "api.unknown-route") return 404;
+  if (code === "api.bad-input" || code.endsWith(".invalid")) return 400;
+  if (code.startsWith("fabric.")) return 503;
+  return code === "unexpected" ? 500 : 409;
+}

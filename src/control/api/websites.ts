@@ -1,0 +1,61 @@
+import type { Server, Website } from "#contract/api.ts";
+import type { Role, WebsiteId } from "#contract/names.ts";
+import { requireCluster } from "../store/clusters.ts";
+import * as websites from "../store/websites.ts";
+import type { ApiContext } from "./context.ts";
+import { newDomain } from "./domains.ts";
+import type { Handler } from "./handlers.ts";
+import { describeServers } from "./servers.ts";
+
+export const createWebsite: Handler<"createWebsite"> = async (context, { input: { cluster, domain, environment, branch } }) => {
+  const { store, onRowsChanged } = context;
+  await requireCluster(store, cluster);
+  const id = await websites.createWebsite(store, { cluster, environment, branch, domain: await newDomain(context, domain, "main") });
+  onRowsChanged();
+  return describeWebsite(context, id);
+};
+
+export const listWebsites: Handler<"listWebsites"> = async (context) => {
+  const [rows, servers] = await Promise.all([websites.listWebsiteRows(context.store), describeServers(context)]);
+  return rows.map((row) => describe(context, row, servers));
+};
+
+export const showWebsite: Handler<"showWebsite"> = (context, { params: { website } }) => describeWebsite(context, website);
+
+export const deleteWebsite: Handler<"deleteWebsite"> = async ({ store, onRowsChanged }, { params: { website } }) => {
+  await websites.readWebsite(store, website);
+  await websites.deleteWebsite(store, website);
+  onRowsChanged();
+  return { id: website };
+};
+
+/** A website as the API shows it. */
+export async function describeWebsite(context: ApiContext, id: WebsiteId): Promise<Website> {
+  return describe(context, await websites.readWebsite(context.store, id), await describeServers(context));
+}
+
+function describe({ fabric }: ApiContext, row: websites.WebsiteRow, servers: readonly Server[]): Website {
+  const addressOf = (role: Role, cluster: string | null) =>
+    servers.find((server) => server.roles.includes(role) && server.cluster === cluster)?.address ?? "";
+  const carriers = servers.filter(
+    (server) =>
+      server.cluster === row.cluster && server.state !== "deleting" && (server.roles.includes("box") || server.roles.includes("shell")),
+  );
+  const concerned = servers.filter((server) => server.state !== "deleting" && (server.cluster === row.cluster || server.cluster === null));
+  return {
+    id: row.id,
+    cluster: row.cluster,
+    environment: row.environment,
+    branch: row.branch,
+    domains: row.domains.map(({ name, kind }) => ({ name, kind })),
+    gitUrl: `ssh://${row.id}@${addressOf("git", null)}/${row.id}`,
+    sshUrl: `ssh://${row.id}@${addressOf("shell", row.cluster)}`,
+    release: row.release,
+    servers: carriers.map(({ name, roles }) => ({
+      name,
+      role: roles[0] ?? "box",
+      release: fabric.registry().get(name)?.releases[row.id] ?? null,
+    })),
+    isReady: concerned.every((server) => server.state === "ready"),
+  };
+}

@@ -1,0 +1,45 @@
+import type { RoleSpecs, ServerPlan } from "#contract/spec/server.ts";
+import { planBox } from "./box.ts";
+import { planCache } from "./cache.ts";
+import { planDatabase } from "./database.ts";
+import { planEdge } from "./edge.ts";
+import { planGit } from "./git.ts";
+import type { PlannedServer, YardRows } from "./rows.ts";
+import { planShell } from "./shell.ts";
+import { nameAndAddress, Yard } from "./yard.ts";
+
+/** The yard's rows as one plan per server. Pure: the same rows, in any order, give the same plans. */
+export function planYard(rows: YardRows): ServerPlan[] {
+  const yard = new Yard(rows);
+  return yard.servers().map((server) => ({
+    yard: rows.yard,
+    server: server.name,
+    address: server.address,
+    neighbours: planNeighbours(yard, server),
+    roles: planRoles(yard, server),
+  }));
+}
+
+function planRoles(yard: Yard, server: PlannedServer): RoleSpecs {
+  const { roles, cluster } = server;
+  const plans: RoleSpecs = {};
+  if (roles.includes("control")) plans.control = {};
+  if (roles.includes("edge")) plans.edge = planEdge(yard);
+  if (roles.includes("git")) plans.git = planGit(yard, server);
+  if (roles.includes("database")) plans.database = planDatabase(yard);
+  if (cluster === null) return plans;
+  if (roles.includes("cache")) plans.cache = planCache(yard, cluster);
+  if (roles.includes("box")) plans.box = planBox(yard, cluster);
+  if (roles.includes("shell")) plans.shell = planShell(yard, cluster, server);
+  return plans;
+}
+
+/** A cluster's servers know each other and the backends; backends know each other. Nobody hears of another cluster. */
+function planNeighbours(yard: Yard, server: PlannedServer): ServerPlan["neighbours"] {
+  const known = yard
+    .servers()
+    .filter(
+      (other) => other.state === "present" && other.name !== server.name && (other.cluster === null || other.cluster === server.cluster),
+    );
+  return known.map(nameAndAddress);
+}

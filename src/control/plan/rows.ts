@@ -1,0 +1,35 @@
+import type { DomainKind } from "#contract/domain.ts";
+import type { ClusterId, CommitId, Role, ServerName, WebsiteId } from "#contract/names.ts";
+
+/** What the planner reads of a server. */
+export interface PlannedServer {
+  readonly name: ServerName;
+  readonly roles: readonly Role[];
+  readonly cluster: ClusterId | null;
+  readonly address: string;
+  readonly state: "present" | "leaving" | "deleting";
+  readonly host_key: { readonly privateKey: string } | null;
+}
+
+/** What the planner reads of a website. */
+export interface PlannedWebsite {
+  readonly id: WebsiteId;
+  readonly cluster: ClusterId;
+  readonly environment: string;
+  readonly branch: string;
+  readonly hash_salt: string;
+  readonly processing_units: number;
+  readonly release: CommitId | null;
+  readonly domains: readonly { readonly name: string; readonly kind: DomainKind; readonly chain_pem: string; readonly key_pem: string }[];
+  readonly databases: readonly { readonly name: string; readonly password: string }[];
+  readonly keys: readonly { readonly public_key: string }[];
+}
+
+/** Everything that the plan of a yard depends on. */
+export interface YardRows {
+  readonly yard: string;
+  readonly servers: readonly PlannedServer[];
+  readonly websites: readonly PlannedWebsite[];
+  /** Served by the edge when no domain matches. */
+  readonly defaultCertificate: { readonly chainPem: string; readonly keyPem: string };
+}

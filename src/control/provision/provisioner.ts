@@ -1,0 +1,157 @@
+import { timestamp } from "#base/clock.ts";
+import { reportFault } from "#base/fault.ts";
+import type { Log } from "#base/log.ts";
+import { mapParallel } from "#base/parallel.ts";
+import { bootFiles } from "#cloud/boot-files.ts";
+import type { Cloud, VolumeMount } from "#cloud/driver.ts";
+import type { ControlConfig } from "#contract/control-config.ts";
+import { ENROLMENT_PATH } from "#contract/enrolment.ts";
+import type { ServerName } from "#contract/names.ts";
+import type { ControlFabric } from "#fabric/fabric.ts";
+import { enrol } from "../enrol.ts";
+import type { Secrets } from "../secrets.ts";
+import { listEmptiedClusters, removeClusterRow } from "../store/clusters.ts";
+import type { Store } from "../store/schema.ts";
+import { listServerRows, removeServerRow, type ServerRow, setEnrolment, setServerState } from "../store/servers.ts";
+import { listGenerations } from "../store/specs.ts";
+
+export interface ProvisionOptions {
+  readonly config: ControlConfig;
+  readonly secrets: Secrets;
+  readonly store: Store;
+  readonly fabric: ControlFabric;
+  readonly cloud: Cloud;
+  readonly log: Log;
+  /** Told when rows have changed, so that the planner looks again. */
+  readonly onRowsChanged: () => void;
+}
+
+/** A server's copy costs disk work, its boot costs processor time: more at once are not faster. */
+const AT_ONCE = 3;
+
+/** Makes the cloud as the rows are: creates what is missing, starts what is stopped, removes what is deleted. */
+export class Provisioner {
+  readonly #options: ProvisionOptions;
+  #troubles: readonly string[] = [];
+
+  constructor(options: ProvisionOptions) {
+    this.#options = options;
+  }
+
+  /** What could not be done in the last turn, in words; empty when all is well. */
+  troubles(): readonly string[] {
+    return this.#troubles;
+  }
+
+  async turn(): Promise<void> {
+    const troubles: string[] = [];
+    const note = (thrown: unknown): void => {
+      const { message, next } = reportFault(thrown);
+      troubles.push(next === null ? message : `${message} (${next})`);
+      this.#options.log.warn({ fault: message }, "provisioning trouble");
+    };
+    try {
+      await this.#options.cloud.check();
+      const servers = await listServerRows(this.#options.store);
+      await this.#createMissing(servers, note);
+      await this.#retireLeaving(servers);
+      await this.#removeDeleted(servers, note);
+    } catch (thrown) {
+      note(thrown);
+    }
+    this.#troubles = [...new Set(troubles)];
+  }
+
+  async #createMissing(servers: readonly ServerRow[], note: (thrown: unknown) => void): Promise<void> {
+    const { cloud, config } = this.#options;
+    const running = new Set((await cloud.listServers()).filter((server) => server.isRunning).map((server) => server.name));
+    const missing = servers.filter((server) => server.state === "present" && server.name !== config.server && !running.has(server.name));
+    await mapParallel(missing, AT_ONCE, (server) => this.#create(server).catch(note));
+  }
+
+  async #create(row: ServerRow): Promise<void> {
+    const { cloud, config, fabric, log } = this.#options;
+    const { name, address } = row;
+    const startedAt = performance.now();
+    const enrolment = await this.#enrolment(row);
+    const volumes = volumesOf(row, config);
+    for (const { volume } of volumes) await cloud.ensureVolume(volume);
+    const files = bootFiles({ name, address, prefixLength: Number(config.subnet.split("/")[1]), gateway: config.gateway });
+    await cloud.ensureServer({
+      name,
+      template: config.template,
+      address,
+      volumes,
+      files: [...files, { path: ENROLMENT_PATH, content: JSON.stringify(enrolment), mode: 0o600 }],
+    });
+    log.info({ server: name, ms: Math.round(performance.now() - startedAt) }, "server created");
+    await fabric.publishEvent({ kind: "server", at: timestamp(), server: name, line: `${name} has been created` });
+  }
+
+  async #enrolment(row: ServerRow) {
+    if (row.enrolment !== null) return row.enrolment;
+    const { config, secrets, store } = this.#options;
+    const enrolment = await enrol(secrets, {
+      yard: config.yard,
+      name: row.name,
+      address: row.address,
+      roles: row.roles,
+      broker: config.address,
+    });
+    await setEnrolment(store, row.name, enrolment);
+    return enrolment;
+  }
+
+  /** A leaving box goes when no cache of its cluster sends it requests any more. */
+  async #retireLeaving(servers: readonly ServerRow[]): Promise<void> {
+    const leaving = servers.filter((server) => server.state === "leaving");
+    if (leaving.length === 0) return;
+    const { store, fabric } = this.#options;
+    const generations = await listGenerations(store);
+    const hasConverged = (name: ServerName) =>
+      (fabric.registry().get(name)?.generation ?? 0) >= (generations.get(name) ?? Number.POSITIVE_INFINITY);
+    const retired = leaving.filter((box) =>
+      servers
+        .filter((server) => server.cluster === box.cluster && server.state === "present" && server.roles.includes("cache"))
+        .every((cache) => hasConverged(cache.name)),
+    );
+    await setServerState(
+      store,
+      retired.map((server) => server.name),
+      "deleting",
+    );
+    if (retired.length > 0) this.#options.onRowsChanged();
+  }
+
+  async #removeDeleted(servers: readonly ServerRow[], note: (thrown: unknown) => void): Promise<void> {
+    const { cloud, fabric, store, log } = this.#options;
+    const deleted = servers.filter((server) => server.state === "deleting");
+    await mapParallel(deleted, AT_ONCE, async ({ name }) => {
+      try {
+        await cloud.removeServer(name);
+        await fabric.forget(name);
+        await removeServerRow(store, name);
+        log.info({ server: name }, "server removed");
+        await fabric.publishEvent({ kind: "server", at: timestamp(), server: name, line: `${name} has been removed` });
+      } catch (thrown) {
+        note(thrown);
+      }
+    });
+    for (const cluster of await listEmptiedClusters(store)) {
+      await cloud.removeVolume(filesVolume(cluster));
+      await removeClusterRow(store, cluster);
+    }
+    if (deleted.length > 0) this.#options.onRowsChanged();
+  }
+}
+
+function volumesOf({ cluster, roles }: ServerRow, { runtimeVolume }: ControlConfig): VolumeMount[] {
+  const runtime = { volume: runtimeVolume, path: "/opt/boxyard", isReadOnly: true };
+  const hasFiles = cluster !== null && (roles.includes("box") || roles.includes("shell"));
+  return hasFiles ? [runtime, { volume: filesVolume(cluster), path: "/srv/files", isReadOnly: false }] : [runtime];
+}
+
+/** The volume with the shared files of a cluster's websites. */
+function filesVolume(cluster: string): string {
+  return `files-${cluster}`;
+}

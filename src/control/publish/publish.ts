@@ -1,0 +1,49 @@
+import { createHash } from "node:crypto";
+import type { ServerName } from "#contract/names.ts";
+import type { ServerPlan } from "#contract/spec/server.ts";
+import type { ControlFabric } from "#fabric/fabric.ts";
+import { planYard } from "../plan/plan.ts";
+import type { YardRows } from "../plan/rows.ts";
+import type { Store } from "../store/schema.ts";
+import { listServerRows } from "../store/servers.ts";
+import { listSpecs, storePlan } from "../store/specs.ts";
+import { listWebsiteRows } from "../store/websites.ts";
+
+export interface PublishOptions {
+  readonly store: Store;
+  readonly fabric: ControlFabric;
+  readonly yard: string;
+  readonly defaultCertificate: YardRows["defaultCertificate"];
+}
+
+/** Plans the yard from its rows, stores what has changed as new generations and delivers it. */
+export class Publisher {
+  readonly #options: PublishOptions;
+  /** Generations that the bus is known to have; what is not in here is delivered again, after a restart everything. */
+  readonly #delivered = new Map<ServerName, number>();
+
+  constructor(options: PublishOptions) {
+    this.#options = options;
+  }
+
+  async publish(): Promise<void> {
+    const { store, fabric } = this.#options;
+    for (const plan of planYard(await this.#readRows())) await storePlan(store, plan, hashOf(plan));
+    for (const spec of await listSpecs(store)) {
+      if (this.#delivered.get(spec.server) === spec.generation) continue;
+      await fabric.putSpec(spec);
+      this.#delivered.set(spec.server, spec.generation);
+    }
+  }
+
+  async #readRows(): Promise<YardRows> {
+    const { store, yard, defaultCertificate } = this.#options;
+    const [servers, websites] = await Promise.all([listServerRows(store), listWebsiteRows(store)]);
+    return { yard, servers, websites, defaultCertificate };
+  }
+}
+
+/** Plans are made key by key in a fixed order, so that their JSON is canonical. */
+function hashOf(plan: ServerPlan): string {
+  return createHash("sha256").update(JSON.stringify(plan)).digest("hex");
+}

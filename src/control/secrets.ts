@@ -1,0 +1,23 @@
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import type { YardKeys } from "#fabric/identity.ts";
+import type { KeyPair } from "./authority/authority.ts";
+
+/** The yard's secrets on the control server; owner boxyard, mode 0700. */
+export const SECRETS_DIRECTORY = "/var/lib/boxyard/secrets";
+
+/** What only the control server has. */
+export interface Secrets {
+  readonly authority: KeyPair;
+  readonly keys: YardKeys;
+  /** Certificate of the control API and of the broker. */
+  readonly server: KeyPair;
+  /** Served by the edge when no domain matches. */
+  readonly defaultWebsite: KeyPair;
+  readonly operatorToken: string;
+}
+
+/** Reads what setup has made. */
+export async function readSecrets(): Promise<Secrets> {
+  return JSON.parse(await readFile(join(SECRETS_DIRECTORY, "yard.json"), "utf8")) as Secrets;
+}

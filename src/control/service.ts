@@ -1,0 +1,67 @@
+import { reportFault } from "#base/fault.ts";
+import type { Log } from "#base/log.ts";
+import { loop } from "#base/loop.ts";
+import { clouds } from "#cloud/clouds.ts";
+import type { ControlConfig } from "#contract/control-config.ts";
+import type { ControlFabric } from "#fabric/fabric.ts";
+import { serveApi } from "./api/serve.ts";
+import { startCoordinator } from "./deploy/coordinator.ts";
+import { makeHostKey } from "./host-key.ts";
+import { API_PORT } from "./ports.ts";
+import { Provisioner } from "./provision/provisioner.ts";
+import { Publisher } from "./publish/publish.ts";
+import type { Secrets } from "./secrets.ts";
+import type { Store } from "./store/schema.ts";
+import { addServer } from "./store/servers.ts";
+
+export interface ServiceOptions {
+  readonly config: ControlConfig;
+  readonly secrets: Secrets;
+  readonly store: Store;
+  readonly fabric: ControlFabric;
+  readonly version: string;
+  readonly log: Log;
+}
+
+const LOOK_AGAIN_MS = 10_000;
+
+/** The control service: planner, provisioner, deployments and API on top of the store and the fabric. */
+export async function startService(options: ServiceOptions): Promise<{ stop(): Promise<void> }> {
+  const { config, secrets, store, fabric, log } = options;
+  await ensureBackends(options);
+  const onFault = (what: string) => (thrown: unknown) => log.error({ fault: reportFault(thrown) }, what);
+  const { certificatePem: chainPem, keyPem } = secrets.defaultWebsite;
+  const publisher = new Publisher({ store, fabric, yard: config.yard, defaultCertificate: { chainPem, keyPem } });
+  const { driver, project, network, pool, ...endpoint } = config.cloud;
+  const cloud = clouds[driver]({ endpoint, project, network, pool });
+  const provisioner = new Provisioner({ config, secrets, store, fabric, cloud, log, onRowsChanged: () => onRowsChanged() });
+  const planning = loop({ work: () => publisher.publish(), everyMs: LOOK_AGAIN_MS, onFault: onFault("planning failed") });
+  const provisioning = loop({ work: () => provisioner.turn(), everyMs: LOOK_AGAIN_MS, onFault: onFault("provisioning failed") });
+  const onRowsChanged = (): void => {
+    planning.nudge();
+    provisioning.nudge();
+  };
+  planning.start();
+  provisioning.start();
+  // A leaving box is retired when its caches' heartbeats say that they have converged.
+  const unsubscribe = fabric.onRegistryChange(() => provisioning.nudge());
+  const coordinator = startCoordinator({ store, fabric, log, onRowsChanged: () => planning.nudge() });
+  const api = serveApi({ ...options, onRowsChanged, troubles: () => provisioner.troubles() }, { address: config.address, port: API_PORT });
+  return {
+    stop: async () => {
+      unsubscribe();
+      await api.stop();
+      await coordinator.stop();
+      await Promise.all([planning.stop(), provisioning.stop()]);
+    },
+  };
+}
+
+/** The servers that every yard has. */
+async function ensureBackends({ config, store }: ServiceOptions): Promise<void> {
+  const { subnet, server, address } = config;
+  await addServer(store, subnet, { name: server, roles: ["control"], cluster: null, hostKey: null }, address);
+  await addServer(store, subnet, { name: "edge1", roles: ["edge"], cluster: null, hostKey: null });
+  await addServer(store, subnet, { name: "db1", roles: ["database"], cluster: null, hostKey: null });
+  await addServer(store, subnet, { name: "git1", roles: ["git"], cluster: null, hostKey: await makeHostKey("git1") });
+}

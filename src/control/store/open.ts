@@ -1,0 +1,35 @@
+import { Kysely, PostgresDialect, sql } from "kysely";
+import { type Migration, Migrator } from "kysely/migration";
+import pg from "pg";
+import { Fault } from "#base/fault.ts";
+import * as yard from "./migrations/0001_yard.ts";
+import * as deployments from "./migrations/0002_deployments.ts";
+import type { Store, Tables } from "./schema.ts";
+
+/** Every migration, in the order of its name. */
+const MIGRATIONS: Record<string, Migration> = { "0001_yard": yard, "0002_deployments": deployments };
+
+/** Opens the yard's rows and brings the schema up to date; the caller ends it with `store.destroy()`. */
+export async function openStore(connection: pg.PoolConfig): Promise<Store> {
+  const pool = new pg.Pool({ max: 10, ...connection });
+  // An idle connection that breaks is replaced by the pool; without a listener it would end the process.
+  pool.on("error", () => undefined);
+  const store = new Kysely<Tables>({ dialect: new PostgresDialect({ pool }) });
+  const { error } = await new Migrator({ db: store, provider: { getMigrations: async () => MIGRATIONS } }).migrateToLatest();
+  if (error === undefined) return store;
+  await store.destroy();
+  throw new Fault("store.migration-failed", "cannot bring the yard's database up to date", { cause: error });
+}
+
+/** The next number of a sequence. */
+export async function nextNumber(store: Store, sequence: "cluster_number" | "website_number" | "database_number"): Promise<number> {
+  const { rows } = await sql<{ number: number }>`select nextval(${sequence})::integer as number`.execute(store);
+  const [row] = rows;
+  if (row === undefined) throw new Error(`sequence ${sequence} gave nothing`);
+  return row.number;
+}
+
+/** Whether the database refused a row because of this constraint. */
+export function violates(thrown: unknown, constraint: string): boolean {
+  return thrown instanceof pg.DatabaseError && thrown.constraint === constraint;
+}

@@ -1,0 +1,82 @@
+import type { ColumnType, Generated, JSONColumnType, Kysely } from "kysely";
+import type { DomainKind } from "#contract/domain.ts";
+import type { Enrolment } from "#contract/enrolment.ts";
+import type { ClusterId, CommitId, Role, ServerName, WebsiteId } from "#contract/names.ts";
+import type { ServerPlan } from "#contract/spec/server.ts";
+import type { DeploymentTables } from "./deployment-tables.ts";
+
+/** `leaving` servers are taken out of their cluster's caches first; `deleting` ones are removed from the cloud. */
+export type ServerRowState = "present" | "leaving" | "deleting";
+
+interface ServerTable {
+  name: ServerName;
+  roles: JSONColumnType<Role[]>;
+  cluster: ClusterId | null;
+  address: string;
+  state: Generated<ServerRowState>;
+  /** Made once per server, so that creating it may be repeated. */
+  enrolment: JSONColumnType<Enrolment | null>;
+  /** SSH host key of servers that people log in to. */
+  host_key: JSONColumnType<{ privateKey: string; publicKey: string } | null>;
+}
+
+interface ClusterTable {
+  id: ClusterId;
+  is_deleting: Generated<boolean>;
+}
+
+interface WebsiteTable {
+  id: WebsiteId;
+  cluster: ClusterId;
+  environment: string;
+  branch: string;
+  hash_salt: string;
+  processing_units: Generated<number>;
+  release: CommitId | null;
+}
+
+interface DomainTable {
+  name: string;
+  website: WebsiteId;
+  kind: DomainKind;
+  chain_pem: string;
+  key_pem: string;
+  expires_at: ColumnType<Date, Date, Date>;
+}
+
+interface DatabaseTable {
+  name: string;
+  website: WebsiteId;
+  password: string;
+}
+
+interface SshKeyTable {
+  website: WebsiteId;
+  fingerprint: string;
+  type: string;
+  comment: string;
+  public_key: string;
+  added_at: ColumnType<Date, Date | undefined, never>;
+}
+
+interface SpecTable {
+  server: ServerName;
+  generation: number;
+  /** Of the body's canonical JSON. */
+  hash: string;
+  body: JSONColumnType<ServerPlan>;
+}
+
+/** The yard's rows. */
+export interface Tables extends DeploymentTables {
+  server: ServerTable;
+  cluster: ClusterTable;
+  website: WebsiteTable;
+  domain: DomainTable;
+  database: DatabaseTable;
+  ssh_key: SshKeyTable;
+  spec: SpecTable;
+}
+
+/** Access to the yard's rows. */
+export type Store = Kysely<Tables>;

@@ -1,0 +1,73 @@
+import { Fault } from "#base/fault.ts";
+import type { Enrolment } from "#contract/enrolment.ts";
+import type { ClusterId, Role, ServerName } from "#contract/names.ts";
+import type { ServerRowState, Store } from "./schema.ts";
+
+/** A server of the yard as the rows have it. */
+export interface ServerRow {
+  readonly name: ServerName;
+  readonly roles: readonly Role[];
+  readonly cluster: ClusterId | null;
+  readonly address: string;
+  readonly state: ServerRowState;
+  readonly enrolment: Enrolment | null;
+  readonly host_key: { readonly privateKey: string; readonly publicKey: string } | null;
+}
+
+export interface NewServer {
+  readonly name: ServerName;
+  readonly roles: readonly Role[];
+  readonly cluster: ClusterId | null;
+  readonly hostKey: ServerRow["host_key"];
+}
+
+/** The first address that a server may get by itself; those below are for the gateway, control and later needs. */
+const FIRST_HOST = 10;
+const LAST_HOST = 250;
+
+/** All servers, by name. */
+export async function listServerRows(store: Store): Promise<ServerRow[]> {
+  return store.selectFrom("server").selectAll().orderBy("name").execute();
+}
+
+/** Adds a server with the lowest free address of the subnet, or the given one; a server that is there stays as it is. */
+export async function addServer(store: Store, subnet: string, server: NewServer, address?: string): Promise<void> {
+  const taken = new Set((await store.selectFrom("server").select("address").execute()).map((row) => row.address));
+  await store
+    .insertInto("server")
+    .values({
+      name: server.name,
+      roles: JSON.stringify(server.roles),
+      cluster: server.cluster,
+      address: address ?? freeAddress(subnet, taken),
+      host_key: server.hostKey === null ? null : JSON.stringify(server.hostKey),
+      enrolment: null,
+    } as never)
+    .onConflict((conflict) => conflict.column("name").doNothing())
+    .execute();
+}
+
+/** Keeps a server's enrolment. */
+export async function setEnrolment(store: Store, name: ServerName, enrolment: Enrolment): Promise<void> {
+  await store
+    .updateTable("server")
+    .set({ enrolment: JSON.stringify(enrolment) })
+    .where("name", "=", name)
+    .execute();
+}
+
+export async function setServerState(store: Store, names: readonly ServerName[], state: ServerRowState): Promise<void> {
+  if (names.length > 0) await store.updateTable("server").set({ state }).where("name", "in", names).execute();
+}
+
+export async function removeServerRow(store: Store, name: ServerName): Promise<void> {
+  await store.deleteFrom("server").where("name", "=", name).execute();
+}
+
+function freeAddress(subnet: string, taken: ReadonlySet<string>): string {
+  const prefix = subnet.replace(/\d+\/\d+$/, "");
+  for (let host = FIRST_HOST; host <= LAST_HOST; host++) if (!taken.has(`${prefix}${host}`)) return `${prefix}${host}`;
+  throw new Fault("yard.no-address", `every address of ${subnet} is in use`, {
+    next: "delete servers that are not needed, or start another yard",
+  });
+}
