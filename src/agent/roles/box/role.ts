@@ -1,0 +1,132 @@
+import { Fault } from "#base/fault.ts";
+import { readLog } from "#contract/actions/logs.ts";
+import { probe } from "#contract/actions/release.ts";
+import type { WebsiteId } from "#contract/names.ts";
+import type { BoxSpec } from "#contract/spec/box.ts";
+import type { ServerSpec } from "#contract/spec/server.ts";
+import type { WebsiteOnServer } from "#contract/spec/website.ts";
+import { configuration } from "../../converge/configuration.ts";
+import { directory, file } from "../../converge/file.ts";
+import type { ResourceGroup } from "../../converge/resource.ts";
+import { unit } from "../../converge/unit.ts";
+import { member } from "../../converge/user.ts";
+import { sharedDirectories, websiteAccount } from "../../website/account.ts";
+import { answerReleaseActions } from "../../website/actions.ts";
+import { logDirectory } from "../../website/paths.ts";
+import { PackSource } from "../../website/releases/pack-source.ts";
+import { probeWebsite } from "../../website/releases/probe.ts";
+import { WebsiteReleases } from "../../website/releases/website-releases.ts";
+import { fewReleases, liveRelease, noOtherWebsites } from "../../website/resources.ts";
+import { snippets } from "../../website/snippets/snippets.ts";
+import { mainDomain, websiteFacts } from "../../website/snippets/website-facts.ts";
+import { systemAuthorities } from "../../website/system-authorities.ts";
+import type { RoleContext, StartRole } from "../role.ts";
+import { APACHE_OWNS, apacheFiles, HEALTH_PORT } from "./apache.ts";
+import { startHealth } from "./health.ts";
+import { readLogFile } from "./log-reader.ts";
+import { PHP_OWNS, phpFiles } from "./php.ts";
+import { warmRelease } from "./warm.ts";
+
+/** Begins the box role: Apache and a PHP-FPM pool for each website, and its part in deployments. */
+export const startBox: StartRole<BoxSpec> = async (context) => {
+  const { enrolment, fabric, log, currentSpec, isConverged } = context;
+  const carried = (): BoxSpec | null => currentSpec()?.roles.box ?? null;
+  const releases = new WebsiteReleases({
+    packs: new PackSource(enrolment),
+    log,
+    carried,
+    onStaged: (website, staged, signal) => warmRelease({ website, staged, log, signal }),
+  });
+  answerReleaseActions(fabric, releases);
+  answerBoxActions(context, carried);
+  const health = await startHealth({ port: HEALTH_PORT, isConverged, websites: () => carried()?.websites ?? null, releases });
+  return {
+    groups: (spec, server) => boxGroups(spec, { server, releases, caPem: enrolment.caPem }),
+    releases: () => releases.liveOfAll(),
+    stop: async () => {
+      await health.stop();
+      releases.close();
+    },
+  };
+};
+
+interface BoxParts {
+  readonly server: Pick<ServerSpec, "server">;
+  readonly releases: WebsiteReleases;
+  readonly caPem: string;
+}
+
+/** What a box should have and be. */
+export function boxGroups(spec: BoxSpec, { server, releases, caPem }: BoxParts): ResourceGroup[] {
+  return [
+    { name: "websites", resources: [...sharedDirectories(), systemAuthorities(caPem), logRotation()] },
+    ...spec.websites.map((website) => ({ name: `website ${website.id}`, resources: websiteOnBox(website, spec.cluster) })),
+    { name: "web server", resources: webServer(spec, server.server) },
+    ...spec.websites.map((website) => ({
+      name: `releases of ${website.id}`,
+      resources: [liveRelease(website, releases), fewReleases(website, releases)],
+    })),
+  ];
+}
+
+function websiteOnBox(website: WebsiteOnServer, cluster: BoxSpec["cluster"]) {
+  return [
+    ...websiteAccount(website, "/usr/sbin/nologin"),
+    member({ user: "www-data", group: website.id }),
+    directory({ path: logDirectory(website.id), mode: 0o750, group: website.id }),
+    snippets(websiteFacts(website, cluster)),
+  ];
+}
+
+/** Accounts of removed websites go after their pools: PHP-FPM refuses a pool whose user is not there. */
+function webServer(spec: BoxSpec, server: string) {
+  return [
+    configuration({
+      id: "php-fpm",
+      files: phpFiles(spec),
+      owns: PHP_OWNS,
+      check: ["php-fpm8.4", "-t"],
+      activate: [["systemctl", "reload-or-restart", "php8.4-fpm"]],
+    }),
+    unit({ unit: "php8.4-fpm.service", running: true, atBoot: true }),
+    configuration({
+      id: "apache",
+      files: apacheFiles(spec, server),
+      owns: APACHE_OWNS,
+      check: ["apache2ctl", "-t"],
+      activate: [["systemctl", "reload-or-restart", "apache2"]],
+    }),
+    unit({ unit: "apache2.service", running: true, atBoot: true }),
+    noOtherWebsites(spec.websites, (id) => [logDirectory(id)]),
+  ];
+}
+
+/** This month plain, one more compressed. */
+function logRotation() {
+  const content = `# Written by Boxyard.
+/var/log/boxyard/*/*.log {
+  monthly
+  rotate 1
+  compress
+  missingok
+  notifempty
+  sharedscripts
+  postrotate
+    systemctl reload apache2
+  endscript
+}
+`;
+  return file({ path: "/etc/logrotate.d/boxyard", content });
+}
+
+function answerBoxActions({ fabric }: RoleContext, carried: () => BoxSpec | null): void {
+  const find = (id: WebsiteId): WebsiteOnServer => {
+    const website = carried()?.websites.find((one) => one.id === id);
+    if (website === undefined) throw new Fault("release.unknown-website", `this box does not carry website ${id}`);
+    return website;
+  };
+  fabric.answer(probe, ({ website, path }, { signal }) => probeWebsite({ host: mainDomain(find(website)), path, signal }));
+  fabric.answer(readLog, ({ website, kind, lines, after }) =>
+    readLogFile({ path: `${logDirectory(find(website).id)}/${kind}.log`, lines, after }),
+  );
+}

@@ -1,0 +1,66 @@
+import { type ChildProcessByStdio, spawn } from "node:child_process";
+import type { Readable, Writable } from "node:stream";
+import { Fault } from "#base/fault.ts";
+import { type Argv, run } from "#base/run.ts";
+import type { CommitId } from "#contract/names.ts";
+
+/** Nothing outside of the command line may change what git does: no hooks, no configuration of system or user. */
+export const GIT_ENVIRONMENT = {
+  PATH: "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+  LC_ALL: "C.UTF-8",
+  HOME: "/nonexistent",
+  GIT_CONFIG_NOSYSTEM: "1",
+  GIT_CONFIG_GLOBAL: "/dev/null",
+  GIT_TERMINAL_PROMPT: "0",
+};
+
+/** Commands on a website's bare repository. */
+export const git = {
+  init: (repository: string): Argv => ["git", "init", "--quiet", "--bare", "--", repository],
+  indexPack: (repository: string): Argv => of(repository, "index-pack", "--stdin", "--fix-thin"),
+  listTree: (repository: string, commit: CommitId): Argv => of(repository, "ls-tree", "-r", "-l", "-z", "--full-tree", commit),
+  diffTree: (repository: string, from: string, to: CommitId): Argv =>
+    of(repository, "diff-tree", "-r", "-z", "--no-renames", "--no-ext-diff", from, to),
+  readObjects: (repository: string): Argv => of(repository, "cat-file", "--batch"),
+  collectGarbage: (repository: string): Argv =>
+    of(repository, "-c", "gc.packRefs=false", "-c", "gc.autoDetach=false", "gc", "--auto", "--quiet"),
+};
+
+function of(repository: string, ...rest: string[]): Argv {
+  return ["git", `--git-dir=${repository}`, "-c", "core.hooksPath=/dev/null", "-c", `safe.directory=${repository}`, ...rest];
+}
+
+/** Runs a git command to its end and gives what it printed. */
+export async function runGit(argv: Argv, signal?: AbortSignal): Promise<string> {
+  const { stdout } = await run(argv, { environment: GIT_ENVIRONMENT, timeoutMs: 110_000, ...(signal === undefined ? {} : { signal }) });
+  return stdout;
+}
+
+/** A git command whose input and output are streams. */
+export interface GitProcess {
+  readonly stdin: Writable;
+  readonly stdout: Readable;
+  /** Resolves when it has ended well; rejects with git's own words when not. */
+  readonly ended: Promise<void>;
+}
+
+export function startGit(argv: Argv, signal: AbortSignal): GitProcess {
+  const [program, ...args] = argv;
+  const child = spawn(program, args, { env: GIT_ENVIRONMENT, stdio: ["pipe", "pipe", "pipe"], signal });
+  const ended = endOf(child);
+  // Whoever awaits it sees the rejection; a stream error that is thrown first must not leave this one unhandled.
+  ended.catch(() => undefined);
+  return { stdin: child.stdin, stdout: child.stdout, ended };
+}
+
+async function endOf(child: ChildProcessByStdio<Writable, Readable, Readable>): Promise<void> {
+  let said = "";
+  child.stderr.on("data", (chunk: Buffer) => {
+    said = `${said}${chunk.toString("utf8")}`.slice(-2_000);
+  });
+  const code = await new Promise<number | null>((resolve, reject) => {
+    child.on("error", reject);
+    child.on("close", resolve);
+  });
+  if (code !== 0) throw new Fault("git.failed", `git: ${said.trim() || `ended with ${code ?? "a signal"}`}`);
+}

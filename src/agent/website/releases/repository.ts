@@ -1,0 +1,38 @@
+import { access, mkdir, readdir, rm, writeFile } from "node:fs/promises";
+import { CommitId } from "#contract/names.ts";
+import { git, runGit } from "./git.ts";
+
+const REFS = "refs/boxyard/releases";
+
+/** The bare repository that a server keeps of a website: what it has staged, and nothing else. */
+export interface ReleaseRepository {
+  readonly directory: string;
+  /** Whether the commit is there with all its objects. */
+  has(commit: CommitId): Promise<boolean>;
+  /** Commits that are there whole. */
+  list(): Promise<CommitId[]>;
+  /** Notes that the commit is there whole, which also keeps it from being collected. */
+  keep(commit: CommitId): Promise<void>;
+  forget(commit: CommitId): Promise<void>;
+}
+
+/** Opens the repository, making it when there is none. */
+export async function openRepository(directory: string): Promise<ReleaseRepository> {
+  const refs = `${directory}/${REFS}`;
+  if (!(await isThere(`${directory}/HEAD`))) await runGit(git.init(directory));
+  await mkdir(refs, { recursive: true });
+  return {
+    directory,
+    has: (commit) => isThere(`${refs}/${commit}`),
+    list: async () => (await readdir(refs)).filter((name) => CommitId.safeParse(name).success),
+    keep: (commit) => writeFile(`${refs}/${commit}`, `${commit}\n`),
+    forget: (commit) => rm(`${refs}/${commit}`, { force: true }),
+  };
+}
+
+async function isThere(path: string): Promise<boolean> {
+  return access(path).then(
+    () => true,
+    () => false,
+  );
+}

@@ -1,0 +1,187 @@
+import { randomBytes } from "node:crypto";
+import { access, mkdir, readdir, rename, rm, writeFile } from "node:fs/promises";
+import { posix } from "node:path";
+import { nowMicros, timestampOf } from "#base/clock.ts";
+import { Fault } from "#base/fault.ts";
+import type { Log } from "#base/log.ts";
+import { run } from "#base/run.ts";
+import { readBoxfile } from "#contract/boxfile.ts";
+import { describeBoxfileProblem } from "#contract/boxfile-syntax.ts";
+import type { CommitId, WebsiteId } from "#contract/names.ts";
+import { type RepositoryTree, treeOf } from "#contract/repository-tree.ts";
+import type { GitSource } from "#contract/spec/website.ts";
+import type { SitePaths } from "../paths.ts";
+import { git, runGit } from "./git.ts";
+import { additionsOf, type ListedEntry, parseChanges, parseListing, submodulesOf, type TreeChanges } from "./listing.ts";
+import { ObjectReader } from "./object-reader.ts";
+import { type Overlay, overlayMask, planOverlay } from "./overlay.ts";
+import type { PackSource } from "./pack-source.ts";
+import { formatReleaseFile, listStaged, RELEASE_FILE, readReleaseFile, type StagedRelease } from "./release-file.ts";
+import { openRepository, type ReleaseRepository } from "./repository.ts";
+import { ensureSharedFolders } from "./shared-folders.ts";
+import { ensureSpace, isOutOfSpace, noSpace, spaceFor } from "./space.ts";
+import { TreeWriter } from "./tree-writer.ts";
+import { writeEntries } from "./write-entries.ts";
+
+export interface StageOptions {
+  readonly website: { readonly id: WebsiteId; readonly uid: number; readonly environment: string };
+  readonly commit: CommitId;
+  readonly paths: SitePaths;
+  readonly source: GitSource;
+  readonly packs: Pick<PackSource, "fetchInto">;
+  readonly log: Log;
+  readonly signal: AbortSignal;
+}
+
+/** Puts a release beside the live one; gives what is there already when it was staged before. */
+export async function stageRelease(options: StageOptions): Promise<StagedRelease> {
+  const { website, commit, paths } = options;
+  const already = await readReleaseFile(paths.release(commit));
+  if (already !== null && already.environment === website.environment) return already;
+  try {
+    return await makeRelease(options);
+  } catch (cause) {
+    if (cause instanceof Fault && cause.code === "release.no-space") throw cause;
+    if (isOutOfSpace(cause)) throw noSpace(paths.releases, null, cause);
+    throw new Fault("release.stage-failed", `cannot stage ${website.id}'s release ${commit}`, { cause });
+  }
+}
+
+async function makeRelease(options: StageOptions): Promise<StagedRelease> {
+  const { commit, paths, signal } = options;
+  await removeRemains(paths);
+  const repository = await openRepository(paths.repository);
+  await fetchCommit(repository, options);
+  const listing = parseListing(await runGit(git.listTree(repository.directory, commit), signal));
+  const objects = new ObjectReader(repository.directory, signal);
+  try {
+    return await materialise(options, { repository, listing, objects });
+  } finally {
+    await objects.close();
+  }
+}
+
+interface Commit {
+  readonly repository: ReleaseRepository;
+  readonly listing: readonly ListedEntry[];
+  readonly objects: ObjectReader;
+}
+
+async function materialise(
+  { website, commit, paths, log, signal }: StageOptions,
+  { repository, listing, objects }: Commit,
+): Promise<StagedRelease> {
+  const tree = treeOf(listing);
+  const overlay = await readOverlay({ website, files: paths.files, listing, tree, objects });
+  const base = await findBase(paths, overlay, repository);
+  const changes =
+    base === null ? additionsOf(listing) : parseChanges(await runGit(git.diffTree(repository.directory, base, commit), signal));
+  const isMasked = overlayMask(overlay);
+  const unmasked: TreeChanges = {
+    removals: changes.removals.filter((path) => !isMasked(path)),
+    additions: changes.additions.filter(({ path }) => !isMasked(path)),
+  };
+  await ensureSpace(paths.releases, spaceOf(unmasked, listing));
+  const submodules = submodulesOf(listing);
+  if (submodules.length > 0) log.warn({ website: website.id, commit, submodules }, "submodules are left out of the release");
+  const temporary = `${paths.release(commit)}.tmp-${randomBytes(6).toString("hex")}`;
+  try {
+    await copyBase(base === null ? null : paths.release(base), temporary, signal);
+    const writer = new TreeWriter(temporary);
+    await writer.remove([...unmasked.removals, RELEASE_FILE]);
+    const written = await writeEntries(writer, unmasked.additions, objects);
+    const owner = { uid: website.uid, gid: website.uid };
+    if (base === null) await layOver(writer, overlay, owner);
+    await ensureSharedFolders({ files: paths.files, folders: overlay.sharedFolders, owner, listing, objects });
+    const staged = {
+      commit,
+      docroot: overlay.docroot,
+      environment: website.environment,
+      overlayKey: overlay.key,
+      stagedAt: timestampOf(nowMicros()),
+      filesChanged: written + countRemoved(unmasked),
+    };
+    await writeFile(`${temporary}/${RELEASE_FILE}`, formatReleaseFile(staged), { flag: "wx", mode: 0o644 });
+    await putInPlace(temporary, paths.release(commit));
+    return staged;
+  } catch (thrown) {
+    await rm(temporary, { recursive: true, force: true });
+    throw thrown;
+  }
+}
+
+/** What an agent that was stopped while it staged has left. */
+async function removeRemains(paths: SitePaths): Promise<void> {
+  const names = await readdir(paths.releases);
+  for (const name of names.filter((one) => /\.(tmp|old)-/.test(one)))
+    await rm(`${paths.releases}/${name}`, { recursive: true, force: true });
+}
+
+async function fetchCommit(repository: ReleaseRepository, { website, commit, paths, source, packs, signal }: StageOptions): Promise<void> {
+  if (await repository.has(commit)) return;
+  const whole = new Set(await repository.list());
+  const newest = (await listStaged(paths)).find((staged) => whole.has(staged.commit));
+  await packs.fetchInto(repository.directory, { source, website: website.id, commit, have: newest?.commit ?? null }, signal);
+  await repository.keep(commit);
+}
+
+interface OverlayQuestion {
+  readonly website: StageOptions["website"];
+  readonly files: string;
+  readonly listing: readonly ListedEntry[];
+  readonly tree: RepositoryTree;
+  readonly objects: ObjectReader;
+}
+
+async function readOverlay({ website, files, listing, tree, objects }: OverlayQuestion): Promise<Overlay> {
+  const entry = listing.find(({ path, mode }) => path === "Boxfile" && mode.startsWith("100"));
+  const content = entry === undefined ? null : await objects.read(entry.object);
+  const { boxfile, problems } = readBoxfile(content, { label: website.environment, tree });
+  if (boxfile === null) throw new Fault("release.bad-boxfile", problems.map(describeBoxfileProblem).join("\n"));
+  return planOverlay({ boxfile, environment: website.environment, tree, files });
+}
+
+/** The newest release that has the same overlay: most of its files are the new one's. */
+async function findBase(paths: SitePaths, overlay: Overlay, repository: ReleaseRepository): Promise<CommitId | null> {
+  for (const staged of await listStaged(paths)) {
+    if (staged.overlayKey === overlay.key && (await repository.has(staged.commit))) return staged.commit;
+  }
+  return null;
+}
+
+function spaceOf({ additions }: TreeChanges, listing: readonly ListedEntry[]): number {
+  const added = new Set(additions.map(({ path }) => path));
+  const folders = new Set(listing.map(({ path }) => posix.dirname(path)));
+  return spaceFor(
+    listing.filter(({ path }) => added.has(path)),
+    folders.size,
+  );
+}
+
+/** Hard links: the new tree costs its folders and what differs. */
+async function copyBase(base: string | null, target: string, signal: AbortSignal): Promise<void> {
+  if (base === null) await mkdir(target, { mode: 0o755 });
+  else await run(["cp", "-al", "-T", "--", base, target], { signal });
+}
+
+async function layOver(writer: TreeWriter, overlay: Overlay, owner: { uid: number; gid: number }): Promise<void> {
+  for (const link of overlay.links) await writer.writeLink(link.path, link.target, link.owner === "website" ? owner : null);
+}
+
+function countRemoved({ removals, additions }: TreeChanges): number {
+  const added = new Set(additions.map(({ path }) => path));
+  return removals.filter((path) => !added.has(path)).length;
+}
+
+/** A release is only ever replaced when the website has got another environment since; the two renames are microseconds apart. */
+async function putInPlace(temporary: string, release: string): Promise<void> {
+  const isTaken = await access(release).then(
+    () => true,
+    () => false,
+  );
+  if (!isTaken) return rename(temporary, release);
+  const old = `${release}.old-${randomBytes(6).toString("hex")}`;
+  await rename(release, old);
+  await rename(temporary, release);
+  await rm(old, { recursive: true, force: true });
+}

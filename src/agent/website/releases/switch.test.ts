@@ -1,0 +1,109 @@
+import { mkdir, readdir, readlink } from "node:fs/promises";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { microsOf, nowMicros, timestampOf } from "#base/clock.ts";
+import type { CommitId } from "#contract/names.ts";
+import { findSurplus, KEPT_RELEASES } from "./retention.ts";
+import { TestSite } from "./test-site.ts";
+import type { WebsiteReleases } from "./website-releases.ts";
+
+let site: TestSite;
+let releases: WebsiteReleases;
+const signal = new AbortController().signal;
+
+beforeEach(async () => {
+  site = await TestSite.create();
+  releases = site.releases();
+});
+afterEach(() => site.remove());
+
+async function staged(content: string): Promise<CommitId> {
+  const commit = await site.commit(`mkdir -p docroot; echo ${content} > docroot/index.php`);
+  await releases.stage("s1", commit, signal);
+  return commit;
+}
+
+const inMs = (ms: number): { at: string; latestMs: number } => ({ at: timestampOf(nowMicros() + ms * 1_000), latestMs: 500 });
+
+describe("a switch", () => {
+  test("happens at the agreed instant, never before it, and says when and what was live", async () => {
+    const [one, two] = [await staged("one"), await staged("two")];
+    expect((await releases.switchTo("s1", one, inMs(5), signal)).previous).toBeNull();
+    const when = inMs(30);
+    const switching = releases.switchTo("s1", two, when, signal);
+    expect(await releases.live("s1")).toBe(one);
+    const { switchedAt, previous } = await switching;
+    expect(previous).toBe(one);
+    expect(microsOf(switchedAt)).toBeGreaterThanOrEqual(microsOf(when.at));
+    expect(await readlink(site.paths.current)).toBe(`releases/${two}`);
+    expect(await readlink(site.paths.previous)).toBe(`releases/${one}`);
+    expect((await readdir(site.paths.site)).filter((name) => name.includes("next"))).toEqual([]);
+  });
+
+  test("whose instant has passed by too much is refused, and nothing changes", async () => {
+    const [one, two] = [await staged("one"), await staged("two")];
+    await releases.switchTo("s1", one, inMs(0), signal);
+    const late = { at: timestampOf(nowMicros() - 2_000_000), latestMs: 500 };
+    await expect(releases.switchTo("s1", two, late, signal)).rejects.toMatchObject({ code: "release.too-late" });
+    expect(await releases.live("s1")).toBe(one);
+  });
+
+  test("to a release that is not staged is refused", async () => {
+    await expect(releases.switchTo("s1", "0".repeat(40), inMs(0), signal)).rejects.toMatchObject({ code: "release.not-staged" });
+  });
+
+  test("that is called off while it waits leaves nothing behind", async () => {
+    const one = await staged("one");
+    const calledOff = new AbortController();
+    const switching = releases.switchTo("s1", one, inMs(10_000), calledOff.signal);
+    setTimeout(() => calledOff.abort(), 20);
+    await expect(switching).rejects.toThrow();
+    expect(await readdir(site.paths.site)).not.toContain("current");
+    expect((await readdir(site.paths.site)).filter((name) => name.includes("next"))).toEqual([]);
+  });
+
+  test("can be undone: withdrawing leaves no live release, and does so twice without harm", async () => {
+    const one = await staged("one");
+    await releases.switchTo("s1", one, inMs(0), signal);
+    expect(await releases.withdraw("s1")).toBe(one);
+    expect(await releases.withdraw("s1")).toBeNull();
+    expect(await releases.live("s1")).toBeNull();
+  });
+});
+
+describe("convergence", () => {
+  test("brings a server that was away to the spec's release, from nothing", async () => {
+    const commit = await site.commit("mkdir docroot; echo hi > docroot/index.php");
+    await releases.converge({ ...site.website, release: commit }, signal);
+    expect(await releases.live("s1")).toBe(commit);
+  });
+
+  test("does not take back a switch that the spec does not know yet, and follows the spec when it changes", async () => {
+    const [one, two] = [await staged("one"), await staged("two")];
+    site.website = { ...site.website, release: one };
+    await releases.converge(site.website, signal);
+    await releases.switchTo("s1", two, inMs(0), signal);
+    expect(releases.expected(site.website)).toBe(two);
+    await releases.converge(site.website, signal);
+    expect(await releases.live("s1")).toBe(two);
+    site.website = { ...site.website, release: two };
+    expect(releases.expected(site.website)).toBe(two);
+    site.website = { ...site.website, release: one };
+    await releases.converge(site.website, signal);
+    expect(await releases.live("s1")).toBe(one);
+  });
+});
+
+test("old releases go, but never the live one nor the one before it", async () => {
+  const commits: CommitId[] = [];
+  for (let number = 0; number < KEPT_RELEASES + 3; number++) commits.push(await staged(`number${number}`));
+  const [first, second, third] = commits as [CommitId, CommitId, CommitId];
+  await releases.switchTo("s1", first, inMs(0), signal);
+  await releases.switchTo("s1", second, inMs(0), signal);
+  expect(await findSurplus(site.paths)).toEqual([third]);
+  await releases.removeSurplus("s1", signal);
+  expect((await readdir(site.paths.releases)).sort()).toEqual(commits.filter((commit) => commit !== third).sort());
+  expect(await findSurplus(site.paths)).toEqual([]);
+  await mkdir(site.paths.releases, { recursive: true });
+  const next = await staged("after");
+  expect(await readdir(site.paths.releases)).toContain(next);
+});

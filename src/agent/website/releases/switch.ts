@@ -1,0 +1,111 @@
+import { randomBytes } from "node:crypto";
+import { renameSync } from "node:fs";
+import { readlink, rename, rm, symlink } from "node:fs/promises";
+import { setTimeout as sleep } from "node:timers/promises";
+import { microsOf, nowMicros } from "#base/clock.ts";
+import { Fault } from "#base/fault.ts";
+import { CommitId } from "#contract/names.ts";
+import type { SitePaths } from "../paths.ts";
+import { readReleaseFile } from "./release-file.ts";
+
+/** A timer may be this late, so that the rest of the way is waited for with open eyes. */
+const SPIN_MICROS = 2_000;
+
+export interface SwitchOptions {
+  readonly paths: SitePaths;
+  readonly release: CommitId;
+  /** The agreed instant, and how much later it may still be done; null: at once. */
+  readonly when: { readonly at: string; readonly latestMs: number } | null;
+  readonly signal: AbortSignal;
+  /** Called right after the rename, before anything else can happen. */
+  readonly onSwitched?: () => void;
+}
+
+export interface Switched {
+  readonly switchedAtMicros: number;
+  readonly previous: CommitId | null;
+}
+
+/** Makes a staged release live by one rename at the agreed instant; all else is done before or after. */
+export async function switchRelease({ paths, release, when, signal, onSwitched }: SwitchOptions): Promise<Switched> {
+  const atMicros = when === null ? nowMicros() : microsOf(when.at);
+  if (when !== null) refuseTooLate(atMicros, when.latestMs);
+  if ((await readReleaseFile(paths.release(release))) === null)
+    throw new Fault("release.not-staged", `cannot switch to release ${release}: it is not staged on this server`, {
+      next: "stage it first (push the commit again)",
+    });
+  const previous = await readLive(paths);
+  const next = await prepareLink(paths, release);
+  try {
+    await waitUntil(atMicros, signal);
+    if (when !== null) refuseTooLate(atMicros, when.latestMs);
+  } catch (thrown) {
+    await rm(next, { force: true });
+    throw thrown;
+  }
+  const switchedAtMicros = renameNow(next, paths.current);
+  onSwitched?.();
+  if (previous !== null && previous !== release) await pointAt(paths.previous, previous);
+  return { switchedAtMicros, previous };
+}
+
+/** Takes the live release off; the website then answers as before its first deployment. */
+export async function withdrawRelease(paths: SitePaths): Promise<CommitId | null> {
+  const previous = await readLive(paths);
+  await rm(paths.current, { force: true }).catch((cause: unknown) => {
+    throw new Fault("release.switch-failed", "cannot take the live release off", { cause });
+  });
+  return previous;
+}
+
+/** The live release, null when there is none. */
+export async function readLive(paths: SitePaths): Promise<CommitId | null> {
+  return readCommitLink(paths.current);
+}
+
+/** The commit that `current` or `previous` names. */
+export async function readCommitLink(link: string): Promise<CommitId | null> {
+  const target = await readlink(link).catch(() => "");
+  const commit = CommitId.safeParse(target.replace(/^releases\//, ""));
+  return commit.success ? commit.data : null;
+}
+
+/** The link is made under another name and renamed once, so that the rename at the instant is on a warm path. */
+async function prepareLink(paths: SitePaths, release: CommitId): Promise<string> {
+  const next = `${paths.current}.next-${randomBytes(4).toString("hex")}`;
+  const first = `${next}.first`;
+  await symlink(`releases/${release}`, first);
+  renameNow(first, next);
+  return next;
+}
+
+function renameNow(from: string, to: string): number {
+  try {
+    renameSync(from, to);
+  } catch (cause) {
+    throw new Fault("release.switch-failed", `cannot rename ${from} to ${to}`, { cause });
+  }
+  return nowMicros();
+}
+
+async function pointAt(link: string, release: CommitId): Promise<void> {
+  const next = `${link}.next`;
+  await rm(next, { force: true });
+  await symlink(`releases/${release}`, next);
+  await rename(next, link);
+}
+
+function refuseTooLate(atMicros: number, latestMs: number): void {
+  const lateMs = (nowMicros() - atMicros) / 1_000;
+  if (lateMs <= latestMs) return;
+  throw new Fault(
+    "release.too-late",
+    `cannot switch at the agreed instant: it was ${lateMs.toFixed(1)} ms ago, at most ${latestMs} ms are allowed`,
+  );
+}
+
+async function waitUntil(atMicros: number, signal: AbortSignal): Promise<void> {
+  const sleepMs = (atMicros - SPIN_MICROS - nowMicros()) / 1_000;
+  if (sleepMs > 0) await sleep(sleepMs, undefined, { signal });
+  while (nowMicros() < atMicros);
+}

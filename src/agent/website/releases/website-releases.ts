@@ -1,0 +1,146 @@
+import { timestampOf } from "#base/clock.ts";
+import { Fault } from "#base/fault.ts";
+import type { Log } from "#base/log.ts";
+import type { CommitId, WebsiteId } from "#contract/names.ts";
+import type { GitSource, WebsiteOnServer } from "#contract/spec/website.ts";
+import { type SitePaths, type SiteRoots, sitePaths } from "../paths.ts";
+import type { PackSource } from "./pack-source.ts";
+import type { StagedRelease } from "./release-file.ts";
+import { findSurplus, removeReleases } from "./retention.ts";
+import { stageRelease } from "./stage.ts";
+import { readLive, switchRelease, withdrawRelease } from "./switch.ts";
+
+/**
+ * A switch that was asked for stands against the spec for this long: control writes the new release into the spec only
+ * when all servers serve it, and until then a convergence turn must not take it back.
+ */
+const HOLD_MS = 5 * 60_000;
+
+export interface WebsiteReleasesOptions {
+  readonly packs: Pick<PackSource, "fetchInto" | "close">;
+  readonly log: Log;
+  /** What the server carries now; null before the first spec. */
+  readonly carried: () => { readonly git: GitSource; readonly websites: readonly WebsiteOnServer[] } | null;
+  readonly roots?: SiteRoots;
+  /** Told of each release that was staged and is not live yet. */
+  readonly onStaged?: (website: WebsiteOnServer, staged: StagedRelease, signal: AbortSignal) => Promise<void>;
+}
+
+interface Hold {
+  readonly release: CommitId | null;
+  /** What the spec said when the switch was asked for; the hold ends when it says something else. */
+  readonly specRelease: CommitId | null;
+  readonly untilMs: number;
+}
+
+/** The releases of all websites that a server carries: one at a time is staged for each. */
+export class WebsiteReleases {
+  readonly #options: WebsiteReleasesOptions;
+  readonly #holds = new Map<WebsiteId, Hold>();
+  readonly #turns = new Map<WebsiteId, Promise<unknown>>();
+
+  constructor(options: WebsiteReleasesOptions) {
+    this.#options = options;
+  }
+
+  paths(id: WebsiteId): SitePaths {
+    return sitePaths(id, this.#options.roots);
+  }
+
+  async stage(id: WebsiteId, commit: CommitId, signal: AbortSignal): Promise<StagedRelease> {
+    return this.#inTurn(id, async () => {
+      const { git: source, website } = this.#find(id);
+      const { packs, log } = this.#options;
+      const staged = await stageRelease({ website, commit, paths: this.paths(id), source, packs, log, signal });
+      if ((await this.live(id)) !== commit) await this.#options.onStaged?.(website, staged, signal);
+      return staged;
+    });
+  }
+
+  async switchTo(
+    id: WebsiteId,
+    release: CommitId,
+    when: { at: string; latestMs: number },
+    signal: AbortSignal,
+  ): Promise<{ switchedAt: string; previous: CommitId | null }> {
+    const { website } = this.#find(id);
+    const onSwitched = (): void => this.#hold(website, release);
+    const { switchedAtMicros, previous } = await switchRelease({ paths: this.paths(id), release, when, signal, onSwitched });
+    return { switchedAt: timestampOf(switchedAtMicros), previous };
+  }
+
+  async withdraw(id: WebsiteId): Promise<CommitId | null> {
+    const { website } = this.#find(id);
+    const previous = await withdrawRelease(this.paths(id));
+    this.#hold(website, null);
+    return previous;
+  }
+
+  /** The live release. */
+  live(id: WebsiteId): Promise<CommitId | null> {
+    return readLive(this.paths(id));
+  }
+
+  /** The live release of each website. */
+  async liveOfAll(): Promise<Record<WebsiteId, CommitId | null>> {
+    const websites = this.#options.carried()?.websites ?? [];
+    return Object.fromEntries(await Promise.all(websites.map(async ({ id }) => [id, await this.live(id)] as const)));
+  }
+
+  /** The release that the website should serve now: the spec's, or that of a deployment under way. */
+  expected(website: Pick<WebsiteOnServer, "id" | "release">): CommitId | null {
+    const hold = this.#holds.get(website.id);
+    if (hold !== undefined && hold.specRelease === website.release && performance.now() < hold.untilMs) return hold.release;
+    this.#holds.delete(website.id);
+    return website.release;
+  }
+
+  /** Makes the expected release live, staging it when it is not. */
+  async converge(website: WebsiteOnServer, signal: AbortSignal): Promise<void> {
+    const release = this.expected(website);
+    if (release === null) {
+      await withdrawRelease(this.paths(website.id));
+      return;
+    }
+    await this.stage(website.id, release, signal);
+    // A deployment may have switched while this one staged; the next turn sees what holds then.
+    if (this.expected(website) !== release) return;
+    await switchRelease({ paths: this.paths(website.id), release, when: null, signal });
+  }
+
+  surplus(id: WebsiteId): Promise<CommitId[]> {
+    return findSurplus(this.paths(id));
+  }
+
+  async removeSurplus(id: WebsiteId, signal: AbortSignal): Promise<void> {
+    const paths = this.paths(id);
+    await this.#inTurn(id, async () => removeReleases(paths, await findSurplus(paths), signal));
+  }
+
+  close(): void {
+    this.#options.packs.close();
+  }
+
+  #hold({ id, release: specRelease }: WebsiteOnServer, release: CommitId | null): void {
+    this.#holds.set(id, { release, specRelease, untilMs: performance.now() + HOLD_MS });
+  }
+
+  #find(id: WebsiteId): { git: GitSource; website: WebsiteOnServer } {
+    const carried = this.#options.carried();
+    const website = carried?.websites.find((one) => one.id === id);
+    if (carried === null || website === undefined) throw new Fault("release.unknown-website", `this server does not carry website ${id}`);
+    return { git: carried.git, website };
+  }
+
+  /** One after the other for each website; whoever waits goes on when the one before has ended, well or not. */
+  async #inTurn<T>(id: WebsiteId, work: () => Promise<T>): Promise<T> {
+    const before = this.#turns.get(id) ?? Promise.resolve();
+    const mine = before.then(work, work);
+    this.#turns.set(id, mine);
+    try {
+      return await mine;
+    } finally {
+      if (this.#turns.get(id) === mine) this.#turns.delete(id);
+    }
+  }
+}

@@ -1,0 +1,62 @@
+import { readdir, rm } from "node:fs/promises";
+import { WebsiteId } from "#contract/names.ts";
+import type { WebsiteOnServer } from "#contract/spec/website.ts";
+import type { Resource } from "../converge/resource.ts";
+import { noUser } from "../converge/user.ts";
+import { SITE_ROOTS, sitePaths } from "./paths.ts";
+import { readReleaseFile } from "./releases/release-file.ts";
+import type { WebsiteReleases } from "./releases/website-releases.ts";
+
+/** The website serves the release that it should: a server that was away, or is new, gets there this way. */
+export function liveRelease(website: WebsiteOnServer, releases: WebsiteReleases): Resource {
+  return {
+    id: `release of ${website.id}`,
+    mismatch: () => releaseMismatch(website, releases),
+    apply: (signal) => releases.converge(website, signal),
+  };
+}
+
+/** Not more old releases than are kept. */
+export function fewReleases({ id }: WebsiteOnServer, releases: WebsiteReleases): Resource {
+  return {
+    id: `old releases of ${id}`,
+    mismatch: async () => {
+      const surplus = await releases.surplus(id);
+      return surplus.length === 0 ? null : `${surplus.length} more than are kept`;
+    },
+    apply: (signal) => releases.removeSurplus(id, signal),
+  };
+}
+
+/** Nothing is left of websites that the server does not carry any more. */
+export function noOtherWebsites(websites: readonly WebsiteOnServer[], alsoRemove: (id: WebsiteId) => readonly string[]): Resource {
+  const findOthers = async (): Promise<WebsiteId[]> => {
+    const carried = new Set(websites.map((website) => website.id));
+    const names = await readdir(SITE_ROOTS.sites).catch(() => []);
+    return names.filter((name) => WebsiteId.safeParse(name).success && !carried.has(name));
+  };
+  return {
+    id: "no other websites",
+    mismatch: async () => {
+      const others = await findOthers();
+      return others.length === 0 ? null : `${others.join(", ")} should not be there`;
+    },
+    apply: async (signal) => {
+      for (const id of await findOthers()) {
+        await noUser(id).apply(signal);
+        // The site's directory last: it is what says that there is something left to remove.
+        for (const path of [...alsoRemove(id), sitePaths(id).site]) await rm(path, { recursive: true, force: true });
+      }
+    },
+  };
+}
+
+async function releaseMismatch(website: WebsiteOnServer, releases: WebsiteReleases): Promise<string | null> {
+  const expected = releases.expected(website);
+  const live = await releases.live(website.id);
+  if (live !== expected) return `${live ?? "no release"} is live, not ${expected ?? "none"}`;
+  if (expected === null) return null;
+  const staged = await readReleaseFile(releases.paths(website.id).release(expected));
+  if (staged === null) return `release ${expected} is not whole`;
+  return staged.environment === website.environment ? null : `release ${expected} was staged for ${staged.environment}`;
+}
