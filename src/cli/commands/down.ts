@@ -1,7 +1,7 @@
-import { Command, Option } from "commander";
+import { Command } from "commander";
 import { chooseDaemon, ensureDaemon, isDaemonInstalled } from "#cloud/incus/host.ts";
 import { removeYard } from "#cloud/incus/yard.ts";
-import { YardName } from "#contract/names.ts";
+import { yardOf } from "../command.ts";
 import { forgetSsh } from "../host/ssh.ts";
 import { findYardState, removeYardState } from "../host/yard-state.ts";
 
@@ -9,11 +9,10 @@ import { findYardState, removeYardState } from "../host/yard-state.ts";
 export function downCommand(): Command {
   return new Command("down")
     .description("Remove a yard from this machine without trace: servers, volumes, network, access (as root)")
-    .addOption(new Option("--yard <name>", "the yard's name").default("main").env("BOXYARD_YARD"))
     .option("--json", "print the result as one JSON document")
     .addHelpText("after", "\nThe cloud daemon, its storage pool and the server image stay: other yards and the next bin/up use them.")
     .action(async (options: { readonly json?: boolean }, command: Command) => {
-      const yard = YardName.parse(command.optsWithGlobals<{ yard: string }>().yard);
+      const yard = yardOf(command);
       const wasThere = await down(yard);
       if (options.json) console.log(JSON.stringify({ yard, removed: wasThere }));
       else console.log(wasThere ? `Yard ${yard} is gone.` : `There was no yard ${yard}.`);

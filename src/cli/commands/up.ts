@@ -1,9 +1,9 @@
-import { Command, Option } from "commander";
-import { Listr } from "listr2";
+import { Command } from "commander";
+import { Listr, ListrTaskEventType, ListrTaskState } from "listr2";
 import { Fault } from "#base/fault.ts";
 import { api, type Website, type YardStatus } from "#contract/api.ts";
-import { YardName } from "#contract/names.ts";
 import { type Client, connect } from "../client.ts";
+import { yardOf } from "../command.ts";
 import { type Bootstrap, bootstrapSteps } from "../host/bootstrap.ts";
 import { ensureExampleCluster, ensureExamplePushed, ensureExampleWebsite, ensureGitAccess, fetchThroughEdge } from "../host/example.ts";
 import { readYardState } from "../host/yard-state.ts";
@@ -27,21 +27,12 @@ interface Made extends Bootstrap {
 export function upCommand(): Command {
   return new Command("up")
     .description("Set up a yard on this machine, with an example website; run again, it only checks (as root)")
-    .addOption(
-      new Option("--yard <name>", "the yard's name; several on one machine do not touch each other").default("main").env("BOXYARD_YARD"),
-    )
+
     .option("--subnet <cidr>", "the yard's network, for example 10.88.0.0/24; a free 10.77.N.0/24 unless told")
     .option("--bare", "without the example cluster and website")
     .option("--json", "print the result as one JSON document")
     .addHelpText("after", "\nExamples:\n  bin/up\n  bin/up --yard try --subnet 10.88.0.0/24\n\nRemove a yard again: bin/down --yard NAME")
     .action(async (options: UpOptions, command: Command) => up(yardOf(command), options));
-}
-
-function yardOf(command: Command): string {
-  const { yard } = command.optsWithGlobals<{ yard: string }>();
-  const parsed = YardName.safeParse(yard);
-  if (parsed.success) return parsed.data;
-  throw new Fault("yard.bad-name", `“${yard}” is no name for a yard`, { next: parsed.error.issues[0]?.message ?? "" });
 }
 
 async function up(yard: string, options: UpOptions): Promise<void> {
@@ -51,16 +42,20 @@ async function up(yard: string, options: UpOptions): Promise<void> {
   const list = new Listr<Made>(
     steps.map(({ title, run }) => ({
       title,
-      task: async (_, task) => run(made, (text) => void (task.title = `${title}: ${text}`)),
-    })),
-    {
-      renderer: options.json || !process.stdout.isTTY ? "simple" : "default",
-      rendererOptions: {
-        timer: { condition: true, field: (ms: number) => `${(ms / 1000).toFixed(1)} s`, format: () => (text?: string) => text ?? "" },
-        ...(options.json ? { logger: toStandardError() } : {}),
+      task: async (_context, task): Promise<void> => {
+        const stepStartedAt = performance.now();
+        let said = "";
+        await run(made, (text) => {
+          said = `: ${text}`;
+          task.title = `${title}${said}`;
+        });
+        task.title = `${title}${said} (${((performance.now() - stepStartedAt) / 1000).toFixed(1)} s)`;
       },
-    } as never,
+    })),
+    // Progress never stands on standard output when that carries the JSON result.
+    { renderer: "default", silentRendererCondition: !process.stdout.isTTY || options.json === true },
   );
+  if (!process.stdout.isTTY || options.json) tellPlainly(list);
   await list.run(made);
   if (options.json) console.log(JSON.stringify(result(made), null, 2));
   else console.log(nextSteps(made, (performance.now() - startedAt) / 1000));
@@ -173,6 +168,8 @@ function nextSteps({ yard, status, website, directory }: Made, seconds: number):
   return lines.join("\n");
 }
 
-function toStandardError(): unknown {
-  return undefined;
+/** One line a finished step on standard error, where there is no terminal to redraw. */
+function tellPlainly(list: Listr<Made, "default", "simple">): void {
+  for (const task of list.tasks)
+    task.on(ListrTaskEventType.STATE, (state) => void (state === ListrTaskState.COMPLETED && process.stderr.write(`${task.title}\n`)));
 }

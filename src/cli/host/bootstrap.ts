@@ -44,7 +44,13 @@ export interface BootstrapStep {
 
 /** From a bare machine to a control service that answers. */
 export const bootstrapSteps: readonly BootstrapStep[] = [
-  { title: "Packages of the host", run: async (made) => ensureHostPackages((made.daemon = await chooseDaemon())) },
+  {
+    title: "Packages of the host",
+    run: async (made) => {
+      made.daemon = await chooseDaemon();
+      await ensureHostPackages(made.daemon);
+    },
+  },
   {
     title: "Cloud daemon",
     run: async (made, note) => {

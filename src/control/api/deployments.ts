@@ -8,15 +8,18 @@ export const listDeployments: Handler<"listDeployments"> = async ({ store }, { i
   return deployments.listDeployments(store, website === undefined ? { limit } : { website, limit });
 };
 
-export const showDeployment: Handler<"showDeployment"> = ({ store }, { params: { deployment } }) => requireDeployment(store, deployment);
-
-export const deploymentEvents: Handler<"deploymentEvents"> = async ({ store }, { params: { deployment }, input: { after } }) => {
-  await requireDeployment(store, deployment);
-  return deployments.deploymentEvents(store, deployment, after);
+export const showDeployment: Handler<"showDeployment"> = async ({ store }, { params: { deployment } }) => {
+  const found = await deployments.showDeployment(store, deployment);
+  if (found === null) throw unknownDeployment(deployment);
+  return found;
 };
 
-async function requireDeployment(store: Parameters<typeof deployments.showDeployment>[0], id: number) {
-  const found = await deployments.showDeployment(store, id);
-  if (found !== null) return found;
-  throw new Fault("deployment.unknown", `there is no deployment ${id}`, { next: "see which there are: boxyard deployment list" });
+export const deploymentEvents: Handler<"deploymentEvents"> = async ({ store }, { params: { deployment }, input: { after } }) => {
+  const found = await deployments.deploymentEvents(store, deployment, after);
+  if (found === null) throw unknownDeployment(deployment);
+  return found;
+};
+
+function unknownDeployment(id: number): Fault {
+  return new Fault("deployment.unknown", `there is no deployment ${id}`, { next: "see which there are: boxyard deployment list" });
 }

@@ -1,0 +1,109 @@
+import { Fault } from "#base/fault.ts";
+import { type Argv, run } from "#base/run.ts";
+import { banPages } from "#contract/actions/cache.ts";
+import type { CacheSpec } from "#contract/spec/cache.ts";
+import { configuration } from "../../converge/configuration.ts";
+import { systemctl, unit } from "../../converge/unit.ts";
+import type { RoleContext, RunningRole } from "../role.ts";
+import { renderVcl } from "./vcl.ts";
+
+const VCL_PATH = "/etc/varnish/boxyard.vcl";
+const DROP_IN = "/etc/systemd/system/varnish.service.d/boxyard.conf";
+
+/** varnishadm's commands as data. */
+const varnishadm = {
+  /** Bans are told to the running Varnish; ids and commits in them are checked by the action's schema. */
+  ban: (expression: string): Argv => ["varnishadm", "-t", "5", "--", "ban", ...expression.split(" ")],
+};
+
+/** A cache server: Varnish in front of the cluster's boxes, and memcached for its applications. */
+export async function startCache({ fabric }: RoleContext): Promise<RunningRole<CacheSpec>> {
+  fabric.answer(banPages, async ({ website, keep }) => {
+    const ofWebsite = `obj.http.X-Boxyard-Site == ${website}`;
+    const expression = keep === null ? ofWebsite : `${ofWebsite} && obj.http.X-Boxyard-Release != ${keep}`;
+    await run(varnishadm.ban(expression)).catch((cause: unknown) => {
+      throw new Fault("cache.varnish-down", "Varnish does not take the ban", { cause });
+    });
+    return { banned: true as const };
+  });
+  return {
+    groups: (spec, { address }) => [
+      {
+        name: "varnish",
+        resources: [
+          configuration({
+            id: "varnish-service",
+            files: [{ path: DROP_IN, content: varnishDropIn(spec) }],
+            check: null,
+            activate: [systemctl.daemonReload()],
+          }),
+          configuration({
+            id: "varnish-vcl",
+            files: [{ path: VCL_PATH, content: renderVcl(spec) }],
+            check: ["varnishd", "-C", "-f", VCL_PATH],
+            // varnishreload loads the file under a new name, uses it and drops the old ones; requests go on meanwhile.
+            activate: [systemctl.act("enable", "varnish.service"), systemctl.act("reload-or-restart", "varnish.service")],
+          }),
+          unit({ unit: "varnish.service", running: true, atBoot: true }),
+        ],
+      },
+      {
+        name: "memcached",
+        resources: [
+          configuration({
+            id: "memcached",
+            files: [{ path: "/etc/memcached.conf", content: memcachedConfig(spec, address) }],
+            check: null,
+            activate: [systemctl.act("enable", "memcached.service"), systemctl.act("restart", "memcached.service")],
+          }),
+          unit({ unit: "memcached.service", running: true, atBoot: true }),
+        ],
+      },
+    ],
+    stop: async () => undefined,
+  };
+}
+
+function varnishDropIn({ varnishMegabytes }: CacheSpec): string {
+  const command = [
+    "/usr/sbin/varnishd",
+    "-j unix,user=vcache",
+    "-F",
+    "-a :80",
+    "-T localhost:6082",
+    `-f ${VCL_PATH}`,
+    "-S /etc/varnish/secret",
+    `-s malloc,${varnishMegabytes}m`,
+    "-p ban_lurker_age=1",
+    "-p thread_pool_min=50",
+  ];
+  const reload = `/usr/share/varnish/varnishreload ${VCL_PATH}`;
+  return [
+    "# Written by Boxyard.",
+    "[Service]",
+    "ExecStart=",
+    `ExecStart=${command.join(" ")}`,
+    "ExecReload=",
+    `ExecReload=${reload}`,
+    "Restart=always",
+    "RestartSec=1",
+    "",
+  ].join("\n");
+}
+
+/** Only the yard's own network reaches it: memcached listens on the server's address, and without UDP. */
+function memcachedConfig({ memcachedMegabytes }: CacheSpec, address: string): string {
+  return [
+    "# Written by Boxyard.",
+    "-d",
+    "logfile /var/log/memcached.log",
+    `-m ${memcachedMegabytes}`,
+    "-p 11211",
+    "-u memcache",
+    `-l ${address}`,
+    "-U 0",
+    "-c 4096",
+    "-P /var/run/memcached/memcached.pid",
+    "",
+  ].join("\n");
+}

@@ -1,0 +1,186 @@
+import type { CacheSpec } from "#contract/spec/cache.ts";
+
+/** The VCL of a cluster's cache server, for Varnish 7 (VCL 4.1). */
+export function renderVcl(spec: CacheSpec): string {
+  return [HEAD, renderBackends(spec), renderAccess(spec), RECEIVE, FETCH, DELIVER].join("\n");
+}
+
+const HEAD = `# Written by Boxyard; changes are overwritten.
+vcl 4.1;
+import std;
+import directors;
+
+probe health {
+  .request = "GET /boxyard-health HTTP/1.1" "Host: boxyard-health" "Connection: close";
+  .interval = 1s;
+  .timeout = 1s;
+  .window = 4;
+  .threshold = 2;
+  .initial = 1;
+}
+`;
+
+function renderBackends({ boxes }: CacheSpec): string {
+  const backends = boxes.map(({ name, address }) =>
+    [
+      `backend ${name} {`,
+      `  .host = "${address}";`,
+      `  .port = "80";`,
+      "  .probe = health;",
+      "  .connect_timeout = 2s;",
+      "  .first_byte_timeout = 120s;",
+      "  .between_bytes_timeout = 60s;",
+      "  .max_connections = 200;",
+      "}",
+    ].join("\n"),
+  );
+  const director = [
+    "sub vcl_init {",
+    "  new boxes = directors.round_robin();",
+    ...boxes.map(({ name }) => `  boxes.add_backend(${name});`),
+    "}",
+    "",
+  ];
+  // Without a box there is nothing to balance over, and VCL wants a backend all the same.
+  if (boxes.length === 0) return ["backend none none;", "sub vcl_init {", "  new boxes = directors.round_robin();", "}", ""].join("\n");
+  return [...backends, ...director].join("\n");
+}
+
+/** Who is believed, and who may purge. An empty list matches nobody. */
+function renderAccess({ edges, purgers }: CacheSpec): string {
+  return [renderAcl("edges", edges), renderAcl("purgers", purgers)].join("\n");
+}
+
+function renderAcl(name: string, addresses: readonly string[]): string {
+  const entries = addresses.length === 0 ? [`  ! "0.0.0.0"/0;`] : addresses.map((address) => `  "${address}";`);
+  return [`acl ${name} {`, ...entries, "}", ""].join("\n");
+}
+
+const RECEIVE = `sub vcl_recv {
+  if (req.url == "/boxyard-health" && req.http.host !~ "[.]") {
+    return (synth(200, "OK"));
+  }
+  if (req.method == "PURGE") {
+    if (client.ip !~ purgers) {
+      return (synth(405, "PURGE is not allowed from here"));
+    }
+    return (purge);
+  }
+  # Only edges and the cluster's own servers speak to a cache; only edges know who the visitor is.
+  if (client.ip !~ edges) {
+    if (client.ip !~ purgers) {
+      return (synth(403, "Visitors come through an edge router"));
+    }
+    unset req.http.X-Forwarded-For;
+  }
+  unset req.http.X-Boxyard-Site;
+  unset req.http.X-Boxyard-Release;
+  set req.backend_hint = boxes.backend();
+
+  if (req.method != "GET" && req.method != "HEAD") {
+    return (pass);
+  }
+  if (req.http.Authorization) {
+    return (pass);
+  }
+  # Where people log in, an application must see every cookie that it has set.
+  if (req.url ~ "^/(wp-login[.]php|wp-admin(/|$)|wp-cron[.]php|xmlrpc[.]php|user(/login)?([?]|$)|admin(/|[?]|$)|cron[.]php|update[.]php|install[.]php)") {
+    return (pass);
+  }
+  # The session cookies of Drupal and WordPress stay, all others do not reach the boxes.
+  if (req.http.Cookie) {
+    set req.http.Cookie = ";" + req.http.Cookie;
+    set req.http.Cookie = regsuball(req.http.Cookie, "; +", ";");
+    set req.http.Cookie = regsuball(req.http.Cookie, ";(S?SESS[a-f0-9]+|NO_CACHE|wordpress_logged_in_[^=]+|wordpress_sec_[^=]+|wordpress_[a-f0-9]+|wp-postpass_[^=]+|comment_author_[^=]+)=", "; \\1=");
+    set req.http.Cookie = regsuball(req.http.Cookie, ";[^ ][^;]*", "");
+    set req.http.Cookie = regsuball(req.http.Cookie, "^[; ]+|[; ]+$", "");
+    if (req.http.Cookie == "") {
+      unset req.http.Cookie;
+    } else {
+      return (pass);
+    }
+  }
+  # Pages are delivered a little stale while a box renews them, and for long when no box can.
+  if (std.healthy(req.backend_hint)) {
+    set req.grace = 10s;
+  }
+  return (hash);
+}
+
+sub vcl_hash {
+  hash_data(req.url);
+  hash_data(req.http.host);
+  hash_data(req.http.X-Forwarded-Proto);
+  return (lookup);
+}
+`;
+
+const FETCH = `sub vcl_backend_fetch {
+  set bereq.http.Host = regsub(bereq.http.Host, ":[0-9]+$", "");
+}
+
+sub vcl_backend_response {
+  set beresp.grace = 24h;
+  set beresp.http.X-Boxyard-Url = bereq.url;
+  if (beresp.status >= 500) {
+    # Another box may do better; an answer that changes something is never asked for twice.
+    if (bereq.retries == 0 && (bereq.method == "GET" || bereq.method == "HEAD") && beresp.status == 503) {
+      return (retry);
+    }
+    # A stale page is better than an error page.
+    if (bereq.is_bgfetch) {
+      return (abandon);
+    }
+    set beresp.uncacheable = true;
+    set beresp.ttl = 1s;
+    return (deliver);
+  }
+  if (beresp.http.Set-Cookie || beresp.http.Vary == "*" || beresp.http.Cache-Control ~ "(?i)(private|no-store|no-cache)" || beresp.http.Surrogate-Control ~ "(?i)no-store") {
+    set beresp.uncacheable = true;
+    set beresp.ttl = 120s;
+    return (deliver);
+  }
+  # Stored as the headers say; what says nothing is not stored for long.
+  if (!beresp.http.Cache-Control && !beresp.http.Expires) {
+    if (beresp.http.Last-Modified && beresp.status == 200) {
+      set beresp.ttl = 120s;
+    } else {
+      set beresp.uncacheable = true;
+      set beresp.ttl = 120s;
+    }
+  }
+}
+
+sub vcl_backend_error {
+  if (bereq.retries == 0 && (bereq.method == "GET" || bereq.method == "HEAD")) {
+    return (retry);
+  }
+  set beresp.http.Content-Type = "text/html; charset=utf-8";
+  set beresp.http.Retry-After = "5";
+  set beresp.http.Cache-Control = "no-store";
+  set beresp.body = {"<!doctype html><meta charset=utf-8><title>One moment, please</title><style>body{font:18px/1.5 system-ui;max-width:36rem;margin:4rem auto;padding:0 1rem}</style><h1>One moment, please</h1><p>This website cannot answer right now. Please try again in a few seconds.</p>"};
+  return (deliver);
+}
+`;
+
+const DELIVER = `sub vcl_deliver {
+  if (obj.hits > 0) {
+    set resp.http.X-Cache = "HIT";
+  } elsif (req.method != "GET" && req.method != "HEAD" || obj.uncacheable) {
+    set resp.http.X-Cache = "PASS";
+  } else {
+    set resp.http.X-Cache = "MISS";
+  }
+  unset resp.http.X-Boxyard-Site;
+  unset resp.http.X-Boxyard-Url;
+  unset resp.http.X-Varnish;
+  unset resp.http.Via;
+}
+
+sub vcl_synth {
+  set resp.http.Content-Type = "text/plain; charset=utf-8";
+  set resp.body = resp.reason + {"
+"};
+  return (deliver);
+}
+`;

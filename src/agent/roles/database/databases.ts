@@ -1,0 +1,70 @@
+import type { DatabaseSpec } from "#contract/spec/database.ts";
+import type { Resource } from "../../converge/resource.ts";
+
+type Database = DatabaseSpec["databases"][number];
+
+/** Runs SQL and gives the rows. */
+export type RunSql = (sql: string) => Promise<string[][]>;
+
+/** What the server has of ours: databases, and users with their hosts and password hashes. */
+export interface DatabaseState {
+  readonly databases: readonly string[];
+  readonly users: readonly { readonly user: string; readonly host: string; readonly passwordHash: string }[];
+}
+
+/** Every database and user of the spec is there, and none of ours beside them. */
+export function databases(want: readonly Database[], runSql: RunSql): Resource {
+  return {
+    id: "databases",
+    mismatch: async () => {
+      const statements = planDatabases(want, await readState(runSql), await hashPasswords(want, runSql));
+      return statements.length === 0 ? null : `${statements.length} changes are needed`;
+    },
+    apply: async () => {
+      const statements = planDatabases(want, await readState(runSql), await hashPasswords(want, runSql));
+      await runSql(`${statements.join(";\n")};\n`);
+    },
+  };
+}
+
+/** The statements that make the server as wanted. Names and hosts are of narrow form by their schema; passwords are quoted. */
+export function planDatabases(want: readonly Database[], have: DatabaseState, hashes: ReadonlyMap<string, string>): string[] {
+  const statements: string[] = [];
+  const wantedUsers = new Set<string>();
+  for (const { name, user, password, clients } of want) {
+    if (!have.databases.includes(name)) statements.push(`CREATE DATABASE \`${name}\` CHARACTER SET utf8mb4`);
+    for (const host of clients) {
+      wantedUsers.add(`${user}@${host}`);
+      const known = have.users.find((one) => one.user === user && one.host === host);
+      if (known?.passwordHash === hashes.get(password)) continue;
+      statements.push(
+        `CREATE OR REPLACE USER '${user}'@'${host}' IDENTIFIED BY ${quote(password)} REQUIRE SSL`,
+        `GRANT ALL PRIVILEGES ON \`${name}\`.* TO '${user}'@'${host}'`,
+      );
+    }
+  }
+  for (const { user, host } of have.users) if (!wantedUsers.has(`${user}@${host}`)) statements.push(`DROP USER '${user}'@'${host}'`);
+  const wantedDatabases = new Set(want.map(({ name }) => name));
+  for (const name of have.databases) if (!wantedDatabases.has(name)) statements.push(`DROP DATABASE \`${name}\``);
+  return statements;
+}
+
+async function readState(runSql: RunSql): Promise<DatabaseState> {
+  const found = await runSql("SELECT schema_name FROM information_schema.schemata WHERE schema_name REGEXP '^db[0-9]+$'");
+  const users = await runSql("SELECT user, host, authentication_string FROM mysql.user WHERE user REGEXP '^db[0-9]+$'");
+  return {
+    databases: found.map(([name = ""]) => name),
+    users: users.map(([user = "", host = "", passwordHash = ""]) => ({ user, host, passwordHash })),
+  };
+}
+
+async function hashPasswords(want: readonly Database[], runSql: RunSql): Promise<Map<string, string>> {
+  const passwords = [...new Set(want.map(({ password }) => password))];
+  if (passwords.length === 0) return new Map();
+  const [row = []] = await runSql(`SELECT ${passwords.map((password) => `PASSWORD(${quote(password)})`).join(", ")}`);
+  return new Map(passwords.map((password, index) => [password, row[index] ?? ""]));
+}
+
+function quote(text: string): string {
+  return `'${text.replaceAll("\\", "\\\\").replaceAll("'", "''")}'`;
+}

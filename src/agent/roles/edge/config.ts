@@ -1,0 +1,124 @@
+import type { EdgeSpec } from "#contract/spec/edge.ts";
+
+/** Where HAProxy finds what changes at run time. */
+export const EDGE_PATHS = {
+  config: "/etc/haproxy/haproxy.cfg",
+  domains: "/etc/haproxy/maps/domains.map",
+  redirects: "/etc/haproxy/maps/redirects.map",
+  certificates: "/etc/haproxy/certificates",
+  certificateList: "/etc/haproxy/certificates.list",
+  defaultCertificate: "/etc/haproxy/default.pem",
+  socket: "/run/haproxy/admin.sock",
+} as const;
+
+/** Headers that only the platform may set: a visitor's own are dropped. */
+const FORGEABLE = [
+  "x-forwarded-for",
+  "x-forwarded-proto",
+  "x-forwarded-host",
+  "x-forwarded-port",
+  "forwarded",
+  "x-real-ip",
+  "x-boxyard-site",
+  "x-boxyard-release",
+  "proxy",
+];
+
+/**
+ * haproxy.cfg for HAProxy 3.0. It depends on the clusters alone: domains and certificates stand in maps and lists, which
+ * change at run time.
+ */
+export function renderEdgeConfig({ clusters }: Pick<EdgeSpec, "clusters">): string {
+  return [GLOBAL, FRONTENDS, ...clusters.map(renderBackend), NOWHERE].join("\n");
+}
+
+const GLOBAL = `# Written by Boxyard; changes are overwritten.
+global
+  log stdout format raw local0 notice
+  user haproxy
+  group haproxy
+  stats socket ${EDGE_PATHS.socket} mode 600 level admin expose-fd listeners
+  hard-stop-after 30m
+  maxconn 20000
+  tune.bufsize 32768
+  ssl-default-bind-options ssl-min-ver TLSv1.2
+  ssl-default-bind-ciphers ECDHE+AESGCM:ECDHE+CHACHA20
+  ssl-default-bind-ciphersuites TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256
+
+defaults
+  mode http
+  log global
+  option dontlognull
+  option http-keep-alive
+  option redispatch 1
+  retries 3
+  retry-on conn-failure empty-response
+  timeout connect 3s
+  timeout client 60s
+  timeout server 120s
+  timeout http-request 15s
+  timeout http-keep-alive 30s
+  timeout queue 15s
+  timeout tunnel 1h
+`;
+
+const FRONTENDS = `frontend http
+  bind :80
+  http-request set-var(txn.host) req.hdr(host),field(1,:),lower,rtrim(.)
+  http-request return status 404 content-type "text/html; charset=utf-8" lf-string "${page("No website here", "This server carries no website of that name.")}" unless { var(txn.host),map_str(${EDGE_PATHS.domains}) -m found } || { var(txn.host),map_str(${EDGE_PATHS.redirects}) -m found }
+  http-request redirect scheme https code 301
+
+frontend https
+  bind :443 ssl crt ${EDGE_PATHS.defaultCertificate} crt-list ${EDGE_PATHS.certificateList} alpn h2,http/1.1
+  bind quic4@:443 ssl crt ${EDGE_PATHS.defaultCertificate} crt-list ${EDGE_PATHS.certificateList} alpn h3
+  http-request set-var(txn.host) req.hdr(host),field(1,:),lower,rtrim(.)
+  http-request return status 405 content-type text/plain string "This method is not allowed here." if { method PURGE BAN REFRESH TRACE CONNECT }
+${FORGEABLE.map((header) => `  http-request del-header ${header}`).join("\n")}
+  http-request redirect code 301 location https://%[var(txn.host),map_str(${EDGE_PATHS.redirects})]%[capture.req.uri] if { var(txn.host),map_str(${EDGE_PATHS.redirects}) -m found }
+  http-request set-header Host %[var(txn.host)]
+  http-request set-header X-Forwarded-For %[src]
+  http-request set-header X-Forwarded-Proto https
+  http-request set-header X-Forwarded-Port 443
+  http-request set-header X-Forwarded-Host %[var(txn.host)]
+  http-after-response set-header alt-svc 'h3=":443"; ma=86400'
+  use_backend %[var(txn.host),map_str(${EDGE_PATHS.domains},nowhere)]
+`;
+
+const NOWHERE = `backend nowhere
+  http-request return status 404 content-type "text/html; charset=utf-8" lf-string "${page("No website here", "This server carries no website of that name.")}"
+`;
+
+/** Both caches take part: the same URL goes to the same cache while it is up, to the other when it is not. */
+function renderBackend({ id, caches }: EdgeSpec["clusters"][number]): string {
+  return [
+    `backend ${id}`,
+    "  balance uri whole",
+    "  hash-type consistent",
+    "  option httpchk GET /boxyard-health",
+    "  http-check expect status 200",
+    "  default-server inter 1s fall 2 rise 2 maxconn 2000 pool-max-conn 100",
+    ...caches.map(({ name, address }) => `  server ${name} ${address}:80 check`),
+    "",
+  ].join("\n");
+}
+
+/** The domains that lead to a cluster, as HAProxy's map: key, then backend. */
+export function renderDomainMap({ domains }: EdgeSpec): Map<string, string> {
+  return new Map(domains.filter(({ redirectTo }) => redirectTo === null).map(({ name, cluster }) => [name, cluster]));
+}
+
+/** The domains that send visitors elsewhere: key, then the other domain. */
+export function renderRedirectMap({ domains }: EdgeSpec): Map<string, string> {
+  return new Map(domains.flatMap(({ name, redirectTo }) => (redirectTo === null ? [] : [[name, redirectTo] as const])));
+}
+
+/** A map as its file has it. */
+export function mapText(map: ReadonlyMap<string, string>): string {
+  return [...map].map(([key, value]) => `${key} ${value}\n`).join("");
+}
+
+/** A small page in one line, quoted for HAProxy's configuration. */
+function page(title: string, text: string): string {
+  const style = "body{font:18px/1.5 system-ui;max-width:36rem;margin:4rem auto;padding:0 1rem}";
+  return `<!doctype html><meta charset=utf-8><title>${title}</title><style>${style}</style><h1>${title}</h1><p>${text}</p>`;
+}

@@ -1,0 +1,68 @@
+import { access, mkdir } from "node:fs/promises";
+import { writeFileAtomic } from "#base/atomic-file.ts";
+import type { EdgeSpec } from "#contract/spec/edge.ts";
+import { configuration } from "../../converge/configuration.ts";
+import { directory } from "../../converge/file.ts";
+import type { Resource } from "../../converge/resource.ts";
+import { systemctl, unit } from "../../converge/unit.ts";
+import type { RunningRole } from "../role.ts";
+import { EDGE_PATHS, mapText, renderDomainMap, renderEdgeConfig, renderRedirectMap } from "./config.ts";
+import { certificateListText, runTimeCertificates, runTimeMap } from "./run-time.ts";
+
+/** An edge router: HAProxy, whose clusters change by a seamless reload, and domains and certificates at run time. */
+export async function startEdge(): Promise<RunningRole<EdgeSpec>> {
+  return {
+    groups: (spec) => {
+      const { chainPem, keyPem } = spec.defaultCertificate;
+      return [
+        {
+          name: "edge",
+          resources: [
+            directory({ path: "/etc/haproxy/maps" }),
+            directory({ path: EDGE_PATHS.certificates, mode: 0o700 }),
+            firstFile(EDGE_PATHS.domains, mapText(renderDomainMap(spec))),
+            firstFile(EDGE_PATHS.redirects, mapText(renderRedirectMap(spec))),
+            firstFile(EDGE_PATHS.certificateList, certificateListText([])),
+            configuration({
+              id: "haproxy",
+              files: [
+                { path: EDGE_PATHS.defaultCertificate, content: `${chainPem.trimEnd()}\n${keyPem.trimEnd()}\n`, mode: 0o600 },
+                { path: EDGE_PATHS.config, content: renderEdgeConfig(spec) },
+              ],
+              check: ["haproxy", "-c", "-q", "-f", EDGE_PATHS.config],
+              activate: [systemctl.act("enable", "haproxy.service"), systemctl.act("reload-or-restart", "haproxy.service")],
+            }),
+            unit({ unit: "haproxy.service", running: true, atBoot: true }),
+          ],
+        },
+        // Apart from the configuration: a domain goes live although a new cluster's configuration was refused.
+        {
+          name: "edge domains",
+          resources: [
+            runTimeCertificates(spec.certificates),
+            runTimeMap(EDGE_PATHS.redirects, renderRedirectMap(spec)),
+            runTimeMap(EDGE_PATHS.domains, renderDomainMap(spec)),
+          ],
+        },
+      ];
+    },
+    stop: async () => undefined,
+  };
+}
+
+/** A file that the configuration names and that has to be there before HAProxy's first start; afterwards others keep it. */
+function firstFile(path: string, content: string): Resource {
+  const isMissing = () =>
+    access(path).then(
+      () => null,
+      () => "is missing",
+    );
+  return {
+    id: `first ${path}`,
+    mismatch: isMissing,
+    apply: async () => {
+      await mkdir("/etc/haproxy", { recursive: true });
+      await writeFileAtomic(path, content);
+    },
+  };
+}

@@ -1,0 +1,46 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import type { Command } from "commander";
+import { api } from "#contract/api.ts";
+import { declare } from "../command.ts";
+
+const FOLLOW_EVERY_MS = 1_000;
+
+interface Lines {
+  readonly lines: readonly { readonly server: string; readonly line: string }[];
+  readonly silent: readonly string[];
+}
+
+/** `boxyard logs`. */
+export function logsCommand(): Command {
+  return declare<[string], { error?: boolean; lines: string; follow?: boolean; json?: boolean }, Lines>({
+    usage: "logs <website>",
+    summary: "A website's access or error log, from all its boxes",
+    examples: ["logs s1", "logs s1 --error --lines 200", "logs s1 --follow"],
+    options: (command) =>
+      command
+        .option("--error", "the error log")
+        .option("--lines <n>", "so many lines of each box", "50")
+        .option("-f, --follow", "go on with what comes, until Ctrl-C"),
+    run: async ({ client, args: [website], options, progress }) => {
+      const kind = options.error ? ("error" as const) : ("access" as const);
+      const read = (cursors?: string) =>
+        client.call(api.readLogs, {
+          params: { website },
+          input: { kind, lines: Number(options.lines), ...(cursors === undefined ? {} : { cursors }) },
+        });
+      let answer = await read();
+      for (const server of answer.silent) progress(`${server} does not answer`);
+      while (options.follow) {
+        for (const line of answer.lines) process.stdout.write(`${options.json ? JSON.stringify(line) : renderLine(line)}\n`);
+        await sleep(FOLLOW_EVERY_MS);
+        answer = await read(JSON.stringify(answer.cursors));
+      }
+      return { lines: answer.lines, silent: answer.silent };
+    },
+    render: ({ lines }) => lines.map(renderLine).join("\n"),
+  });
+}
+
+function renderLine({ server, line }: Lines["lines"][number]): string {
+  return `${server}  ${line}`;
+}
