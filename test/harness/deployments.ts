@@ -19,6 +19,7 @@ export const QUICK: Timing = {
   verifyMs: 15,
   againMs: 3,
   retryMs: 5,
+  settleMs: 20,
   sweepsMs: [3, 10],
 };
 

@@ -17,6 +17,7 @@ export type Behaviour = "ok" | "refuses" | "away" | "deaf" | "mute" | "late-and-
 
 /** A request that reached the yard, in the order of asking. */
 export interface Asked {
+  readonly at: string;
   readonly server: ServerName;
   readonly action: string;
   readonly website: WebsiteId;
@@ -115,7 +116,7 @@ export class SimulatedYard {
     input: Input,
     how: { timeoutMs: number; signal: AbortSignal | undefined },
   ): Promise<Outcome> {
-    this.asked.push({ server, action, website: input.website, release: input.release ?? null });
+    this.asked.push({ at: timestamp(), server, action, website: input.website, release: input.release ?? null });
     const nth = this.#counts.get(`${server} ${action}`) ?? 0;
     this.#counts.set(`${server} ${action}`, nth + 1);
     const behaviour = this.#behaviour(server, action, nth);

@@ -19,6 +19,8 @@ export interface Timing {
   readonly againMs: number;
   /** Pause after a fault of the outer world (database, broker), before the deployment goes on. */
   readonly retryMs: number;
+  /** Pause before a git server that has not answered is told again how its pushes ended. */
+  readonly settleMs: number;
   /** When pages are banned once more after the last ban: an answer that a box began before the switch may be stored after it. */
   readonly sweepsMs: readonly number[];
 }
@@ -31,6 +33,7 @@ export const TIMING: Timing = {
   verifyMs: 3_000,
   againMs: 150,
   retryMs: 1_000,
+  settleMs: 3_000,
   sweepsMs: [2_000, 10_000, 60_000],
 };
 

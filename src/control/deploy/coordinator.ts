@@ -25,7 +25,6 @@ export interface CoordinatorOptions {
 /** Websites that deploy at the same time. */
 const WEBSITES_AT_ONCE = 16;
 const SCAN_MS = 15_000;
-const SETTLE_MS = 3_000;
 
 /**
  * Takes pushes, brings every deployment to its end (also those that an earlier process left behind), one at a time for a
@@ -38,7 +37,7 @@ export function startCoordinator(options: CoordinatorOptions): { stop(): Promise
   const { store, fabric, log, timing } = context;
   const warn = (message: string) => (thrown: unknown) => log.warn({ fault: reportFault(thrown) }, message);
 
-  const settling = loop({ everyMs: SETTLE_MS, work: () => settleAll(context), onFault: warn("pushes not settled") });
+  const settling = loop({ everyMs: timing.settleMs, work: () => settleAll(context), onFault: warn("pushes not settled") });
   const workers = createWorkers({
     work: (website) => runNext(context, website).finally(() => settling.nudge()),
     onFault: (website, thrown) => log.error({ website, fault: reportFault(thrown) }, "deployment interrupted, it goes on in a moment"),

@@ -20,11 +20,12 @@ beforeAll(async () => {
 });
 afterAll(() => postgres.stop());
 
-/** What may go wrong at one request: the nth of an action that a server gets. */
+/** What may go wrong with a server's requests for an action, from the nth on, so many times. */
 interface Trouble {
   readonly server: string;
   readonly action: string;
   readonly nth: number;
+  readonly times: number;
   readonly behaviour: Behaviour;
 }
 
@@ -40,6 +41,7 @@ const troubles = fc.record<Trouble>({
     "git.settle-push",
   ),
   nth: fc.nat(3),
+  times: fc.constantFrom(1, 1, 3, 12),
   behaviour: fc.constantFrom("refuses", "away", "deaf", "mute", "late-and-mute"),
 });
 
@@ -71,13 +73,17 @@ test("whatever servers do and wherever control dies, every deployment ends, whol
       for (const website of ["s1", "s2"]) await checkWebsite(store, yard, { website, deployments, troubles: scenario.troubles });
       await store.destroy();
     }),
-    { numRuns: Number(process.env["BOXYARD_MODEL_RUNS"] ?? 25), endOnFailure: true, interruptAfterTimeLimit: 100_000 },
+    {
+      numRuns: Number(process.env["BOXYARD_MODEL_RUNS"] ?? 25),
+      endOnFailure: true,
+      interruptAfterTimeLimit: 100_000,
+    },
   );
 }, 150_000);
 
 // Only requests with a short time limit may hang: the others would make every run last for minutes.
-function behaviourOf(all: readonly Trouble[], { server, action, nth }: Omit<Trouble, "behaviour">): Behaviour {
-  const trouble = all.find((one) => one.server === server && one.action === action && one.nth === nth);
+function behaviourOf(all: readonly Trouble[], { server, action, nth }: Pick<Trouble, "server" | "action" | "nth">): Behaviour {
+  const trouble = all.find((one) => one.server === server && one.action === action && nth >= one.nth && nth < one.nth + one.times);
   if (trouble === undefined) return "ok";
   const mayHang = SHORT_ACTIONS.includes(action);
   return mayHang || trouble.behaviour === "away" ? trouble.behaviour : "refuses";
@@ -119,7 +125,7 @@ async function checkWebsite(store: Store, yard: SimulatedYard, { website, deploy
     const told = new Set(yard.settled.get(one.push));
     expect(told, `settled ${one.push}`).toEqual(new Set([one.state === "live"]));
     const asked = yard.asked.filter((request) => request.website === website);
-    if (one.state === "rolled-back") expectNoWayForthAfterBack(asked, one);
+    expectNoWayForthAfterBack(asked, one);
     if (one.state === "failed" || one.state === "superseded") expect(asked.some((request) => isSwitch(request, one.commit))).toBe(false);
   }
   const release = (await findWebsiteOnYard(store, website))?.release ?? null;
@@ -134,8 +140,9 @@ function isSwitch({ action, release }: Asked, commit: string): boolean {
   return action === "release.switch" && release === commit;
 }
 
-function expectNoWayForthAfterBack(asked: readonly Asked[], { commit }: Deployment): void {
-  const turns = asked.filter(({ action }) => action === "release.switch" || action === "release.withdraw");
+function expectNoWayForthAfterBack(asked: readonly Asked[], { commit, finishedAt }: Deployment): void {
+  const inTime = asked.filter(({ at }) => at <= (finishedAt ?? ""));
+  const turns = inTime.filter(({ action }) => action === "release.switch" || action === "release.withdraw");
   const forth = turns.findIndex((request) => isSwitch(request, commit));
   const back = turns.findIndex((request, index) => forth >= 0 && index > forth && !isSwitch(request, commit));
   expect(

@@ -1,0 +1,58 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import { expect, test } from "vitest";
+import { createWorkers } from "./workers.ts";
+
+test("a website never has two workers, and a call while one runs causes another look", async () => {
+  const stopping = new AbortController();
+  let atOnce = 0;
+  let looks = 0;
+  const workers = createWorkers({
+    work: async () => {
+      looks++;
+      expect(++atOnce).toBe(1);
+      await sleep(5);
+      atOnce--;
+      return false;
+    },
+    onFault: () => undefined,
+    retryMs: 1,
+    limit: 4,
+    signal: stopping.signal,
+  });
+  workers.wake("s1");
+  workers.wake("s1");
+  workers.wake("s1");
+  await sleep(40);
+  expect(looks).toBe(2);
+  stopping.abort();
+  await workers.idle();
+});
+
+test("websites are worked on side by side, up to the limit, and one that fails is taken up again", async () => {
+  const stopping = new AbortController();
+  const faults: string[] = [];
+  let atOnce = 0;
+  let most = 0;
+  const done = new Set<string>();
+  const workers = createWorkers({
+    work: async (website) => {
+      most = Math.max(most, ++atOnce);
+      await sleep(5);
+      atOnce--;
+      if (website === "s2" && faults.length === 0) throw new Error("the database is away");
+      done.add(website);
+      return false;
+    },
+    onFault: (website) => faults.push(website),
+    retryMs: 1,
+    limit: 2,
+    signal: stopping.signal,
+  });
+  for (const website of ["s1", "s2", "s3", "s4"]) workers.wake(website);
+  await sleep(60);
+  expect(most).toBe(2);
+  expect(faults).toEqual(["s2"]);
+  expect([...done].sort()).toEqual(["s1", "s2", "s3", "s4"]);
+  stopping.abort();
+  await workers.idle();
+});
