@@ -11,7 +11,7 @@ import type { Store } from "#control/store/schema.ts";
 import type { ControlFabric } from "#fabric/fabric.ts";
 
 /** Times of a yard where everything is near and nobody waits for long. */
-export const QUICK: Timing = {
+const QUICK: Timing = {
   lead: { firstMs: 8, shortestMs: 5, longestMs: 20 },
   appearMs: 30,
   latestMs: 25,

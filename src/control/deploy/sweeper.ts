@@ -5,6 +5,7 @@ import { banPages } from "#contract/actions/cache.ts";
 import type { CommitId, ServerName, WebsiteId } from "#contract/names.ts";
 import type { ControlFabric } from "#fabric/fabric.ts";
 import type { WebsiteOnYard } from "../store/website-on-yard.ts";
+import { askAll } from "./ask.ts";
 
 /**
  * Bans a website's old pages some more times after a deployment: an answer that a box was still making at the switch may
@@ -32,10 +33,10 @@ export function createSweeper({ fabric, log, sweepsMs, signal }: SweeperOptions)
     let silent: ReadonlyMap<ServerName, FaultReport> = new Map();
     for (const pauseMs of sweepsMs) {
       await sleep(pauseMs, undefined, { signal: until });
-      const answers = await fabric.askAll(banPages, caches, { website: id, keep }, { signal: until });
+      const answers = await askAll({ fabric, signal: until }, banPages, { servers: caches, input: { website: id, keep } });
       silent = new Map(answers.flatMap(({ server, fault }) => (fault === undefined ? [] : [[server, fault]])));
     }
-    for (const [server, fault] of silent) if (!until.aborted) log.warn({ website: id, server, fault }, "old pages may stand in a cache");
+    for (const [server, fault] of silent) log.warn({ website: id, server, fault }, "old pages may stand in a cache");
   }
 
   return {

@@ -81,9 +81,8 @@ export function note({ deployment, journal }: Turn, line: string, server: Server
   journal.note(eventOf(deployment, { state: deployment.state, server, line }));
 }
 
-/** The answers that are faults; throws when nobody waited for them because the process stops. */
-export function faultsOf({ context }: Turn, answers: readonly Answer<unknown>[]): ServerFault[] {
-  context.signal.throwIfAborted();
+/** The answers that are faults. */
+export function faultsOf(answers: readonly Answer<unknown>[]): ServerFault[] {
   return answers.flatMap(({ server, fault }) => (fault === undefined ? [] : [{ server, fault }]));
 }
 

@@ -42,7 +42,7 @@ export interface DeploymentServerTable {
 }
 
 /** What happened in a deployment, in the order of `seq`. */
-export interface DeploymentEventTable {
+interface DeploymentEventTable {
   seq: Generated<string>;
   deployment: number;
   event: JSONColumnType<Event>;

@@ -1,5 +1,6 @@
 import { banPages as banPagesAction } from "#contract/actions/cache.ts";
 import type { CommitId } from "#contract/names.ts";
+import { askAll } from "../ask.ts";
 import { faultLine, names, short } from "../lines.ts";
 import { faultsOf, note, type Turn } from "../turn.ts";
 
@@ -8,8 +9,8 @@ export async function banPages(turn: Turn, keep: CommitId | null): Promise<void>
   const caches = turn.site?.caches ?? [];
   if (caches.length === 0) return;
   const { context, deployment } = turn;
-  const answers = await context.fabric.askAll(banPagesAction, caches, { website: deployment.website, keep }, { signal: context.signal });
-  const faults = faultsOf(turn, answers);
+  const answers = await askAll(context, banPagesAction, { servers: caches, input: { website: deployment.website, keep } });
+  const faults = faultsOf(answers);
   for (const { server, fault } of faults)
     note(turn, `warning: pages not banned yet, it is tried again: ${faultLine(server, fault)}`, server);
   const banned = answers.flatMap(({ server, output }) => (output === undefined ? [] : [server])).sort();

@@ -4,6 +4,7 @@ import { settlePush } from "#contract/actions/git.ts";
 import type { ServerName, WebsiteId } from "#contract/names.ts";
 import type { Push } from "#contract/push.ts";
 import { type DeploymentRecord, listUnsettled, markSettled } from "../../store/deployments.ts";
+import { askAll } from "../ask.ts";
 import type { DeployContext } from "../context.ts";
 
 const AT_ONCE = 8;
@@ -40,7 +41,6 @@ interface Outcome {
 }
 
 async function tell(context: DeployContext, gitServer: ServerName, outcome: Outcome): Promise<FaultReport | null> {
-  const [answer] = await context.fabric.askAll(settlePush, [gitServer], outcome, { signal: context.signal });
-  context.signal.throwIfAborted();
+  const [answer] = await askAll(context, settlePush, { servers: [gitServer], input: outcome });
   return answer?.fault ?? null;
 }

@@ -1,8 +1,8 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { stage as stageAction } from "#contract/actions/release.ts";
-import type { CommitId } from "#contract/names.ts";
 import type { ServerNote } from "../../store/deployments.ts";
 import type { Carrier } from "../../store/website-on-yard.ts";
+import { ask } from "../ask.ts";
 import { count, duration, faultLine, serves, short } from "../lines.ts";
 import { move, note, type ServerFault, type Turn, withoutRemoved } from "../turn.ts";
 
@@ -51,11 +51,10 @@ const MAY_APPEAR: ReadonlySet<string> = new Set(["fabric.no-server", "release.un
 async function stageOnce(turn: Turn, carriers: readonly Carrier[]): Promise<{ notes: ServerNote[]; faults: ServerFault[] }> {
   const { context, deployment } = turn;
   const roles = new Map(carriers.map(({ name, role }) => [name, role]));
-  const input: { website: string; release: CommitId } = { website: deployment.website, release: deployment.commit };
+  const question = { servers: [...roles.keys()], input: { website: deployment.website, release: deployment.commit } };
   const notes: ServerNote[] = [];
   const faults: ServerFault[] = [];
-  for await (const { server, output, fault } of context.fabric.ask(stageAction, [...roles.keys()], input, { signal: context.signal })) {
-    context.signal.throwIfAborted();
+  for await (const { server, output, fault } of ask(context, stageAction, question)) {
     if (fault !== undefined) {
       faults.push({ server, fault });
       continue;

@@ -2,6 +2,7 @@ import { microsOf, nowMicros, timestampOf } from "#base/clock.ts";
 import { switchTo } from "#contract/actions/release.ts";
 import type { Answer } from "#fabric/fabric.ts";
 import { noteSwitchInstant, type ServerNote } from "../../store/deployments.ts";
+import { askAll } from "../ask.ts";
 import { short, timeOfDay } from "../lines.ts";
 import { faultsOf, move, type Turn, withoutRemoved } from "../turn.ts";
 import { answerTimeMs, instantFrom, waitOutEarlierSwitch } from "./instant.ts";
@@ -26,7 +27,7 @@ export async function switchEverywhere(turn: Turn): Promise<void> {
 
   const atMicros = await ensureInstantAhead(turn);
   const answers = await askToSwitch(turn, atMicros);
-  const faults = await withoutRemoved(turn, faultsOf(turn, answers));
+  const faults = await withoutRemoved(turn, faultsOf(answers));
   if (faults.length > 0) return decideAndTurnBack(turn, faults, `cannot switch to ${short(deployment.commit)}`);
   const switched = switchedNotes(turn, answers);
   const moments = switched.map((one) => one.switchedAt).sort();
@@ -50,19 +51,10 @@ type Switched = Answer<{ switchedAt: string }>;
 
 function askToSwitch(turn: Turn, atMicros: number): Promise<Switched[]> {
   const { context, deployment, carriers } = turn;
-  const input = {
-    website: deployment.website,
-    release: deployment.commit,
-    at: timestampOf(atMicros),
-    latestMs: context.timing.latestMs,
-  };
-  const options = { timeoutMs: answerTimeMs(turn, atMicros), signal: context.signal };
-  return context.fabric.askAll(
-    switchTo,
-    carriers.map((carrier) => carrier.name),
-    input,
-    options,
-  );
+  const { website, commit: release } = deployment;
+  const input = { website, release, at: timestampOf(atMicros), latestMs: context.timing.latestMs };
+  const servers = carriers.map((carrier) => carrier.name);
+  return askAll(context, switchTo, { servers, input, timeoutMs: answerTimeMs(turn, atMicros) });
 }
 
 function switchedNotes({ carriers }: Turn, answers: readonly Switched[]): (ServerNote & { switchedAt: string })[] {

@@ -1,9 +1,10 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { timestampOf } from "#base/clock.ts";
 import { stage, switchTo, withdraw } from "#contract/actions/release.ts";
-import type { CommitId, ServerName } from "#contract/names.ts";
+import type { ServerName } from "#contract/names.ts";
 import type { Answer } from "#fabric/fabric.ts";
 import { decideTurningBack, noteServers } from "../../store/deployments.ts";
+import { askAll } from "../ask.ts";
 import { faultLine, names, short } from "../lines.ts";
 import { faultsOf, move, note, type ServerFault, type Turn, withoutRemoved } from "../turn.ts";
 import { banPages } from "./ban.ts";
@@ -41,12 +42,12 @@ export async function turnBack(turn: Turn): Promise<void> {
 
 /** Gives the servers that have not confirmed after some attempts. */
 async function switchBackEverywhere(turn: Turn): Promise<ServerName[]> {
-  const { context, deployment } = turn;
+  const { context } = turn;
   let behind = turn.carriers.map((carrier) => carrier.name);
   for (let attempt = 0; attempt < ATTEMPTS && behind.length > 0; attempt++) {
     if (attempt > 0) await sleep(context.timing.againMs, undefined, { signal: context.signal });
-    const faults = faultsOf(turn, await askToGoBack(turn, behind));
-    await stageAgain(turn, deployment.previous, faults);
+    const faults = faultsOf(await askToGoBack(turn, behind));
+    await stageAgain(turn, faults);
     behind = (await withoutRemoved(turn, faults)).map((one) => one.server);
   }
   return behind;
@@ -55,17 +56,16 @@ async function switchBackEverywhere(turn: Turn): Promise<ServerName[]> {
 function askToGoBack(turn: Turn, servers: readonly ServerName[]): Promise<Answer<unknown>[]> {
   const { context, deployment } = turn;
   const { website, previous } = deployment;
-  const { latestMs } = context.timing;
   const atMicros = instantFrom(turn);
-  const options = { timeoutMs: answerTimeMs(turn, atMicros), signal: context.signal };
-  if (previous === null) return context.fabric.askAll(withdraw, servers, { website }, options);
-  return context.fabric.askAll(switchTo, servers, { website, release: previous, at: timestampOf(atMicros), latestMs }, options);
+  const timeoutMs = answerTimeMs(turn, atMicros);
+  if (previous === null) return askAll(context, withdraw, { servers, input: { website }, timeoutMs });
+  const input = { website, release: previous, at: timestampOf(atMicros), latestMs: context.timing.latestMs };
+  return askAll(context, switchTo, { servers, input, timeoutMs });
 }
 
 // A server that joined or was cleaned meanwhile may lack the release before.
-async function stageAgain(turn: Turn, previous: CommitId | null, faults: readonly ServerFault[]): Promise<void> {
-  const lacking = faults.filter((one) => one.fault.code === "release.not-staged").map((one) => one.server);
-  if (previous === null || lacking.length === 0) return;
-  const { context, deployment } = turn;
-  await context.fabric.askAll(stage, lacking, { website: deployment.website, release: previous }, { signal: context.signal });
+async function stageAgain({ context, deployment }: Turn, faults: readonly ServerFault[]): Promise<void> {
+  const { website, previous } = deployment;
+  const servers = faults.filter((one) => one.fault.code === "release.not-staged").map((one) => one.server);
+  if (previous !== null && servers.length > 0) await askAll(context, stage, { servers, input: { website, release: previous } });
 }

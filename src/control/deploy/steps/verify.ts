@@ -2,6 +2,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { probe } from "#contract/actions/release.ts";
 import type { ServerName } from "#contract/names.ts";
 import type { Answer } from "#fabric/fabric.ts";
+import { askAll } from "../ask.ts";
 import { duration, names, short } from "../lines.ts";
 import { faultsOf, move, note, type ServerFault, type Turn, withoutRemoved } from "../turn.ts";
 import { banPages } from "./ban.ts";
@@ -40,8 +41,8 @@ async function verifyBoxes(turn: Turn): Promise<readonly ServerFault[]> {
 
 async function probeOnce(turn: Turn, boxes: readonly ServerName[]): Promise<ServerFault[]> {
   const { context, deployment } = turn;
-  const answers = await context.fabric.askAll(probe, boxes, { website: deployment.website, path: "/" }, { signal: context.signal });
-  const silent = faultsOf(turn, answers);
+  const answers = await askAll(context, probe, { servers: boxes, input: { website: deployment.website, path: "/" } });
+  const silent = faultsOf(answers);
   const wrong = answers.flatMap((answer) => mismatch(answer, deployment.commit));
   return [...silent, ...wrong];
 }
