@@ -4,7 +4,7 @@ import type { BoxfileProblem } from "./boxfile-syntax.ts";
 import { parentOf, type RepositoryTree } from "./repository-tree.ts";
 
 /** Names that the platform puts at the root of each release. */
-const PLATFORM_NAMES = ["config", "private", "tmp", ".boxyard-release"] as const;
+const PLATFORM_NAMES = ["config/drupal", "config/wordpress", "config/environment", "private", "tmp", ".boxyard-release"] as const;
 
 /** Declared paths that stand in each other's way. */
 export function checkClashes({ sharedFolders, envSpecificFiles }: ParsedBoxfile): BoxfileProblem[] {
@@ -19,6 +19,7 @@ export function checkClashes({ sharedFolders, envSpecificFiles }: ParsedBoxfile)
 /** Declared paths that do not fit what the commit holds. */
 export function checkAgainstTree({ sharedFolders, envSpecificFiles }: ParsedBoxfile, tree: RepositoryTree): BoxfileProblem[] {
   return [
+    ...[...sharedFolders, ...envSpecificFiles].flatMap((one) => inPlatformConfig(one, tree)),
     ...sharedFolders.flatMap((folder) => [...throughNoFolder(folder, tree), ...sharedOverFile(folder, tree)]),
     ...envSpecificFiles.flatMap((file) => [
       ...throughNoFolder(file, tree),
@@ -33,6 +34,12 @@ function onPlatformName({ path, place }: PlacedPath): BoxfileProblem[] {
   if (name === undefined) return [];
   const mend = name === "private" ? "remove the line: private is shared by all servers already" : "choose another path";
   return [{ ...place, message: `“${path}” lies in ${name}, which Boxyard provides in each release`, mend }];
+}
+
+/** A commit may have a config directory of its own; without one, config is the platform's whole. */
+function inPlatformConfig({ path, place }: PlacedPath, tree: RepositoryTree): BoxfileProblem[] {
+  if (path !== "config" && (!isWithin(path, "config") || tree.kindOf("config") === "folder")) return [];
+  return [{ ...place, message: `“${path}” lies in config, which Boxyard provides in each release`, mend: "choose another path" }];
 }
 
 function nestedShared({ path, place }: PlacedPath, earlier: readonly PlacedPath[]): BoxfileProblem[] {

@@ -1,3 +1,4 @@
+import { checkServerIdentity } from "node:tls";
 import { type ConnectionOptions, connect, jwtAuthenticator, type NatsConnection } from "@nats-io/transport-node";
 import type { Log } from "#base/log.ts";
 import type { Credentials } from "./identity.ts";
@@ -16,7 +17,7 @@ export interface BusOptions {
 export async function connectBus({ brokers, credentials, caPem, name, log }: BusOptions): Promise<NatsConnection> {
   const options: ConnectionOptions = {
     servers: [...brokers],
-    tls: { ca: caPem },
+    tls: { ca: caPem, ...identityCheck(brokers) },
     authenticator: jwtAuthenticator(credentials.jwt, new TextEncoder().encode(credentials.seed)),
     name,
     inboxPrefix: subjects.inboxOf(name),
@@ -32,6 +33,20 @@ export async function connectBus({ brokers, credentials, caPem, name, log }: Bus
   const connection = await connect(options);
   void logStatus(connection, log);
   return connection;
+}
+
+/**
+ * The library names the peer "localhost" where a broker is given by address. Its options are handed to node:tls as they
+ * are, so that the certificate is checked for what it must be: one of the brokers.
+ */
+function identityCheck(brokers: readonly string[]): { checkServerIdentity: typeof checkServerIdentity } {
+  const hosts = brokers.map((broker) => new URL(broker).hostname);
+  return {
+    checkServerIdentity: (_, certificate) => {
+      const refusals = hosts.map((host) => checkServerIdentity(host, certificate));
+      return refusals.includes(undefined) ? undefined : refusals[0];
+    },
+  };
 }
 
 async function logStatus(connection: NatsConnection, log: Log): Promise<void> {

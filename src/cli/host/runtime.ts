@@ -26,9 +26,23 @@ export async function ensureRuntime(cloud: Cloud, server: string, hash: string):
   const scratch = await mkdtemp(join(tmpdir(), "boxyard-runtime-"));
   try {
     const archive = join(scratch, "runtime.tar");
-    await run(["tar", "-C", ROOT, "-cf", archive, "--exclude=*.test.ts", "package.json", "src", ...(await productionPackages())], {
-      timeoutMs: 120_000,
-    });
+    await run(
+      [
+        "tar",
+        "-C",
+        ROOT,
+        "-cf",
+        archive,
+        "--exclude=*.test.ts",
+        "package.json",
+        "src",
+        "node_modules/.bin/node",
+        ...(await productionPackages()),
+      ],
+      {
+        timeoutMs: 120_000,
+      },
+    );
     await cloud.writeFile(server, { path: "/opt/boxyard/incoming.tar", content: await readFile(archive) });
   } finally {
     await rm(scratch, { recursive: true, force: true });

@@ -27,7 +27,7 @@ export interface Timing {
 
 export const TIMING: Timing = {
   lead: { firstMs: 120, shortestMs: 50, longestMs: 250 },
-  appearMs: 8_000,
+  appearMs: 20_000,
   latestMs: 1_500,
   answerMs: 500,
   verifyMs: 3_000,

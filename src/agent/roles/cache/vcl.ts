@@ -9,8 +9,10 @@ const HEAD = `# Written by Boxyard; changes are overwritten.
 vcl 4.1;
 import std;
 import directors;
+`;
 
-probe health {
+/** Asked through the box's web server, so that it vouches for the web server and for the agent behind it. */
+const PROBE = `probe health {
   .request = "GET /boxyard-health HTTP/1.1" "Host: boxyard-health" "Connection: close";
   .interval = 1s;
   .timeout = 1s;
@@ -43,7 +45,7 @@ function renderBackends({ boxes }: CacheSpec): string {
   ];
   // Without a box there is nothing to balance over, and VCL wants a backend all the same.
   if (boxes.length === 0) return ["backend none none;", "sub vcl_init {", "  new boxes = directors.round_robin();", "}", ""].join("\n");
-  return [...backends, ...director].join("\n");
+  return [PROBE, ...backends, ...director].join("\n");
 }
 
 /** Who is believed, and who may purge. An empty list matches nobody. */

@@ -39,6 +39,8 @@ global
   group haproxy
   stats socket ${EDGE_PATHS.socket} mode 600 level admin expose-fd listeners
   hard-stop-after 30m
+  # HTTP/3 with Debian's OpenSSL: without 0-RTT, which is no loss here.
+  limited-quic
   maxconn 20000
   tune.bufsize 32768
   ssl-default-bind-options ssl-min-ver TLSv1.2

@@ -29,7 +29,7 @@ export async function startEdge(): Promise<RunningRole<EdgeSpec>> {
                 { path: EDGE_PATHS.defaultCertificate, content: `${chainPem.trimEnd()}\n${keyPem.trimEnd()}\n`, mode: 0o600 },
                 { path: EDGE_PATHS.config, content: renderEdgeConfig(spec) },
               ],
-              check: ["haproxy", "-c", "-q", "-f", EDGE_PATHS.config],
+              check: ["haproxy", "-c", "-f", EDGE_PATHS.config],
               activate: [systemctl.act("enable", "haproxy.service"), systemctl.act("reload-or-restart", "haproxy.service")],
             }),
             unit({ unit: "haproxy.service", running: true, atBoot: true }),

@@ -33,19 +33,26 @@ export async function stageEverywhere(turn: Turn): Promise<{ notes: ServerNote[]
   const { timing, signal } = turn.context;
   const deadlineMs = performance.now() + timing.appearMs;
   const notes: ServerNote[] = [];
+  let saidAtMs = Number.NEGATIVE_INFINITY;
   for (let waiting = turn.carriers; ; ) {
     const round = await stageOnce(turn, waiting);
     notes.push(...round.notes);
     const mayAppear = round.faults.filter((one) => MAY_APPEAR.has(one.fault.code));
     const isHopeless = mayAppear.length < round.faults.length || performance.now() > deadlineMs;
     if (mayAppear.length === 0 || isHopeless) return { notes, faults: await withoutRemoved(turn, round.faults) };
-    if (waiting === turn.carriers) for (const one of mayAppear) note(turn, `waiting: ${faultLine(one.server, one.fault)}`, one.server);
+    if (performance.now() - saidAtMs > SAY_AGAIN_MS) {
+      for (const one of mayAppear) note(turn, `waiting: ${faultLine(one.server, one.fault)}`, one.server);
+      saidAtMs = performance.now();
+    }
     waiting = turn.carriers.filter((carrier) => mayAppear.some((one) => one.server === carrier.name));
     await sleep(timing.againMs, undefined, { signal });
   }
 }
 
-/** A server that reconnects, or whose spec with the website is on its way, is there in a moment. */
+/** The pusher is told this often that it is still waited for a server. */
+const SAY_AGAIN_MS = 5_000;
+
+/** A server that is being created, reconnects, or whose spec with the website is on its way, is there in a moment. */
 const MAY_APPEAR: ReadonlySet<string> = new Set(["fabric.no-server", "release.unknown-website"]);
 
 async function stageOnce(turn: Turn, carriers: readonly Carrier[]): Promise<{ notes: ServerNote[]; faults: ServerFault[] }> {
