@@ -1,11 +1,16 @@
 import type { z } from "zod";
 import type { Action } from "#contract/action.ts";
 import type { ServerName } from "#contract/names.ts";
-import type { Answer } from "#fabric/fabric.ts";
-import type { DeployContext } from "./context.ts";
+import type { Answer, ControlFabric } from "#fabric/fabric.ts";
+
+/** What asking needs of the context. */
+interface Asker {
+  readonly fabric: ControlFabric;
+  readonly signal: AbortSignal;
+}
 
 /** A question to servers; `timeoutMs` shortens the action's own time limit. */
-export interface Question<I extends z.ZodType> {
+interface Question<I extends z.ZodType> {
   readonly servers: readonly ServerName[];
   readonly input: z.input<I>;
   readonly timeoutMs?: number;
@@ -16,7 +21,7 @@ export interface Question<I extends z.ZodType> {
  * is no fault of the server, and nothing may be concluded from it.
  */
 export async function* ask<I extends z.ZodType, O extends z.ZodType>(
-  { fabric, signal }: Pick<DeployContext, "fabric" | "signal">,
+  { fabric, signal }: Asker,
   action: Action<I, O>,
   { servers, input, ...limit }: Question<I>,
 ): AsyncIterable<Answer<z.output<O>>> {
@@ -29,7 +34,7 @@ export async function* ask<I extends z.ZodType, O extends z.ZodType>(
 
 /** The same, collected. */
 export async function askAll<I extends z.ZodType, O extends z.ZodType>(
-  context: Pick<DeployContext, "fabric" | "signal">,
+  context: Asker,
   action: Action<I, O>,
   question: Question<I>,
 ): Promise<Answer<z.output<O>>[]> {
