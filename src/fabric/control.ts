@@ -94,7 +94,8 @@ class ControlEnd implements ControlFabric {
     signal?.addEventListener("abort", cancel, { once: true });
     try {
       if (servers.length === 0) answers.close();
-      for (const server of servers) this.#send(server, action, input, { caller, timeoutMs, reply: `${inbox}.${server}` });
+      if (signal?.aborted) cancel();
+      for (const server of silent) this.#send(server, action, input, { caller, timeoutMs, reply: `${inbox}.${server}` });
       yield* answers;
     } finally {
       clearTimeout(timer);

@@ -3,7 +3,7 @@ import type { ShellSpec } from "#contract/spec/shell.ts";
 import { configuration } from "../../converge/configuration.ts";
 import { directory, link } from "../../converge/file.ts";
 import type { Resource, ResourceGroup } from "../../converge/resource.ts";
-import { unit } from "../../converge/unit.ts";
+import { systemctl, unit } from "../../converge/unit.ts";
 import { sharedDirectories, websiteAccount } from "../../website/account.ts";
 import { answerReleaseActions } from "../../website/actions.ts";
 import { sitePaths } from "../../website/paths.ts";
@@ -66,7 +66,8 @@ function access(spec: ShellSpec): Resource[] {
       files: sshFiles(spec),
       owns: SSH_OWNS,
       check: ["/usr/sbin/sshd", "-t"],
-      activate: [["systemctl", "reload-or-restart", "ssh"]],
+      // Enabled before its first start: systemd loses track of a running unit that gains an alias.
+      activate: [systemctl.act("enable", "ssh.service"), systemctl.act("reload-or-restart", "ssh.service")],
     }),
     unit({ unit: "ssh.service", running: true, atBoot: true }),
     unit({ unit: "cron.service", running: true, atBoot: true }),

@@ -14,7 +14,7 @@ import { readLive, switchRelease, withdrawRelease } from "./switch.ts";
  * A switch that was asked for stands against the spec for this long: control writes the new release into the spec only
  * when all servers serve it, and until then a convergence turn must not take it back.
  */
-const HOLD_MS = 5 * 60_000;
+const HOLD_MS = 30_000;
 
 export interface WebsiteReleasesOptions {
   readonly packs: Pick<PackSource, "fetchInto" | "close">;
