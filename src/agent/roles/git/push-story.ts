@@ -1,0 +1,83 @@
+import type { Push } from "#contract/push.ts";
+import type { News } from "./deployment-news.ts";
+import type { Inbox } from "./inbox.ts";
+
+/** How a push ends for the pusher: `git push` exits 0, or not and with the reason. */
+export type Verdict = { readonly isOk: true } | { readonly isOk: false; readonly reason: string };
+
+export interface StoryTiming {
+  /** The pusher hears of control within this time, or is told that the push waits. */
+  readonly silenceMs: number;
+  /** The same, once control has been heard. */
+  readonly laterSilenceMs: number;
+  /** A line at least this often. */
+  readonly heartbeatMs: number;
+  /** A failed push ends for the pusher when its branch is back, so that the same push can follow at once. */
+  readonly settleMs: number;
+}
+
+export const STORY_TIMING: StoryTiming = { silenceMs: 20_000, laterSilenceMs: 180_000, heartbeatMs: 10_000, settleMs: 6_000 };
+
+export interface StoryOptions {
+  readonly push: Push;
+  readonly news: Inbox<News>;
+  readonly say: (line: string) => void;
+  readonly timing: StoryTiming;
+  readonly signal: AbortSignal;
+}
+
+/** Tells the pusher what happens to an accepted push, line by line, and gives how it ended. */
+export async function tellStory(options: StoryOptions): Promise<Verdict> {
+  const { push, news, say, timing, signal } = options;
+  const startedMs = performance.now();
+  const tell = (line: string): void => say(`${elapsed(performance.now() - startedMs)}  ${oneLine(line)}`);
+  tell(`accepted ${push.commit.slice(0, 7)} as push ${push.id}`);
+  let heardMs = startedMs;
+  let silenceMs = timing.silenceMs;
+  for (;;) {
+    const leftMs = heardMs + silenceMs - performance.now();
+    const one = await news.next(Math.min(timing.heartbeatMs, leftMs), signal);
+    if (signal.aborted || (one === null && performance.now() - heardMs >= silenceMs)) return waits(push);
+    if (one === null) {
+      tell("still under way");
+      continue;
+    }
+    heardMs = performance.now();
+    silenceMs = timing.laterSilenceMs;
+    if (one.kind === "settled") return ended(one);
+    tell(one.line);
+    if (one.state === "live") return { isOk: true };
+    if (one.state === "not-live") return settled(options, one.line);
+  }
+}
+
+/** Waits for control's own word, with which the branch goes back. */
+async function settled({ news, timing, signal }: StoryOptions, line: string): Promise<Verdict> {
+  const endMs = performance.now() + timing.settleMs;
+  for (;;) {
+    const one = await news.next(endMs - performance.now(), signal);
+    if (one === null) return { isOk: false, reason: short(line) };
+    if (one.kind === "settled") return one.isLive ? { isOk: true } : { isOk: false, reason: short(line) };
+  }
+}
+
+function ended({ isLive, reason }: { readonly isLive: boolean; readonly reason: string | null }): Verdict {
+  return isLive ? { isOk: true } : { isOk: false, reason: short(reason ?? "not live") };
+}
+
+function waits({ id }: Push): Verdict {
+  return { isOk: false, reason: `recorded as push ${id}; it deploys when control is back` };
+}
+
+function elapsed(ms: number): string {
+  return `${(ms / 1000).toFixed(1)} s`.padStart(7);
+}
+
+function short(line: string): string {
+  const text = oneLine(line);
+  return text.length > 300 ? `${text.slice(0, 300)}…` : text;
+}
+
+function oneLine(text: string): string {
+  return text.replace(/[\p{Cc}\u2028\u2029]+/gu, " ");
+}

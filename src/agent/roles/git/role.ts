@@ -1,0 +1,73 @@
+import { settlePush } from "#contract/actions/git.ts";
+import type { GitSpec } from "#contract/spec/git.ts";
+import { configuration } from "../../converge/configuration.ts";
+import { directory } from "../../converge/file.ts";
+import type { ResourceGroup } from "../../converge/resource.ts";
+import { systemctl, unit } from "../../converge/unit.ts";
+import type { StartRole } from "../role.ts";
+import { GIT_PATHS, sshdFiles } from "./configuration-files.ts";
+import { PackService } from "./pack-service.ts";
+import { PackStore } from "./pack-store.ts";
+import { type GitWebsite, PushDesk } from "./push-desk.ts";
+import { PushRecords } from "./push-records.ts";
+import { PushSockets } from "./push-sockets.ts";
+import { keys, noOtherRepositories, repositoryOf, websiteRepository } from "./website-resources.ts";
+
+/** Begins the git role: takes pushes, hands them to control, and gives packs to the servers that carry the websites. */
+export const startGit: StartRole<GitSpec> = async ({ enrolment, fabric, log, currentSpec }) => {
+  const websites = (): readonly GitWebsite[] => currentSpec()?.roles.git?.websites ?? [];
+  const packs = new PackStore(GIT_PATHS.packs);
+  const records = new PushRecords(GIT_PATHS.records);
+  const desk = new PushDesk({ fabric, log, server: enrolment.server, records, websites, repositoryOf });
+  const sockets = new PushSockets(GIT_PATHS.sockets, (website, request, say) => desk.take(website, request, say));
+  const service = new PackService({ enrolment, log, packs, websites, repositoryOf });
+  await packs.start();
+  await desk.start();
+  fabric.answer(settlePush, (outcome) => desk.settle(outcome));
+  return {
+    groups: (spec) => gitGroups(spec, { sockets, service }),
+    stop: async () => {
+      await sockets.stop();
+      await desk.stop();
+      await service.stop();
+      await packs.stop();
+    },
+  };
+};
+
+/** What the git server should have and be. */
+export function gitGroups(
+  spec: GitSpec,
+  { sockets, service }: { readonly sockets: PushSockets; readonly service: PackService },
+): ResourceGroup[] {
+  const ids = new Set(spec.websites.map(({ id }) => id));
+  const sshd = configuration({
+    id: "sshd",
+    files: sshdFiles(spec),
+    check: ["/usr/sbin/sshd", "-t"],
+    // Enabled before its first start: systemd loses track of a running unit that gains an alias.
+    activate: [systemctl.act("enable", "ssh.service"), systemctl.act("reload-or-restart", "ssh.service")],
+  });
+  return [
+    {
+      name: "packs",
+      resources: [service.listening(spec.packPort)],
+    },
+    {
+      name: "git",
+      resources: [
+        directory({ path: GIT_PATHS.repositories, mode: 0o711 }),
+        directory({ path: GIT_PATHS.keys, mode: 0o711 }),
+        directory({ path: GIT_PATHS.sockets, mode: 0o711 }),
+        directory({ path: "/run/sshd" }),
+      ],
+    },
+    ...spec.websites.map((website) => ({
+      name: `repository ${website.id}`,
+      // Keys last: whoever can log in finds a repository that takes pushes.
+      resources: [...websiteRepository(website), sockets.socket(website.id, website.uid), keys(website)],
+    })),
+    { name: "access", resources: [sshd, unit({ unit: "ssh.service", running: true, atBoot: true })] },
+    { name: "removed websites", resources: [sockets.noOthers(ids), noOtherRepositories(spec.websites)] },
+  ];
+}
