@@ -1,0 +1,223 @@
+import { once } from "node:events";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import type { IncomingMessage } from "node:http";
+import { Agent, request } from "node:https";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { execa } from "execa";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { silentLog } from "#base/log.ts";
+import { TrialGitServer } from "#harness/git-server.ts";
+import { PackService } from "./pack-service.ts";
+import { PackStore } from "./pack-store.ts";
+
+interface Identity {
+  readonly certificatePem: string;
+  readonly keyPem: string;
+}
+
+let scratch: string;
+let caPem: string;
+let server: TrialGitServer;
+let packs: PackStore;
+let service: PackService;
+let first: string;
+let second: string;
+const agents = new Map<string, Agent>();
+
+beforeAll(async () => {
+  scratch = await mkdtemp(join(tmpdir(), "boxyard-packs-"));
+  await makeAuthority("ca");
+  caPem = await readFile(join(scratch, "ca.crt"), "utf8");
+  server = await TrialGitServer.start();
+  await server.addWebsite("s1");
+  await server.addWebsite("s2");
+  server.websites[1]?.readers.splice(0, 1, "c2b1");
+  const copy = await server.workingCopy("site", { "docroot/index.php": "<?php echo 'a long enough file to be a delta';\n".repeat(200) });
+  first = (await copy.git("rev-parse", "HEAD")).trim();
+  await copy.git("push", "-q", server.repository("s1").path, "main:refs/heads/stored");
+  await copy.write({ "docroot/index.php": `${await readFile(join(copy.directory, "docroot/index.php"), "utf8")}// one line more\n` });
+  second = await copy.commit("Second");
+  await copy.git("push", "-q", server.repository("s1").path, "main:refs/heads/stored");
+  packs = new PackStore(join(scratch, "packs"));
+  await packs.start();
+  service = new PackService({
+    enrolment: { caPem, ...(await makeIdentity("git1", "ca")) },
+    log: silentLog(),
+    packs,
+    websites: () => server.websites,
+    repositoryOf: ({ id }) => server.repository(id),
+  });
+  await service.listening(0).apply(AbortSignal.timeout(5_000));
+  for (const [name, authority] of [
+    ["c1b1", "ca"],
+    ["c2b1", "ca"],
+  ] as const)
+    agents.set(name, await agentOf(await makeIdentity(name, authority)));
+  await makeAuthority("other");
+  agents.set("stranger", await agentOf(await makeIdentity("c1b1", "other")));
+});
+
+afterAll(async () => {
+  for (const agent of agents.values()) agent.destroy();
+  await service.stop();
+  await packs.stop();
+  await server.stop();
+  await rm(scratch, { recursive: true, force: true });
+});
+
+describe("a server that carries the website", () => {
+  test("gets the whole commit, which git takes", async () => {
+    const { status, body } = await ask("c1b1", `/pack/s1/${second}`);
+    expect(status).toBe(200);
+    const box = await box1(body);
+    expect((await execa("git", ["--git-dir", box, "rev-list", "--objects", second])).stdout.split("\n")).toHaveLength(8);
+  });
+
+  test("gets only the difference to what it has", async () => {
+    const whole = await ask("c1b1", `/pack/s1/${first}`);
+    const box = await box1(whole.body);
+    const { status, body } = await ask("c1b1", `/pack/s1/${second}?have=${first}`);
+    expect(status).toBe(200);
+    expect(body.length).toBeLessThan(700);
+    await execa("git", ["--git-dir", box, "index-pack", "--stdin", "--fix-thin"], { input: body });
+    expect((await execa("git", ["--git-dir", box, "show", `${second}:docroot/index.php`])).stdout).toContain("one line more");
+  });
+
+  test("gets the whole commit when the git server does not know what it has", async () => {
+    const { body } = await ask("c1b1", `/pack/s1/${second}?have=${"1".repeat(40)}`);
+    expect(body.equals((await ask("c1b1", `/pack/s1/${second}`)).body)).toBe(true);
+  });
+
+  test("shares one computation with all others that ask for the same", async () => {
+    const before = packs.size;
+    const answers = await Promise.all(Array.from({ length: 8 }, () => ask("c1b1", `/pack/s1/${first}?have=${"2".repeat(40)}`)));
+    expect(new Set(answers.map(({ status }) => status))).toEqual(new Set([200]));
+    expect(packs.size - before).toBeLessThanOrEqual(1);
+  });
+
+  test("is told when there is no such commit", async () => {
+    expect(await ask("c1b1", `/pack/s1/${"3".repeat(40)}`)).toMatchObject({ status: 404 });
+  });
+
+  test.each([
+    ["a short name", 400, "/pack/s1/main"],
+    ["a path out of the repository", 404, "/pack/../../etc/passwd"],
+    ["an option in place of a commit", 400, "/pack/s1/--help"],
+    ["a bad `have`", 400, `/pack/s1/${"a".repeat(40)}?have=HEAD`],
+    ["another page", 404, "/"],
+  ])("that asks for %s is answered %i", async (_what, status, path) => {
+    expect((await ask("c1b1", path)).status).toBe(status);
+  });
+});
+
+describe("nobody else gets anything:", () => {
+  test("a server of another cluster, also over a connection that it opens again", async () => {
+    for (let round = 0; round < 2; round++) {
+      const { status, body } = await ask("c2b1", `/pack/s1/${second}`);
+      expect([status, body.toString()]).toEqual([403, "c2b1 does not carry s1\n"]);
+    }
+    expect((await ask("c1b1", `/pack/s2/${second}`)).status).toBe(403);
+    expect((await ask("c1b1", `/pack/s99/${second}`)).status).toBe(403);
+  });
+
+  test("a certificate of another authority", async () => {
+    await expect(ask("stranger", `/pack/s1/${second}`)).rejects.toThrow();
+  });
+
+  test("no certificate", async () => {
+    agents.set("nobody", new Agent({ ca: caPem }));
+    await expect(ask("nobody", `/pack/s1/${second}`)).rejects.toThrow();
+  });
+});
+
+test("a resumed session is still known by its certificate's name", async () => {
+  const { certificatePem: cert, keyPem: key } = await makeIdentity("c1b1", "ca");
+  const agent = new Agent({ ca: caPem, cert, key, keepAlive: false, maxCachedSessions: 10 });
+  agents.set("resuming", agent);
+  for (let round = 0; round < 3; round++) expect((await ask("resuming", `/pack/s1/${first}`)).status).toBe(200);
+});
+
+async function ask(name: string, path: string): Promise<{ status: number; body: Buffer }> {
+  const asked = request({ host: "127.0.0.1", port: service.port() ?? 0, path, agent: agents.get(name), servername: "git1" });
+  asked.end();
+  const [response] = (await once(asked, "response")) as [IncomingMessage];
+  const chunks: Buffer[] = [];
+  for await (const chunk of response) chunks.push(chunk as Buffer);
+  return { status: response.statusCode ?? 0, body: Buffer.concat(chunks) };
+}
+
+let boxes = 0;
+async function box1(pack: Buffer): Promise<string> {
+  const path = join(scratch, `box${++boxes}.git`);
+  await execa("git", ["init", "-q", "--bare", path]);
+  await execa("git", ["--git-dir", path, "index-pack", "--stdin", "--fix-thin"], { input: pack });
+  return path;
+}
+
+async function agentOf({ certificatePem: cert, keyPem: key }: Identity): Promise<Agent> {
+  return new Agent({ ca: caPem, cert, key, keepAlive: true });
+}
+
+async function makeAuthority(name: string): Promise<void> {
+  const [key, crt] = [join(scratch, `${name}.key`), join(scratch, `${name}.crt`)];
+  await openssl(
+    "req",
+    "-x509",
+    "-newkey",
+    "ec",
+    "-pkeyopt",
+    "ec_paramgen_curve:P-256",
+    "-nodes",
+    "-days",
+    "2",
+    "-subj",
+    `/CN=${name}`,
+    "-keyout",
+    key,
+    "-out",
+    crt,
+  );
+}
+
+async function makeIdentity(name: string, authority: string): Promise<Identity> {
+  const at = (ending: string): string => join(scratch, `${authority}-${name}.${ending}`);
+  await openssl(
+    "req",
+    "-newkey",
+    "ec",
+    "-pkeyopt",
+    "ec_paramgen_curve:P-256",
+    "-nodes",
+    "-subj",
+    `/CN=${name}`,
+    "-keyout",
+    at("key"),
+    "-out",
+    at("csr"),
+  );
+  await writeFile(at("ext"), `subjectAltName=DNS:${name},IP:127.0.0.1\n`);
+  const [ca, caKey] = [join(scratch, `${authority}.crt`), join(scratch, `${authority}.key`)];
+  await openssl(
+    "x509",
+    "-req",
+    "-in",
+    at("csr"),
+    "-CA",
+    ca,
+    "-CAkey",
+    caKey,
+    "-CAcreateserial",
+    "-days",
+    "2",
+    "-extfile",
+    at("ext"),
+    "-out",
+    at("crt"),
+  );
+  return { certificatePem: await readFile(at("crt"), "utf8"), keyPem: await readFile(at("key"), "utf8") };
+}
+
+async function openssl(...args: string[]): Promise<void> {
+  await execa("openssl", args);
+}
