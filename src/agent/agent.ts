@@ -17,6 +17,8 @@ import type { RoleContext, RunningRole } from "./roles/role.ts";
 import { type RoleName, roles } from "./roles.ts";
 
 const CONVERGE_EVERY_MS = 30_000;
+/** A turn with faults is repeated after this long, after twice as long each time it fails again, up to CONVERGE_EVERY_MS. */
+const FIRST_RETRY_MS = 1_000;
 const NOTHING: Outcome = { changed: [], faults: [] };
 
 /** One server's agent: reads its spec, converges to it, says how far it is. */
@@ -32,6 +34,8 @@ export class Agent {
   #spec: ServerSpec | null = null;
   #reached = 0;
   #outcome = NOTHING;
+  #retryMs = FIRST_RETRY_MS;
+  #retry: NodeJS.Timeout | undefined;
 
   constructor(enrolment: Enrolment, fabric: AgentFabric, { log, ledger = new Ledger() }: { readonly log: Log; readonly ledger?: Ledger }) {
     this.#enrolment = enrolment;
@@ -56,6 +60,7 @@ export class Agent {
   }
 
   async stop(): Promise<void> {
+    clearTimeout(this.#retry);
     await this.#turns.stop();
     await this.#heartbeats.stop();
     for (const role of this.#running.values()) await role.stop();
@@ -70,10 +75,15 @@ export class Agent {
     const outcome = await convergeGroups([commonGroup(this.#enrolment, spec), ...this.#groups(spec)], signal);
     this.#outcome = outcome;
     if (outcome.faults.length === 0) this.#reached = spec.generation;
+    this.#retryAfter(outcome);
     this.#heartbeats.nudge();
     if (outcome.changed.length > 0 || outcome.faults.length > 0) this.#report(spec, outcome);
-    // The spec may have changed during a long turn; the nudge of that moment was for the turn that ran.
-    if (this.#spec !== spec) this.#turns.nudge();
+  }
+
+  #retryAfter({ faults }: Outcome): void {
+    clearTimeout(this.#retry);
+    this.#retryMs = faults.length === 0 ? FIRST_RETRY_MS : Math.min(this.#retryMs * 2, CONVERGE_EVERY_MS);
+    if (faults.length > 0) this.#retry = setTimeout(() => this.#turns.nudge(), this.#retryMs);
   }
 
   /** The bus first, the disk when the bus is away. */

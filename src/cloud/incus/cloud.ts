@@ -103,10 +103,13 @@ class IncusCloud implements Cloud {
 
   async ensureVolume(name: string): Promise<void> {
     if ((await this.#api.find(this.#volume(name))) !== null) return;
-    await this.#api.call(`/1.0/storage-pools/${this.#options.pool}/volumes/custom`, {
-      method: "POST",
-      body: { name, type: "custom", content_type: "filesystem", config: {} },
-    });
+    const body = { name, type: "custom", content_type: "filesystem", config: {} };
+    try {
+      await this.#api.call(`/1.0/storage-pools/${this.#options.pool}/volumes/custom`, { method: "POST", body });
+    } catch (thrown) {
+      // Another creation of a server of the same cluster was quicker.
+      if ((await this.#api.find(this.#volume(name))) === null) throw thrown;
+    }
   }
 
   async removeVolume(name: string): Promise<void> {

@@ -137,7 +137,8 @@ function parseAnswer(text: string, statusCode: number): Answer {
 
 function refusal(path: string, call: Call, answer: Answer): Fault {
   const what = `the cloud refuses ${call.method ?? "GET"} ${path}: ${answer.error ?? "without a reason"}`;
-  if (answer.error_code !== 403 && answer.error_code !== 401) return new Fault("cloud.failed", what, { details: { status: answer.error_code } });
+  if (answer.error_code !== 403 && answer.error_code !== 401)
+    return new Fault("cloud.failed", what, { details: { status: answer.error_code } });
   return new Fault("cloud.forbidden", what, {
     next: "the yard's certificate must be trusted by the cloud daemon and allowed to use the yard's project; bin/up sets both right",
   });

@@ -32,6 +32,15 @@ export function renderEdgeConfig({ clusters }: Pick<EdgeSpec, "clusters">): stri
   return [GLOBAL, FRONTENDS, ...clusters.map(renderBackend), NOWHERE].join("\n");
 }
 
+/** A connection takes two file descriptors: one to the visitor, one to a cache. */
+const MAX_CONNECTIONS = 7_000;
+
+/** Debian's unit leaves the limit of file descriptors at 1024, with which HAProxy refuses to start. */
+export const EDGE_DROP_IN = {
+  path: "/etc/systemd/system/haproxy.service.d/boxyard.conf",
+  content: `# Written by Boxyard.\n[Service]\nLimitNOFILE=${2 * MAX_CONNECTIONS + 1_000}\n`,
+};
+
 const GLOBAL = `# Written by Boxyard; changes are overwritten.
 global
   log stdout format raw local0 notice
@@ -41,7 +50,7 @@ global
   hard-stop-after 30m
   # HTTP/3 with Debian's OpenSSL: without 0-RTT, which is no loss here.
   limited-quic
-  maxconn 20000
+  maxconn ${MAX_CONNECTIONS}
   tune.bufsize 32768
   ssl-default-bind-options ssl-min-ver TLSv1.2
   ssl-default-bind-ciphers ECDHE+AESGCM:ECDHE+CHACHA20
@@ -71,8 +80,8 @@ const FRONTENDS = `frontend http
   http-request redirect scheme https code 301
 
 frontend https
-  bind :443 ssl crt ${EDGE_PATHS.defaultCertificate} crt-list ${EDGE_PATHS.certificateList} alpn h2,http/1.1
-  bind quic4@:443 ssl crt ${EDGE_PATHS.defaultCertificate} crt-list ${EDGE_PATHS.certificateList} alpn h3
+  bind :443 ssl crt-list ${EDGE_PATHS.certificateList} alpn h2,http/1.1
+  bind quic4@:443 ssl crt-list ${EDGE_PATHS.certificateList} alpn h3
   http-request set-var(txn.host) req.hdr(host),field(1,:),lower,rtrim(.)
   http-request return status 405 content-type text/plain string "This method is not allowed here." if { method PURGE BAN REFRESH TRACE CONNECT }
 ${FORGEABLE.map((header) => `  http-request del-header ${header}`).join("\n")}

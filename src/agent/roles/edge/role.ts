@@ -6,7 +6,7 @@ import { directory } from "../../converge/file.ts";
 import type { Resource } from "../../converge/resource.ts";
 import { systemctl, unit } from "../../converge/unit.ts";
 import type { RunningRole } from "../role.ts";
-import { EDGE_PATHS, mapText, renderDomainMap, renderEdgeConfig, renderRedirectMap } from "./config.ts";
+import { EDGE_DROP_IN, EDGE_PATHS, mapText, renderDomainMap, renderEdgeConfig, renderRedirectMap } from "./config.ts";
 import { certificateListText, runTimeCertificates, runTimeMap } from "./run-time.ts";
 
 /** An edge router: HAProxy, whose clusters change by a seamless reload, and domains and certificates at run time. */
@@ -23,6 +23,7 @@ export async function startEdge(): Promise<RunningRole<EdgeSpec>> {
             firstFile(EDGE_PATHS.domains, mapText(renderDomainMap(spec))),
             firstFile(EDGE_PATHS.redirects, mapText(renderRedirectMap(spec))),
             firstFile(EDGE_PATHS.certificateList, certificateListText([])),
+            configuration({ id: "haproxy-service", files: [EDGE_DROP_IN], check: null, activate: [systemctl.daemonReload()] }),
             configuration({
               id: "haproxy",
               files: [

@@ -65,9 +65,9 @@ export function runTimeCertificates(want: EdgeSpec["certificates"]): Resource {
   };
 }
 
-/** HAProxy's crt-list: one file a line, each for the names that it holds. */
+/** HAProxy's crt-list: one file a line, each for the names that it holds; the first is for names that no other holds. */
 export function certificateListText(paths: Iterable<string>): string {
-  return [...paths].map((path) => `${path}\n`).join("");
+  return [EDGE_PATHS.defaultCertificate, ...paths].map((path) => `${path}\n`).join("");
 }
 
 interface CertificateChange {
@@ -90,7 +90,9 @@ async function planCertificates(want: ReadonlyMap<string, string>): Promise<Cert
   const onDisk = (await readdir(EDGE_PATHS.certificates).catch(() => []))
     .filter((name) => name.endsWith(".pem"))
     .map((name) => join(EDGE_PATHS.certificates, name));
-  for (const path of new Set([...listed, ...onDisk])) if (!want.has(path)) changes.push({ verb: "remove", path });
+  for (const path of new Set([...listed, ...onDisk])) {
+    if (!want.has(path) && path !== EDGE_PATHS.defaultCertificate) changes.push({ verb: "remove", path });
+  }
   return changes;
 }
 
