@@ -52,6 +52,9 @@ export const serverRecipe: Recipe = {
         `ExecStart=${NODE} /opt/boxyard/current/src/agent/main.ts`,
         "Restart=always",
         "RestartSec=1",
+        // Kept over a restart: hooks of pushes under way find the agent's socket at the same place again.
+        "RuntimeDirectory=boxyard",
+        "RuntimeDirectoryPreserve=yes",
         "KillMode=mixed",
         "TimeoutStopSec=10",
       ],
