@@ -2,20 +2,17 @@ import { X509Certificate } from "node:crypto";
 import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { Fault } from "#base/fault.ts";
 import { until } from "#base/retry.ts";
-import { run } from "#base/run.ts";
+import { type Argv, run } from "#base/run.ts";
+import type { Cloud } from "../driver.ts";
 import { incusCloud } from "./cloud.ts";
 import type { Connection } from "./connection.ts";
 import { type Daemon, POOL } from "./host.ts";
 
-/** A yard's own part of the cloud: nothing in it is shared with another yard but the pool and the image. */
-export interface YardCloud {
-  readonly project: string;
-  readonly network: string;
-  /** Client certificate, restricted to the project, for the control server. */
-  readonly certificatePem: string;
-  readonly keyPem: string;
-}
+/** One name whatever the image, since a yard's control server is told it once. */
+const TEMPLATE = "template-current";
+const NEXT_TEMPLATE = "template-next";
 
 /** Names of a yard's project and bridge; a bridge's name has at most 15 characters. */
 export function yardCloudNames(yard: string): { readonly project: string; readonly network: string } {
@@ -57,27 +54,46 @@ export async function ensureYardCertificate(
   return pair;
 }
 
-/** The stopped, once-started server that all others are copied from; gives its name. */
+/** The stopped, once-started server that all others are copied from, made anew when the image is another; gives its name. */
 export async function ensureTemplate(connection: Connection, daemon: Daemon, yard: string, image: string): Promise<string> {
   const { project, network } = yardCloudNames(yard);
-  const name = image.replace(/^boxyard-/, "template-");
   const query = { project };
-  const have = await connection.find<{ status: string; description: string }>(`/1.0/instances/${name}`, { query });
-  if (have?.description === "ready") return name;
+  const have = await connection.find<{ description: string }>(`/1.0/instances/${TEMPLATE}`, { query });
+  if (have?.description === image) return TEMPLATE;
   const cloud = incusCloud({ endpoint: { socket: daemon.socket }, project, network, pool: POOL });
-  await cloud.removeServer(name);
+  await cloud.removeServer(NEXT_TEMPLATE);
   const devices = { root: { type: "disk", pool: POOL, path: "/" } };
-  await connection.call("/1.0/instances", { method: "POST", query, body: { name, source: { type: "image", alias: image }, devices } });
-  await cloud.startServer(name);
-  await until(
-    "the template to boot",
-    async () => ((await cloud.execute(name, ["systemctl", "is-system-running", "--wait"])).stdout.trim() === "" ? null : true),
-    { timeoutMs: 60_000 },
-  );
-  await cloud.execute(name, ["truncate", "-s", "0", "/etc/machine-id"]);
-  await cloud.stopServer(name);
-  await connection.call(`/1.0/instances/${name}`, { method: "PATCH", query, body: { description: "ready" } });
-  return name;
+  const source = { type: "image", alias: image };
+  await connection.call("/1.0/instances", { method: "POST", query, body: { name: NEXT_TEMPLATE, source, devices } });
+  await cloud.startServer(NEXT_TEMPLATE);
+  await until("the template to boot", () => hasBooted(cloud, NEXT_TEMPLATE), { timeoutMs: 60_000 });
+  await forgetIdentity(cloud, NEXT_TEMPLATE);
+  await cloud.stopServer(NEXT_TEMPLATE);
+  await connection.call(`/1.0/instances/${NEXT_TEMPLATE}`, { method: "PATCH", query, body: { description: image } });
+  await cloud.removeServer(TEMPLATE);
+  await connection.call(`/1.0/instances/${NEXT_TEMPLATE}`, { method: "POST", query, body: { name: TEMPLATE } });
+  return TEMPLATE;
+}
+
+async function hasBooted(cloud: Cloud, server: string): Promise<true | null> {
+  const { stdout } = await cloud.execute(server, ["systemctl", "is-system-running", "--wait"]);
+  // Before systemd itself is up, the answer is "offline" at once.
+  return /^(running|degraded)$/.test(stdout.trim()) ? true : null;
+}
+
+/** What a boot has left that copies must not share. */
+async function forgetIdentity(cloud: Cloud, server: string): Promise<void> {
+  const commands: Argv[] = [
+    // The journal of the shutdown itself stays in memory.
+    ["journalctl", "--relinquish-var"],
+    ["find", "/var/log/journal", "/var/cache/boxyard/node", "-mindepth", "1", "-delete"],
+    ["find", "/etc/ssh", "-name", "ssh_host_*", "-delete"],
+    ["truncate", "-s", "0", "/etc/machine-id"],
+  ];
+  for (const command of commands) {
+    const { exitCode, stderr } = await cloud.execute(server, command);
+    if (exitCode !== 0) throw new Fault("cloud.failed", `cannot make ${server} a template: ${command[0]}: ${stderr.trim()}`);
+  }
 }
 
 /** Removes servers, volumes, project, bridge and trust of a yard; works on a yard that is only half there. */
