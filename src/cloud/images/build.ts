@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { Fault } from "#base/fault.ts";
@@ -15,7 +15,7 @@ export interface ImageFiles {
 const CACHE = "/var/cache/boxyard/images";
 const BUILD_LIMIT_MS = 30 * 60_000;
 
-/** The recipe's image from the cache, built when it is not there; other recipes' images older than it are removed. */
+/** The recipe's image from the cache, built when it is not there; a new one replaces the images of other recipes. */
 export async function ensureImageFiles(recipe: Recipe, onBuild: () => void): Promise<ImageFiles> {
   const hash = recipeHash(recipe);
   const directory = join(CACHE, hash);
@@ -36,7 +36,14 @@ export async function ensureImageFiles(recipe: Recipe, onBuild: () => void): Pro
       next: "see whether the machine reaches Debian's packages (apt-get update), then run bin/up again",
     });
   }
+  await removeOthers(hash);
   return files;
+}
+
+/** The daemon has imported what others use; what a build under way elsewhere writes has a longer name. */
+async function removeOthers(hash: string): Promise<void> {
+  for (const name of await readdir(CACHE))
+    if (/^[0-9a-f]{12}$/.test(name) && name !== hash) await rm(join(CACHE, name), { recursive: true, force: true });
 }
 
 async function buildRootfs(recipe: Recipe, target: string): Promise<void> {

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { Fault } from "#base/fault.ts";
+import { Fault, isFault } from "#base/fault.ts";
 import type { Argv } from "#base/run.ts";
 import type { Cloud, CloudServer, ExecutionResult, ServerFile, ServerWant } from "../driver.ts";
 import { Connection, type Endpoint, whenFree } from "./connection.ts";
@@ -17,6 +17,11 @@ interface Instance {
   readonly status: string;
   readonly devices: Record<string, Record<string, string>>;
 }
+
+/** How long a command may take to end after it was told to, before it is killed and the answer given up. */
+const KILL_MS = 10_000;
+/** Exit codes of timeout(1) when the time was up. */
+const [TIMED_OUT, KILLED] = [124, 137];
 
 /** System containers of LXD 5 or Incus 6 through their REST API. */
 export function incusCloud(options: IncusOptions): Cloud {
@@ -65,6 +70,7 @@ class IncusCloud implements Cloud {
   }
 
   async startServer(name: string): Promise<void> {
+    await this.#mustExist(name);
     await this.#setState(name, "start", "Running");
   }
 
@@ -82,23 +88,36 @@ class IncusCloud implements Cloud {
     });
   }
 
-  readFile(server: string, path: string): Promise<Uint8Array | null> {
-    return this.#api.download(`/1.0/instances/${server}/files`, { path });
+  async readFile(server: string, path: string): Promise<Uint8Array | null> {
+    const bytes = await this.#api.download(`/1.0/instances/${server}/files`, { path });
+    // The API answers 404 for both.
+    if (bytes === null) await this.#mustExist(server);
+    return bytes;
   }
 
   async execute(server: string, argv: Argv, { timeoutMs = 120_000 }: { readonly timeoutMs?: number } = {}): Promise<ExecutionResult> {
-    const ran = await this.#api.call<{ return: number; output: Record<string, string> }>(`/1.0/instances/${server}/exec`, {
-      method: "POST",
-      timeoutMs,
-      body: {
-        command: argv,
-        "record-output": true,
-        "wait-for-websocket": false,
-        interactive: false,
-        environment: { LC_ALL: "C.UTF-8", HOME: "/root" },
-      },
-    });
-    return { exitCode: ran.return, stdout: await this.#takeOutput(ran.output["1"]), stderr: await this.#takeOutput(ran.output["2"]) };
+    const startedAt = performance.now();
+    const { return: exitCode, output } = await this.#api
+      .call<{ return: number; output: Record<string, string> }>(`/1.0/instances/${server}/exec`, {
+        method: "POST",
+        timeoutMs: timeoutMs + KILL_MS,
+        body: {
+          // The API cannot end a command that it has started: the server does it.
+          command: ["timeout", `--kill-after=${KILL_MS / 2000}`, String(timeoutMs / 1000), ...argv],
+          "record-output": true,
+          "wait-for-websocket": false,
+          interactive: false,
+          environment: { LC_ALL: "C.UTF-8", HOME: "/root" },
+        },
+      })
+      .catch(exitCodeOfFault);
+    const stdout = await this.#takeOutput(output["1"]);
+    const stderr = await this.#takeOutput(output["2"]);
+    if ((exitCode === TIMED_OUT || exitCode === KILLED) && performance.now() - startedAt >= timeoutMs)
+      throw new Fault("cloud.failed", `${argv[0]} on ${server} has not ended within ${timeoutMs / 1000} s`, {
+        details: { stdout, stderr },
+      });
+    return { exitCode, stdout, stderr };
   }
 
   async ensureVolume(name: string): Promise<void> {
@@ -158,6 +177,10 @@ class IncusCloud implements Cloud {
     };
   }
 
+  async #mustExist(name: string): Promise<void> {
+    if ((await this.#find(name)) === null) throw new Fault("cloud.failed", `there is no server ${name} in the cloud`);
+  }
+
   #find(name: string): Promise<Instance | null> {
     return this.#api.find<Instance>(`/1.0/instances/${name}`);
   }
@@ -171,7 +194,7 @@ class IncusCloud implements Cloud {
         return;
       } catch (thrown) {
         // The state may have changed between the look and the act, or another operation be under way.
-        if (attempt >= 10) throw thrown;
+        if (attempt >= 10 || isFault(thrown, "cloud.forbidden") || isFault(thrown, "cloud.unreachable")) throw thrown;
         await sleep(500);
       }
     }
@@ -201,6 +224,14 @@ class IncusCloud implements Cloud {
   #volume(name: string): string {
     return `/1.0/storage-pools/${this.#options.pool}/volumes/custom/${name}`;
   }
+}
+
+/** The daemon makes errors of two exit codes, and drops what the command has printed. */
+function exitCodeOfFault(thrown: unknown): { return: number; output: Record<string, string> } {
+  const codes: Record<string, number> = { "Command not executable": 126, "Command not found": 127 };
+  const code = isFault(thrown, "cloud.failed") ? codes[thrown.message] : undefined;
+  if (code === undefined) throw thrown;
+  return { return: code, output: {} };
 }
 
 /** LXD and Incus read their own prefix and ignore the other's. */

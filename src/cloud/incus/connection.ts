@@ -103,7 +103,11 @@ export class Connection {
     const done = answer.metadata as Operation | undefined;
     if (answer.type === "error" || done === undefined) throw refusal(operation, {}, answer);
     if (done.status_code === 200) return done.metadata ?? {};
-    if (done.status_code < 200) throw new Fault("cloud.failed", `the cloud has not finished an operation within ${timeoutMs / 1000} s`);
+    if (done.status_code < 200) {
+      // Nobody waits for it any more. Refused for operations that cannot be stopped, which changes nothing for the caller.
+      await this.#send(operation, { method: "DELETE" });
+      throw new Fault("cloud.failed", `the cloud has not finished an operation within ${timeoutMs / 1000} s`);
+    }
     throw new Fault("cloud.failed", done.err);
   }
 }

@@ -1,5 +1,6 @@
 import { spawn } from "node:child_process";
 import { access, mkdir, open, readFile, statfs } from "node:fs/promises";
+import { isIPv4 } from "node:net";
 import { networkInterfaces } from "node:os";
 import { Fault, isFault } from "#base/fault.ts";
 import { until } from "#base/retry.ts";
@@ -117,6 +118,10 @@ export async function ensureImage(connection: Connection, daemon: Daemon, onBuil
 
 /** A free 10.77.N.0/24, or the wanted subnet when no interface of the machine has it. */
 export async function chooseSubnet(connection: Connection, wanted: string | undefined): Promise<string> {
+  if (wanted !== undefined && !isSubnet(wanted))
+    throw new Fault("host.bad-subnet", `${wanted} is not a network of 256 addresses`, {
+      next: "give an address that ends in .0, and /24, for example --subnet 10.88.0.0/24",
+    });
   const taken = await takenPrefixes(connection);
   if (wanted !== undefined) {
     if (!taken.has(prefixOf(wanted))) return wanted;
@@ -126,6 +131,10 @@ export async function chooseSubnet(connection: Connection, wanted: string | unde
   }
   for (let third = 0; third < 256; third++) if (!taken.has(`10.77.${third}.`)) return `10.77.${third}.0/24`;
   throw new Fault("host.no-subnet", "every 10.77.N.0/24 is in use on this machine", { next: "choose one with --subnet" });
+}
+
+function isSubnet(text: string): boolean {
+  return text.endsWith(".0/24") && isIPv4(text.replace("/24", ""));
 }
 
 function prefixOf(subnet: string): string {
