@@ -4,7 +4,7 @@ import type { BoxfileProblem } from "./boxfile-syntax.ts";
 import { detectDocroot, type RepositoryTree } from "./repository-tree.ts";
 
 /** A file that is a link, chosen by the website's environment label. All paths are normalised and start at the repository root. */
-export interface EnvSpecificFile {
+interface EnvSpecificFile {
   /** Where the link stands. */
   readonly path: string;
   /** By environment label: the file that the link points at. */

@@ -1,5 +1,5 @@
 /** What stands at a path of a commit. */
-export type EntryKind = "file" | "link" | "folder" | "submodule";
+type EntryKind = "file" | "link" | "folder" | "submodule";
 
 /** One line of `git ls-tree -r`: the mode as Git writes it ("100644", "120000", …) and the path from the repository root. */
 export interface TreeEntry {

@@ -21,7 +21,7 @@ function beside(name: string): string {
 }
 
 const ENTRY = beside("entry.sh");
-export const HOOKS = beside("hooks");
+const HOOKS = beside("hooks");
 
 /** The keys that open a website's account, as sshd reads them. */
 export function keyFile({ authorizedKeys }: Pick<GitWebsite, "authorizedKeys">): string {

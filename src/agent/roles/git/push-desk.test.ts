@@ -1,9 +1,11 @@
-import { readdir, readFile, symlink } from "node:fs/promises";
+import { readdir, readFile, symlink, writeFile } from "node:fs/promises";
+import { connect } from "node:net";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { until } from "#base/retry.ts";
 import type { Push } from "#contract/push.ts";
 import { TrialGitServer, type TrialWorkingCopy } from "#harness/git-server.ts";
+import { PushRecords } from "./push-records.ts";
 
 const GOOD = { Boxfile: "version: 2.0\nshared_folders:\n  - docroot/files\n", "docroot/index.php": "<?php echo 1;" };
 let server: TrialGitServer;
@@ -59,7 +61,6 @@ describe("an accepted push", () => {
     server.control.onPush = () => undefined;
     const request = { ref: "refs/heads/main", old: "0".repeat(40), new: (await copy.git("rev-parse", "HEAD")).trim() };
     await copy.git("push", "-q", server.repository("s1").path, "main:refs/heads/elsewhere");
-    const { connect } = await import("node:net");
     const socket = connect(join(server.scratch, "sockets", "s1.sock"));
     socket.write(`${JSON.stringify(request)}\n`);
     await until("the push", async () => server.control.pushes[0] ?? null, { timeoutMs: 5_000, everyMs: 20 });
@@ -241,6 +242,55 @@ describe("while control is silent, a push", () => {
   });
 });
 
+describe("an agent that ended between recording a push and moving its branch", () => {
+  async function leaveRecord(previous: string | null): Promise<string> {
+    const commit = (await copy.git("rev-parse", "HEAD")).trim();
+    const push = {
+      id: "s1-abc",
+      website: "s1",
+      branch: "main",
+      commit,
+      previous,
+      acceptedAt: "2026-11-23T08:00:00.000001Z",
+      server: "git1",
+    };
+    await writeFile(join(server.scratch, "pushes", "s1-abc.json"), JSON.stringify({ push, publishedAt: null, outcome: null }));
+    await copy.git("push", "-q", server.repository("s1").path, "main:refs/heads/stored");
+    await server.restart();
+    return commit;
+  }
+
+  test("moves it when it begins again, and hands the push to control", async () => {
+    const commit = await leaveRecord(null);
+    await until("the push", async () => server.control.pushes[0] ?? null, { timeoutMs: 5_000, everyMs: 20 });
+    expect(await branch()).toBe(commit);
+  });
+
+  test("drops the push when the branch has gone elsewhere", async () => {
+    await leaveRecord("1".repeat(40));
+    expect(await readdir(join(server.scratch, "pushes"))).toEqual([]);
+    expect([await branch(), server.control.pushes]).toEqual([null, []]);
+  });
+});
+
+test("of two pushes at the same moment one is taken and the other is told to look again", async () => {
+  server.control.onPush = goesLive;
+  const other = await server.workingCopy("other", { ...GOOD, "docroot/other.php": "x" });
+  const results = await Promise.all([copy.push("s1"), other.push("s1")]);
+  expect(results.map(({ exitCode }) => exitCode).toSorted()).toEqual([0, 1]);
+  expect(results.find(({ exitCode }) => exitCode === 1)?.stderr).toMatch(/main has moved meanwhile|fetch first/);
+  expect(server.control.pushes).toHaveLength(1);
+});
+
+test("a socket takes nothing but one request that is whole and right", async () => {
+  for (const said of ["\n", "{}\n", "x".repeat(20_000), `${JSON.stringify({ ref: "refs/heads/main", old: "HEAD", new: "--help" })}\n`]) {
+    const socket = connect(join(server.scratch, "sockets", "s1.sock"));
+    socket.on("error", () => undefined).write(said);
+    await new Promise((resolve) => socket.on("close", resolve).resume());
+  }
+  expect(server.control.pushes).toEqual([]);
+});
+
 test("an outcome of a push that nobody knows is refused", async () => {
   await expect(server.desk.settle({ website: "s1", pushId: "s1-none", isLive: true, reason: null })).rejects.toMatchObject({
     code: "git.unknown-push",
@@ -250,7 +300,6 @@ test("an outcome of a push that nobody knows is refused", async () => {
 test("of the finished pushes of a website a hundred are kept", async () => {
   server.control.onPush = goesLive;
   await copy.push("s1");
-  const { PushRecords } = await import("./push-records.ts");
   const records = new PushRecords(join(server.scratch, "many"));
   await records.load();
   const [push] = server.control.pushes;

@@ -35,8 +35,7 @@ export class Repository {
 
   /** Moves a ref from one commit to another (null: no such ref); false, and nothing done, when it is not at the first. */
   async moveRef(ref: string, from: CommitId | null, to: CommitId | null): Promise<boolean> {
-    if ((await this.readRef(ref)) !== from) return false;
-    if (from === to) return true;
+    if (from === null && to === null) return (await this.readRef(ref)) === null;
     const move: RefMove = { ref, from: from ?? NO_COMMIT, to: to ?? NO_COMMIT };
     try {
       await this.#run(gitCommand.moveRef(this.path, move));
