@@ -1,12 +1,13 @@
 import { Command } from "commander";
 import { Listr, ListrTaskEventType, ListrTaskState } from "listr2";
-import { Fault } from "#base/fault.ts";
+import { until } from "#base/retry.ts";
 import { api, type Website, type YardStatus } from "#contract/api.ts";
 import { type Client, connect } from "../client.ts";
 import { yardOf } from "../command.ts";
 import { type Bootstrap, bootstrapSteps } from "../host/bootstrap.ts";
 import { ensureExampleCluster, ensureExamplePushed, ensureExampleWebsite, ensureGitAccess, fetchThroughEdge } from "../host/example.ts";
 import { readYardState } from "../host/yard-state.ts";
+import { yardReady } from "../wait.ts";
 
 interface UpOptions {
   readonly subnet?: string;
@@ -73,7 +74,7 @@ const exampleSteps: { readonly title: string; readonly run: (made: Made, note: N
   {
     title: "Example website",
     run: async (made, note) => {
-      made.website = await ensureExampleWebsite(clientOf(made), made.yard, made.cluster ?? "");
+      made.website = await ensureExampleWebsite(clientOf(made), made.yard, made.cluster ?? "", note);
       note(made.website.id);
     },
   },
@@ -94,29 +95,14 @@ const exampleSteps: { readonly title: string; readonly run: (made: Made, note: N
   },
 ];
 
+/** Control and its backends; a yard that was there already waits for all its servers. */
 async function waitForServers(made: Made, note: Note): Promise<void> {
   const client = await connect(made.yard);
-  const deadline = Date.now() + 300_000;
-  for (;;) {
-    const status = await client.call(api.status).catch((thrown: unknown) => {
-      if (Date.now() > deadline) throw thrown;
-      return null;
-    });
-    if (status !== null) {
-      const { ready, total } = status.servers;
-      note(`${ready} of ${total} ready`);
-      if (total >= 4 && ready === total && status.git.address !== null) {
-        Object.assign(made, { client, status });
-        return ensureGitAccess(made.yard, status);
-      }
-      if (Date.now() > deadline)
-        throw new Fault("yard.not-ready", `only ${ready} of ${total} servers are ready`, {
-          next: `bin/boxyard --yard ${made.yard} server list`,
-          details: { troubles: status.troubles },
-        });
-    }
-    await new Promise((resolve) => setTimeout(resolve, 500));
-  }
+  const status = await until("the control service", () => client.call(api.status), { timeoutMs: 120_000 });
+  await yardReady(client, { progress: note });
+  note(`${(await client.call(api.listServers)).length} ready`);
+  Object.assign(made, { client, status });
+  await ensureGitAccess(made.yard, status);
 }
 
 function clientOf(made: Made): Client {

@@ -7,6 +7,7 @@ import { until } from "#base/retry.ts";
 import { run } from "#base/run.ts";
 import { api, type Website, type YardStatus } from "#contract/api.ts";
 import type { Client } from "../client.ts";
+import { clusterReady, websiteReady } from "../wait.ts";
 import { ensureKnownHosts, ensurePersonalKey } from "./ssh.ts";
 import { yardDirectory } from "./yard-state.ts";
 
@@ -16,22 +17,13 @@ const EXAMPLE = resolve(import.meta.dirname, "../../../examples/hello");
 export async function ensureExampleCluster(client: Client, note: (text: string) => void): Promise<string> {
   const clusters = await client.call(api.listClusters);
   const cluster = clusters[0] ?? (await client.call(api.createCluster, { input: { boxes: 2 } }));
-  return until(
-    `cluster ${cluster.id} to be ready`,
-    async () => {
-      const now = await client.call(api.showCluster, { params: { cluster: cluster.id } });
-      const waiting = now.servers.filter((server) => server.state !== "ready");
-      note(
-        waiting.length === 0 ? now.id : `${now.id}: waiting for ${waiting.map((server) => `${server.name} (${server.state})`).join(", ")}`,
-      );
-      return now.isReady ? now.id : null;
-    },
-    { timeoutMs: 300_000, everyMs: 500 },
-  );
+  await clusterReady(client, cluster.id, { progress: note });
+  note(cluster.id);
+  return cluster.id;
 }
 
 /** The example website on the cluster, ready to be pushed to with the person's own key. */
-export async function ensureExampleWebsite(client: Client, yard: string, cluster: string): Promise<Website> {
+export async function ensureExampleWebsite(client: Client, yard: string, cluster: string, note: (text: string) => void): Promise<Website> {
   const websites = await client.call(api.listWebsites);
   const website = websites[0] ?? (await client.call(api.createWebsite, { input: { cluster, domain: `www.${yard}.test` } }));
   const publicKey = await ensurePersonalKey();
@@ -39,14 +31,7 @@ export async function ensureExampleWebsite(client: Client, yard: string, cluster
   if (!keys.some((key) => key.publicKey.split(" ")[1] === publicKey.split(" ")[1])) {
     await client.call(api.addKey, { params: { website: website.id }, input: { publicKey } });
   }
-  return until(
-    `website ${website.id} to be ready`,
-    async () => {
-      const now = await client.call(api.showWebsite, { params: { website: website.id } });
-      return now.isReady ? now : null;
-    },
-    { timeoutMs: 120_000, everyMs: 300 },
-  );
+  return websiteReady(client, website.id, { progress: note });
 }
 
 /** Git and SSH on this machine trust the yard's git server. */

@@ -1,4 +1,4 @@
-import { access, mkdir } from "node:fs/promises";
+import { readFile } from "node:fs/promises";
 import { writeFileAtomic } from "#base/atomic-file.ts";
 import type { EdgeSpec } from "#contract/spec/edge.ts";
 import { configuration } from "../../converge/configuration.ts";
@@ -22,7 +22,7 @@ export async function startEdge(): Promise<RunningRole<EdgeSpec>> {
             directory({ path: EDGE_PATHS.certificates, mode: 0o700 }),
             firstFile(EDGE_PATHS.domains, mapText(renderDomainMap(spec))),
             firstFile(EDGE_PATHS.redirects, mapText(renderRedirectMap(spec))),
-            firstFile(EDGE_PATHS.certificateList, certificateListText([])),
+            firstFile(EDGE_PATHS.certificateList, certificateListText([]), EDGE_PATHS.defaultCertificate),
             configuration({ id: "haproxy-service", files: [EDGE_DROP_IN], check: null, activate: [systemctl.daemonReload()] }),
             configuration({
               id: "haproxy",
@@ -51,19 +51,14 @@ export async function startEdge(): Promise<RunningRole<EdgeSpec>> {
   };
 }
 
-/** A file that the configuration names and that has to be there before HAProxy's first start; afterwards others keep it. */
-function firstFile(path: string, content: string): Resource {
-  const isMissing = () =>
-    access(path).then(
-      () => null,
-      () => "is missing",
-    );
+/** A file that the configuration names and that has to begin so before HAProxy's first start; the rest others keep. */
+function firstFile(path: string, content: string, start = ""): Resource {
   return {
     id: `first ${path}`,
-    mismatch: isMissing,
-    apply: async () => {
-      await mkdir("/etc/haproxy", { recursive: true });
-      await writeFileAtomic(path, content);
+    mismatch: async () => {
+      const have = await readFile(path, "utf8").catch(() => null);
+      return have?.startsWith(start) ? null : "is missing or begins otherwise";
     },
+    apply: () => writeFileAtomic(path, content),
   };
 }
