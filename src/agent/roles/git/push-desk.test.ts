@@ -5,7 +5,6 @@ import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { until } from "#base/retry.ts";
 import type { Push } from "#contract/push.ts";
 import { TrialGitServer, type TrialWorkingCopy } from "#harness/git-server.ts";
-import { PushRecords } from "./push-records.ts";
 
 const GOOD = { Boxfile: "version: 2.0\nshared_folders:\n  - docroot/files\n", "docroot/index.php": "<?php echo 1;" };
 let server: TrialGitServer;
@@ -295,23 +294,4 @@ test("an outcome of a push that nobody knows is refused", async () => {
   await expect(server.desk.settle({ website: "s1", pushId: "s1-none", isLive: true, reason: null })).rejects.toMatchObject({
     code: "git.unknown-push",
   });
-});
-
-test("of the finished pushes of a website a hundred are kept", async () => {
-  server.control.onPush = goesLive;
-  await copy.push("s1");
-  const records = new PushRecords(join(server.scratch, "many"));
-  await records.load();
-  const [push] = server.control.pushes;
-  if (push === undefined) throw new Error("no push");
-  for (let index = 0; index < 105; index++) {
-    const id = `s1-${String(index).padStart(4, "0")}`;
-    await records.write({
-      push: { ...push, id },
-      publishedAt: push.acceptedAt,
-      outcome: { isLive: true, reason: null, at: push.acceptedAt },
-    });
-  }
-  expect((await readdir(join(server.scratch, "many"))).toSorted()[0]).toBe("s1-0005.json");
-  expect(records.of("s1")).toHaveLength(100);
 });

@@ -82,7 +82,12 @@ export class PushRecords {
   restorePoint({ push }: PushRecord): CommitId | null {
     const older = this.of(push.website).filter((one) => byAge(one, { push }) < 0);
     let point = push.previous;
-    for (const one of older.toReversed()) if (one.push.commit === point && one.outcome?.isLive === false) point = one.push.previous;
+    for (const one of older.toReversed()) {
+      if (one.push.commit !== point) continue;
+      // The last push of a commit decides: one that failed at first may have gone live later.
+      if (one.outcome?.isLive !== false) break;
+      point = one.push.previous;
+    }
     return point;
   }
 
