@@ -1,5 +1,6 @@
 import type { Cloud } from "./driver.ts";
 import { type IncusOptions, incusCloud } from "./incus/cloud.ts";
+import { memoryCloud } from "./memory/cloud.ts";
 
 /** Every cloud driver, by the name that configuration gives it. */
-export const clouds = { incus: incusCloud } satisfies Record<string, (options: IncusOptions) => Cloud>;
+export const clouds = { incus: incusCloud, memory: memoryCloud } satisfies Record<string, (options: IncusOptions) => Cloud>;
