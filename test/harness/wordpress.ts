@@ -70,7 +70,6 @@ async function assemble(root: string, docroot: string): Promise<void> {
   await rm(join(root, "usr/share/wordpress/wp-config.php"), { force: true });
   await rm(join(root, "usr/share/wordpress/wp-includes/certificates/ca-bundle.crt"), { force: true });
   await cp(join(root, "usr/share/wordpress"), docroot, { recursive: true, dereference: true });
-  await cp(join(root, "var/lib/wordpress/wp-content"), join(docroot, "wp-content"), { recursive: true, dereference: true });
   await mkdir(join(docroot, "wp-content/uploads"), { recursive: true });
   await writeFile(join(docroot, "wp-content/uploads/.keep"), "");
 }
