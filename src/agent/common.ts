@@ -4,7 +4,7 @@ import { file } from "./converge/file.ts";
 import type { ResourceGroup } from "./converge/resource.ts";
 
 /** Where a server's programs find the yard's certificate authority. */
-export const CA_PATH = "/etc/boxyard/ca.pem";
+const CA_PATH = "/etc/boxyard/ca.pem";
 
 /** What every server has, whatever its roles: the names of its neighbours and the yard's certificate authority. */
 export function commonGroup(enrolment: Enrolment, spec: ServerSpec): ResourceGroup {

@@ -24,7 +24,7 @@ const ofCluster = z.object({ cluster: ClusterId });
 const ofWebsite = z.object({ website: WebsiteId });
 
 /** `creating` until its first heartbeat, `ready` when converged, `converging` when behind its target, `failed` with faults, `unreachable` when silent. */
-export const ServerState = z.enum(["creating", "converging", "ready", "failed", "unreachable", "deleting"]);
+const ServerState = z.enum(["creating", "converging", "ready", "failed", "unreachable", "deleting"]);
 export const Server = z.object({
   name: ServerName,
   roles: z.array(Role),
@@ -84,8 +84,8 @@ export const YardStatus = z.object({
 });
 export type YardStatus = z.infer<typeof YardStatus>;
 
-export const PingReply = z.object({ server: ServerName, durationMs: z.number(), error: z.string().nullable() });
-export const LogLine = z.object({ server: ServerName, line: z.string() });
+const PingReply = z.object({ server: ServerName, durationMs: z.number(), error: z.string().nullable() });
+const LogLine = z.object({ server: ServerName, line: z.string() });
 
 /** Every error answer of the API. */
 export const ApiFault = z.object({ code: z.string(), message: z.string(), next: z.string().nullable() });

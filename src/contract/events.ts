@@ -18,7 +18,7 @@ export const DeploymentEvent = z.object({
 export type DeploymentEvent = z.infer<typeof DeploymentEvent>;
 
 /** Published by an agent when a convergence turn changed something or failed. */
-export const ConvergedEvent = z.object({
+const ConvergedEvent = z.object({
   kind: z.literal("converged"),
   at: Timestamp,
   server: ServerName,
@@ -28,7 +28,7 @@ export const ConvergedEvent = z.object({
 });
 
 /** Published by control when a server appears, becomes ready, unreachable or is removed. */
-export const ServerEvent = z.object({ kind: z.literal("server"), at: Timestamp, server: ServerName, line: z.string() });
+const ServerEvent = z.object({ kind: z.literal("server"), at: Timestamp, server: ServerName, line: z.string() });
 
 /** Everything that stands in the stream EVENTS; subject `event.<emitter>.<kind>`. */
 export const Event = z.discriminatedUnion("kind", [DeploymentEvent, ConvergedEvent, ServerEvent]);

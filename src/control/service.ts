@@ -5,6 +5,7 @@ import { clouds } from "#cloud/clouds.ts";
 import type { ControlConfig } from "#contract/control-config.ts";
 import type { ControlFabric } from "#fabric/fabric.ts";
 import { serveApi } from "./api/serve.ts";
+import { renewCertificates } from "./authority/website-certificate.ts";
 import { startCoordinator } from "./deploy/coordinator.ts";
 import { makeHostKey } from "./host-key.ts";
 import { API_PORT } from "./ports.ts";
@@ -35,7 +36,11 @@ export async function startService(options: ServiceOptions): Promise<{ stop(): P
   const { driver, project, network, pool, ...endpoint } = config.cloud;
   const cloud = clouds[driver]({ endpoint, project, network, pool });
   const provisioner = new Provisioner({ config, secrets, store, fabric, cloud, log, onRowsChanged: () => onRowsChanged() });
-  const planning = loop({ work: () => publisher.publish(), everyMs: LOOK_AGAIN_MS, onFault: onFault("planning failed") });
+  const plan = async (): Promise<void> => {
+    await renewCertificates(store, secrets.authority);
+    await publisher.publish();
+  };
+  const planning = loop({ work: plan, everyMs: LOOK_AGAIN_MS, onFault: onFault("planning failed") });
   const provisioning = loop({ work: () => provisioner.turn(), everyMs: LOOK_AGAIN_MS, onFault: onFault("provisioning failed") });
   const onRowsChanged = (): void => {
     planning.nudge();

@@ -61,7 +61,7 @@ export interface ControlFabric {
   close(): Promise<void>;
 }
 
-export interface RequestContext {
+interface RequestContext {
   readonly id: string;
   readonly caller: string;
   /** Aborts when the action's time limit has passed or the agent stops. */

@@ -38,7 +38,6 @@ export type StatusJson = Output<"status">;
 export type WebsiteJson = Output<"showWebsite">;
 export type ServerJson = Output<"listServers">[number];
 export type DeploymentJson = Output<"showDeployment">;
-export type ClusterJson = Output<"showCluster">;
 
 export const status = (): Promise<StatusJson> => boxyardJson("status");
 export const showWebsite = (id: string): Promise<WebsiteJson> => boxyardJson("website", "show", id);

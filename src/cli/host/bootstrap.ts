@@ -21,7 +21,7 @@ import { CONTROL_CONFIG_PATH, type ControlConfig, OPERATOR_ACCESS_PATH, Operator
 import { ensureRuntime, runtimeHash } from "./runtime.ts";
 import { findYardState, writeYardState, type YardState } from "./yard-state.ts";
 
-export const CONTROL_SERVER = "control1";
+const CONTROL_SERVER = "control1";
 const RUNTIME_VOLUME = "runtime";
 const CONTROL_START_MS = 120_000;
 
@@ -81,7 +81,7 @@ export const bootstrapSteps: readonly BootstrapStep[] = [
 ];
 
 /** The yard's cloud with the rights of this machine's root. */
-export function hostCloud(made: Bootstrap): Cloud {
+function hostCloud(made: Bootstrap): Cloud {
   return incusCloud({ endpoint: { socket: daemonOf(made).socket }, ...yardCloudNames(made.yard), pool: POOL });
 }
 

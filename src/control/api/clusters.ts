@@ -6,7 +6,7 @@ import { insertCluster, listClusterIds, markClusterDeleted, requireCluster } fro
 import { addServer, listServerRows, setServerState } from "../store/servers.ts";
 import { listWebsiteRows } from "../store/websites.ts";
 import type { ApiContext } from "./context.ts";
-import type { Handler } from "./handlers.ts";
+import type { Handler } from "./handler.ts";
 import { describeServers } from "./servers.ts";
 
 export const createCluster: Handler<"createCluster"> = async (context, { input: { boxes } }) => {

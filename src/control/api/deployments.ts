@@ -1,7 +1,7 @@
 import { Fault } from "#base/fault.ts";
 import * as deployments from "../store/deployments.ts";
 import { readWebsite } from "../store/websites.ts";
-import type { Handler } from "./handlers.ts";
+import type { Handler } from "./handler.ts";
 
 export const listDeployments: Handler<"listDeployments"> = async ({ store }, { input: { website, limit } }) => {
   if (website !== undefined) await readWebsite(store, website);

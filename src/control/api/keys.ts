@@ -2,7 +2,7 @@ import { Fault } from "#base/fault.ts";
 import { run } from "#base/run.ts";
 import type { SshKey } from "#contract/api.ts";
 import * as websites from "../store/websites.ts";
-import type { Handler } from "./handlers.ts";
+import type { Handler } from "./handler.ts";
 
 type KeyRow = Awaited<ReturnType<typeof websites.listKeys>>[number];
 

@@ -4,7 +4,7 @@ import { readLog } from "#contract/actions/logs.ts";
 import { ServerName } from "#contract/names.ts";
 import { listServerRows } from "../store/servers.ts";
 import { readWebsite } from "../store/websites.ts";
-import type { Handler } from "./handlers.ts";
+import type { Handler } from "./handler.ts";
 
 const Cursors = z.record(ServerName, z.string().max(100));
 

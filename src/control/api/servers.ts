@@ -7,7 +7,7 @@ import { listServerRows, type ServerRow } from "../store/servers.ts";
 import { listGenerations } from "../store/specs.ts";
 import { readWebsite } from "../store/websites.ts";
 import type { ApiContext } from "./context.ts";
-import type { Handler } from "./handlers.ts";
+import type { Handler } from "./handler.ts";
 
 /** Every server as the API shows it. */
 export async function describeServers({ store, fabric }: ApiContext): Promise<Server[]> {

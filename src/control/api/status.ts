@@ -2,7 +2,7 @@ import { API_PORT } from "../ports.ts";
 import { listClusterIds } from "../store/clusters.ts";
 import { listServerRows } from "../store/servers.ts";
 import { listWebsiteRows } from "../store/websites.ts";
-import type { Handler } from "./handlers.ts";
+import type { Handler } from "./handler.ts";
 import { describeServers } from "./servers.ts";
 
 export const status: Handler<"status"> = async (context) => {

@@ -1,16 +1,21 @@
 import type { Server, Website } from "#contract/api.ts";
 import type { Role, WebsiteId } from "#contract/names.ts";
+import { certificateFor } from "../authority/website-certificate.ts";
 import { requireCluster } from "../store/clusters.ts";
 import * as websites from "../store/websites.ts";
 import type { ApiContext } from "./context.ts";
-import { newDomain } from "./domains.ts";
-import type { Handler } from "./handlers.ts";
+import type { Handler } from "./handler.ts";
 import { describeServers } from "./servers.ts";
 
 export const createWebsite: Handler<"createWebsite"> = async (context, { input: { cluster, domain, environment, branch } }) => {
   const { store, onRowsChanged } = context;
   await requireCluster(store, cluster);
-  const id = await websites.createWebsite(store, { cluster, environment, branch, domain: await newDomain(context, domain, "main") });
+  const id = await websites.createWebsite(store, {
+    cluster,
+    environment,
+    branch,
+    domain: { name: domain, kind: "main", certificate: await certificateFor(context.secrets.authority, domain) },
+  });
   onRowsChanged();
   return describeWebsite(context, id);
 };

@@ -5,7 +5,7 @@ import type { ClusterId, CommitId, WebsiteId } from "#contract/names.ts";
 import { nextNumber, violates } from "./open.ts";
 import type { Store } from "./schema.ts";
 
-export interface DomainRow {
+interface DomainRow {
   readonly name: string;
   readonly website: WebsiteId;
   readonly kind: DomainKind;
@@ -127,6 +127,12 @@ export async function removeDomain(store: Store, website: WebsiteId, name: strin
     });
   }
   await store.deleteFrom("domain").where("name", "=", name).execute();
+}
+
+/** Domains whose certificate ends before this moment. */
+export async function listExpiringDomains(store: Store, before: Date): Promise<string[]> {
+  const rows = await store.selectFrom("domain").select("name").where("expires_at", "<", before).orderBy("name").execute();
+  return rows.map((row) => row.name);
 }
 
 export async function setCertificate(store: Store, name: string, { chainPem, keyPem, expiresAt }: Certificate): Promise<void> {

@@ -6,7 +6,7 @@ import type { RepositoryTree } from "#contract/repository-tree.ts";
 import { RELEASE_FILE } from "./release-file.ts";
 
 /** A link that Boxyard lays over the commit's tree. */
-export interface OverlayLink {
+interface OverlayLink {
   readonly path: string;
   readonly target: string;
   /** Links into shared folders are the website's own, because Apache follows a link only to what its owner owns. */
@@ -33,7 +33,7 @@ export interface OverlayQuestion {
 }
 
 /** What stands in a website's config directory. */
-export const SNIPPET_NAMES = ["drupal", "wordpress", "environment"] as const;
+const SNIPPET_NAMES = ["drupal", "wordpress", "environment"] as const;
 
 /** Which links make this commit a release of the website. */
 export function planOverlay({ boxfile, environment, tree, files }: OverlayQuestion): Overlay {

@@ -79,9 +79,7 @@ function drupal7Site({ website, paths }: WebsiteFacts): string[] {
 
 function drupal8Site(version: DrupalVersion, { website, paths }: WebsiteFacts): string[] {
   const hosts = servedDomains(website).map((name) => `^${name.replaceAll(".", "\\.")}$`);
-  const forwarded = ["FOR", "PROTO"].map(
-    (part) => `\\Symfony\\Component\\HttpFoundation\\Request::HEADER_X_FORWARDED_${part}`,
-  );
+  const forwarded = ["FOR", "PROTO"].map((part) => `\\Symfony\\Component\\HttpFoundation\\Request::HEADER_X_FORWARDED_${part}`);
   return [
     `$settings['hash_salt'] = ${phpValue(website.hashSalt)};`,
     "$settings['reverse_proxy'] = true;",
