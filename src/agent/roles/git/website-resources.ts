@@ -10,7 +10,7 @@ import type { GitWebsite } from "./push-desk.ts";
 import { Repository } from "./repository.ts";
 
 /** Where a website's repository lies. */
-export function repositoryPath(id: WebsiteId): string {
+function repositoryPath(id: WebsiteId): string {
   return join(GIT_PATHS.repositories, `${id}.git`);
 }
 
