@@ -1,5 +1,5 @@
 import { Agent, request } from "undici";
-import { z } from "zod";
+import type { z } from "zod";
 import { Fault, faultFromReport } from "#base/fault.ts";
 import { ApiFault, type Route } from "#contract/api.ts";
 import { readYardState } from "./host/yard-state.ts";
@@ -20,7 +20,15 @@ export interface Client {
   ): Promise<z.output<R["output"]>>;
 }
 
-const TIMEOUT_MS = 60_000;
+/** Where a yard's control API is, and what opens it. */
+export interface Access {
+  readonly url: string;
+  readonly token: string;
+  readonly caPem: string;
+}
+
+const CONNECT_TIMEOUT_MS = 5_000;
+const ANSWER_TIMEOUT_MS = 60_000;
 
 /** Access to a yard of this machine; nothing is sent yet. Fault "yard.not-here" when there is none. */
 export async function connect(yard: string): Promise<Client> {
@@ -32,54 +40,47 @@ export async function connect(yard: string): Promise<Client> {
 }
 
 /** A client for an API at a known address. */
-export function createClient(
-  yard: string,
-  { url, token, caPem }: { readonly url: string; readonly token: string; readonly caPem: string },
-): Client {
-  const dispatcher = new Agent({ connect: { ca: caPem, timeout: 5_000 } });
+export function createClient(yard: string, access: Access, { timeoutMs = ANSWER_TIMEOUT_MS } = {}): Client {
+  const dispatcher = new Agent({
+    connect: { ca: access.caPem, timeout: CONNECT_TIMEOUT_MS },
+    headersTimeout: timeoutMs,
+    bodyTimeout: timeoutMs,
+  });
   return {
     yard,
     call: async (route, given: { params?: Record<string, unknown>; input?: Record<string, unknown> } = {}) => {
-      const input = checkInput(route, given.input ?? {});
+      const path = pathOf(route, check(route.params, given.params ?? {}));
+      const input = check(route.input, given.input ?? {});
       const hasBody = route.method === "POST" || route.method === "PATCH";
-      const query = hasBody ? "" : queryOf(input);
-      const answer = await send(`${url}${pathOf(route, given.params ?? {})}${query}`, {
+      const answer = await request(`${access.url}${path}${hasBody ? "" : queryOf(input)}`, {
         method: route.method,
-        headers: { authorization: `Bearer ${token}`, "content-type": "application/json" },
+        headers: { authorization: `Bearer ${access.token}`, "content-type": "application/json" },
         body: hasBody ? JSON.stringify(input) : null,
         dispatcher,
-      }).catch((cause: unknown) => {
-        throw new Fault("control.unreachable", `the control service of yard ${yard} does not answer at ${url}`, {
-          cause,
-          next: `bin/up --yard ${yard} starts what is stopped`,
+      })
+        .then(async ({ statusCode, body }) => ({ status: statusCode, text: await body.text() }))
+        .catch((cause: unknown) => {
+          throw silence(cause, yard, access.url);
         });
-      });
-      if (answer.status >= 400) throw faultOf(answer);
-      return route.output.parse(answer.body) as never;
+      return readAnswer(route, answer) as never;
     },
   };
 }
 
-async function send(url: string, options: Parameters<typeof request>[1]): Promise<{ status: number; body: unknown }> {
-  const { statusCode, body } = await request(url, { ...options, headersTimeout: TIMEOUT_MS, bodyTimeout: TIMEOUT_MS });
-  const text = await body.text();
-  return { status: statusCode, body: text === "" ? null : JSON.parse(text) };
+/** What the contract refuses is refused here already, with the contract's own words. */
+function check(schema: z.ZodType, given: Record<string, unknown>): Record<string, unknown> {
+  const checked = schema.safeParse(given);
+  if (checked.success) return checked.data as Record<string, unknown>;
+  const problems = checked.error.issues.map(({ path: [name], message }) => `${String(name)} “${shorten(given[String(name)])}”: ${message}`);
+  throw new Fault("input.invalid", problems.join("\n"));
 }
 
-/** What the contract refuses is refused here already, with the contract's own words. */
-function checkInput(route: Route, input: Record<string, unknown>): Record<string, unknown> {
-  const checked = route.input.safeParse(input);
-  if (checked.success) return checked.data;
-  throw new Fault("input.invalid", z.prettifyError(checked.error).replaceAll("✖ ", ""));
+function shorten(value: unknown): string {
+  const text = String(value).replaceAll(/\p{Cc}/gu, " ");
+  return text.length > 60 ? `${text.slice(0, 60)}…` : text;
 }
 
 function pathOf(route: Route, params: Record<string, unknown>): string {
-  const checked = route.params.safeParse(params);
-  if (!checked.success)
-    throw new Fault(
-      "input.invalid",
-      checked.error.issues.map((issue) => `“${String(params[String(issue.path[0])])}”: ${issue.message}`).join("; "),
-    );
   return route.path.replaceAll(/\{(\w+)\}/g, (_, name: string) => encodeURIComponent(String(params[name])));
 }
 
@@ -88,7 +89,45 @@ function queryOf(input: Record<string, unknown>): string {
   return set.length === 0 ? "" : `?${new URLSearchParams(Object.fromEntries(set.map(([name, value]) => [name, String(value)])))}`;
 }
 
-function faultOf({ status, body }: { status: number; body: unknown }): Fault {
-  const report = ApiFault.safeParse(body);
-  return report.success ? faultFromReport(report.data) : new Fault("control.error", `control answers ${status}`);
+/** Why no answer came: a stranger at that address and a slow answer want other steps than a service that is off. */
+function silence(cause: unknown, yard: string, url: string): Fault {
+  const code = String((cause as { code?: unknown }).code);
+  if (/CERT|SIGNATURE|ALTNAME/.test(code))
+    return new Fault("control.untrusted", `what answers at ${url} does not prove that it is control of yard ${yard}`, {
+      cause,
+      next: `bin/up --yard ${yard} reads the yard's certificate authority anew`,
+    });
+  if (/HEADERS_TIMEOUT|BODY_TIMEOUT/.test(code))
+    return new Fault("control.timed-out", `control of yard ${yard} at ${url} did not finish its answer in time`, {
+      cause,
+      next: "what was asked may have been done all the same: boxyard status",
+    });
+  return new Fault("control.unreachable", `control of yard ${yard} does not answer at ${url}`, {
+    cause,
+    next: `bin/up --yard ${yard} starts what is stopped`,
+  });
+}
+
+function readAnswer(route: Route, { status, text }: { readonly status: number; readonly text: string }): unknown {
+  const body = parseJson(text);
+  if (status >= 400) {
+    const report = ApiFault.safeParse(body);
+    throw report.success
+      ? faultFromReport(report.data)
+      : new Fault("control.error", `control answers ${status} to ${route.method} ${route.path}`);
+  }
+  const output = route.output.safeParse(body);
+  if (output.success) return output.data;
+  throw new Fault("control.not-understood", `control's answer to ${route.method} ${route.path} is not what this CLI understands`, {
+    cause: output.error.issues.map(({ path, message }) => `${path.join(".") || "answer"}: ${message}`).join(", "),
+    next: "CLI and yard have different versions: bin/up brings the yard to this one",
+  });
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
 }

@@ -1,7 +1,7 @@
 /** The CLI: `bin/boxyard`. */
 import { readFileSync } from "node:fs";
 import { Command, Option } from "commander";
-import { renderFault } from "#base/fault.ts";
+import { isFault, renderFault } from "#base/fault.ts";
 import { clusterCommand } from "./commands/cluster.ts";
 import { deploymentCommand } from "./commands/deployment.ts";
 import { domainCommand } from "./commands/domain.ts";
@@ -12,6 +12,7 @@ import { serverCommand } from "./commands/server.ts";
 import { yardCommands } from "./commands/status.ts";
 import { upCommand } from "./commands/up.ts";
 import { websiteCommand } from "./commands/website.ts";
+import { printable } from "./render/printable.ts";
 
 const HELP = `
 A first tour:
@@ -19,7 +20,7 @@ A first tour:
   boxyard cluster create --boxes 2                          a customer's servers
   boxyard website create --cluster c1 --domain www.example.org
   boxyard key add s1 ~/.ssh/id_ed25519.pub                  who may push
-  git push ssh://s1@GIT-SERVER/s1 main                      a release, live on all boxes or on none
+  git push "$(boxyard website show s1 --json | jq -r .gitUrl)" main
   boxyard deployment list s1                                what became of it
 
 Every command takes --json, and --help with examples. Results go to standard output, progress and errors to
@@ -27,6 +28,16 @@ standard error. Exit status: 0 done, 1 not done and the reason said, 2 the comma
 
 /** Exit status when the command line itself is wrong. */
 const USAGE_ERROR = 2;
+
+// A reader that has seen enough (boxyard logs s1 | head) is no error.
+process.stdout.on("error", (error: NodeJS.ErrnoException) => process.exit(error.code === "EPIPE" ? 0 : 1));
+
+try {
+  await createProgram().parseAsync();
+} catch (thrown) {
+  process.stderr.write(`${printable(renderFault(thrown))}\n`);
+  process.exitCode = isFault(thrown, "input.invalid") ? USAGE_ERROR : 1;
+}
 
 function createProgram(): Command {
   const { version } = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as { version: string };
@@ -36,7 +47,7 @@ function createProgram(): Command {
     .addOption(new Option("--yard <name>", "the yard to talk to").default("main").env("BOXYARD_YARD"))
     .addHelpText("after", HELP);
   const commands = [
-    ...yardCommands,
+    ...yardCommands(),
     serverCommand(),
     clusterCommand(),
     websiteCommand(),
@@ -56,11 +67,4 @@ function exitOnUsageErrors(command: Command): Command {
   command.exitOverride((error) => process.exit(error.exitCode === 0 ? 0 : USAGE_ERROR)).showHelpAfterError("(--help tells more)");
   for (const sub of command.commands) exitOnUsageErrors(sub);
   return command;
-}
-
-try {
-  await createProgram().parseAsync();
-} catch (thrown) {
-  process.stderr.write(`${renderFault(thrown)}\n`);
-  process.exitCode = 1;
 }

@@ -1,71 +1,113 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { Fault } from "#base/fault.ts";
-import { api, type Cluster, type Website } from "#contract/api.ts";
+import { Fault, isFault } from "#base/fault.ts";
+import { api, type Cluster, type Server, type Website } from "#contract/api.ts";
 import type { Client } from "./client.ts";
 
 export interface WaitOptions {
+  /** Told what is waited for, whenever that changes. */
   readonly progress: (line: string) => void;
+  /** 300 s unless told. */
   readonly timeoutMs?: number;
 }
 
-const DEFAULT_TIMEOUT_MS = 300_000;
+/** How long a command waits for the yard unless told. */
+export const WAIT_MS = 300_000;
 const LOOK_EVERY_MS = 300;
 
-/** What is still missing, in words; null when the wait is over. */
-type Missing = string | null;
-
-/** Waits until every server that a cluster needs is ready. */
+/** Waits until a cluster has the servers that it should have, and all of them and the backends are ready. */
 export function clusterReady(client: Client, cluster: string, options: WaitOptions): Promise<Cluster> {
-  return waitFor(`cluster ${cluster}`, options, async () => {
-    const now = await client.call(api.showCluster, { params: { cluster } });
-    const waiting = now.servers.filter((server) => server.state !== "ready").map((server) => `${server.name} (${server.state})`);
-    return { value: now, missing: now.isReady ? null : waiting.join(", ") || "the backends" };
+  return waitFor(`cluster ${cluster} is not ready`, options, async () => {
+    const value = await client.call(api.showCluster, { params: { cluster } });
+    return { value, missing: value.isReady ? null : await describeUnready(client, ofClusterOrBackend(cluster)) };
   });
 }
 
 /** Waits until every server that a website concerns has converged to it. */
 export function websiteReady(client: Client, website: string, options: WaitOptions): Promise<Website> {
-  return waitFor(`website ${website}`, options, async () => {
-    const now = await client.call(api.showWebsite, { params: { website } });
-    return { value: now, missing: now.isReady ? null : await unreadyServers(client) };
+  return waitFor(`website ${website} is not ready`, options, async () => {
+    const value = await client.call(api.showWebsite, { params: { website } });
+    return { value, missing: value.isReady ? null : await describeUnready(client, ofClusterOrBackend(value.cluster)) };
+  });
+}
+
+/** Waits until the servers that carried a deleted website, and the backends, have forgotten it. */
+export function websiteGone(client: Client, { id, cluster }: Website, options: WaitOptions): Promise<void> {
+  const mayKnowIt = (server: Server): boolean => server.state !== "deleting" && ofClusterOrBackend(cluster)(server);
+  return waitFor(`website ${id} is not gone everywhere`, options, async () => {
+    const unready = unreadyOf(await client.call(api.listServers), mayKnowIt);
+    return { value: undefined, missing: unready.length === 0 ? null : listNames(unready) };
   });
 }
 
 /** Waits until no server of the yard is behind its rows. */
 export function yardReady(client: Client, options: WaitOptions): Promise<void> {
-  return waitFor("the yard", options, async () => ({ value: undefined, missing: await unreadyServers(client) }));
-}
-
-/** Waits until a cluster's servers are gone. */
-export function clusterGone(client: Client, cluster: string, options: WaitOptions): Promise<void> {
-  return waitFor(`cluster ${cluster} to be gone`, options, async () => {
-    const left = (await client.call(api.listServers)).filter((server) => server.cluster === cluster).map((server) => server.name);
-    return { value: undefined, missing: left.length === 0 ? null : left.join(", ") };
+  return waitFor(`yard ${client.yard} is not ready`, options, async () => {
+    const unready = unreadyOf(await client.call(api.listServers), () => true);
+    return { value: undefined, missing: unready.length === 0 ? null : listNames(unready) };
   });
 }
 
-async function unreadyServers(client: Client): Promise<Missing> {
-  const unready = (await client.call(api.listServers)).filter((server) => server.state !== "ready");
-  return unready.length === 0
-    ? null
-    : unready.map((server) => `${server.name} (${server.state}${server.state === "failed" ? `: ${server.reason}` : ""})`).join(", ");
+/** Waits until a deleted cluster's servers are gone and the backends have forgotten them. */
+export function clusterGone(client: Client, cluster: string, options: WaitOptions): Promise<void> {
+  return waitFor(`cluster ${cluster} is not gone`, options, async () => {
+    const servers = await client.call(api.listServers);
+    const left = servers.filter((server) => server.cluster === cluster);
+    const unready = unreadyOf(servers, (server) => server.cluster === null);
+    return { value: undefined, missing: left.length + unready.length === 0 ? null : listNames([...left, ...unready]) };
+  });
+}
+
+/** Asks again while control does not answer, for as long as given; for questions that may be repeated. */
+export async function askPatiently<T>({ progress, timeoutMs = WAIT_MS }: WaitOptions, ask: () => Promise<T>): Promise<T> {
+  const deadline = performance.now() + timeoutMs;
+  for (let isTold = false; ; isTold = true) {
+    try {
+      return await ask();
+    } catch (thrown) {
+      if (!isFault(thrown, "control.unreachable") || performance.now() > deadline) throw thrown;
+      if (!isTold) progress("control does not answer, asking again");
+      await sleep(LOOK_EVERY_MS);
+    }
+  }
+}
+
+type Wanted = (server: Server) => boolean;
+
+function ofClusterOrBackend(cluster: string): Wanted {
+  return (server) => server.cluster === cluster || server.cluster === null;
+}
+
+/** Never null: between the two answers the last server may have become ready, and the next look will tell. */
+async function describeUnready(client: Client, isWanted: Wanted): Promise<string> {
+  return listNames(unreadyOf(await client.call(api.listServers), isWanted)) || "the last server";
+}
+
+function unreadyOf(servers: readonly Server[], isWanted: Wanted): Server[] {
+  return servers.filter((server) => isWanted(server) && server.state !== "ready");
+}
+
+function listNames(servers: readonly Server[]): string {
+  return servers
+    .map(({ name, state, reason }) => `${name} (${state}${state === "failed" && reason !== null ? `: ${reason.split("\n")[0]}` : ""})`)
+    .join(", ");
 }
 
 async function waitFor<T>(
-  what: string,
-  { progress, timeoutMs = DEFAULT_TIMEOUT_MS }: WaitOptions,
-  look: () => Promise<{ value: T; missing: Missing }>,
+  notReady: string,
+  options: WaitOptions,
+  look: () => Promise<{ readonly value: T; readonly missing: string | null }>,
 ): Promise<T> {
+  const { progress, timeoutMs = WAIT_MS } = options;
   const deadline = performance.now() + timeoutMs;
-  let told: Missing = null;
+  let told: string | null = null;
   for (;;) {
-    const { value, missing } = await look();
+    const { value, missing } = await askPatiently({ progress, timeoutMs: deadline - performance.now() }, look);
     if (missing === null) return value;
     if (missing !== told) progress(`waiting for ${missing}`);
     told = missing;
     if (performance.now() > deadline)
-      throw new Fault("wait.timed-out", `${what} is not ready after ${timeoutMs / 1000} s, still waiting for ${missing}`, {
-        next: "boxyard server list shows why; the work goes on",
+      throw new Fault("wait.timed-out", `${notReady} after ${timeoutMs / 1000} s: still waiting for ${missing}`, {
+        next: "the yard goes on with it; see why it takes so long: boxyard server list",
       });
     await sleep(LOOK_EVERY_MS);
   }

@@ -1,35 +1,34 @@
-import { Command } from "commander";
+import { type Command, Option } from "commander";
 import { Fault } from "#base/fault.ts";
 import { api, type Cluster } from "#contract/api.ts";
-import { declare } from "../command.ts";
+import { declare, group, wholeNumber } from "../command.ts";
+import { confirmDelete } from "../confirm.ts";
 import { renderFacts, renderTable } from "../render/table.ts";
-import { clusterGone, clusterReady, yardReady } from "../wait.ts";
+import { clusterGone, clusterReady } from "../wait.ts";
 import { renderServers } from "./server.ts";
-
-interface Waiting {
-  readonly wait: boolean;
-}
 
 /** `boxyard cluster …`. */
 export function clusterCommand(): Command {
-  return new Command("cluster")
-    .description("Clusters: what one customer has, two caches, a shell server and boxes")
-    .addCommand(create())
-    .addCommand(list())
-    .addCommand(show())
-    .addCommand(scale())
-    .addCommand(remove());
+  return group("cluster", "Clusters: what one customer has, two caches, a shell server and boxes", [
+    create(),
+    list(),
+    show(),
+    scale(),
+    remove(),
+  ]);
 }
 
 function create(): Command {
-  return declare<[], Waiting & { boxes: string }, Cluster>({
+  return declare<[], { boxes: number }, Cluster>({
     usage: "create",
     summary: "Create a cluster and wait until its servers are ready",
     examples: ["cluster create", "cluster create --boxes 4"],
-    options: (command) => command.option("--boxes <n>", "number of boxes", "2").option("--no-wait", "return at once"),
-    run: async ({ client, options, progress }) => {
-      const cluster = await client.call(api.createCluster, { input: { boxes: countOf(options.boxes) } });
-      return options.wait ? clusterReady(client, cluster.id, { progress }) : cluster;
+    next: ["website create --cluster c1 --domain www.example.org"],
+    options: (command) => command.addOption(new Option("--boxes <n>", "number of boxes").argParser(wholeNumber).default(2)),
+    waits: true,
+    run: async ({ client, options: { boxes }, wait }) => {
+      const cluster = await client.call(api.createCluster, { input: { boxes } });
+      return wait === null ? cluster : clusterReady(client, cluster.id, wait);
     },
     render: renderCluster,
   });
@@ -62,41 +61,45 @@ function show(): Command {
 }
 
 function scale(): Command {
-  return declare<[string, string | undefined], Waiting & { boxes?: string }, Cluster>({
+  return declare<[string, string | undefined], { boxes?: number }, Cluster>({
     usage: "scale <cluster> [boxes]",
     summary: "Set the number of boxes and wait until all serve; surplus boxes leave without a lost request",
-    examples: ["cluster scale c1 4", "cluster scale c1 --boxes 2"],
-    options: (command) => command.option("--boxes <n>", "number of boxes").option("--no-wait", "return at once"),
-    run: async ({ client, args: [cluster, positional], options, progress }) => {
-      const boxes = countOf(options.boxes ?? positional ?? "");
-      const scaled = await client.call(api.scaleCluster, { params: { cluster }, input: { boxes } });
-      return options.wait ? clusterReady(client, cluster, { progress }) : scaled;
+    examples: ["cluster scale c1 --boxes 4", "cluster scale c1 2"],
+    options: (command) => command.addOption(new Option("--boxes <n>", "number of boxes").argParser(wholeNumber)),
+    waits: true,
+    run: async ({ client, args: [cluster, positional], options, wait }) => {
+      const scaled = await client.call(api.scaleCluster, { params: { cluster }, input: { boxes: boxesOf(options.boxes, positional) } });
+      return wait === null ? scaled : clusterReady(client, cluster, wait);
     },
     render: renderCluster,
   });
 }
 
 function remove(): Command {
-  return declare<[string], Waiting, { id: string }>({
+  return declare<[string], { yes?: boolean }, { id: string }>({
     usage: "delete <cluster>",
     summary: "Delete a cluster that has no websites, with its servers and shared files",
-    examples: ["cluster delete c2"],
-    options: (command) => command.option("--no-wait", "return at once"),
-    run: async ({ client, args: [cluster], options, progress }) => {
+    examples: ["cluster delete c2", "cluster delete c2 --yes"],
+    options: (command) => command.option("--yes", "do not ask (without a terminal nobody is asked)"),
+    waits: true,
+    run: async ({ client, args: [cluster], options, wait }) => {
+      const { servers } = await client.call(api.showCluster, { params: { cluster } });
+      await confirmDelete(`cluster ${cluster} with its ${servers.length} servers and its shared files`, cluster, options);
       const deleted = await client.call(api.deleteCluster, { params: { cluster } });
-      if (options.wait) {
-        await clusterGone(client, cluster, { progress });
-        await yardReady(client, { progress });
-      }
+      if (wait !== null) await clusterGone(client, cluster, wait);
       return deleted;
     },
-    render: ({ id }) => `Cluster ${id} is gone.`,
+    render: ({ id }) => `Cluster ${id} is deleted.`,
   });
 }
 
-function countOf(text: string): number {
-  if (/^\d{1,4}$/.test(text)) return Number(text);
-  throw new Fault("input.invalid", `“${text}” is no number of boxes`, { next: "for example: boxyard cluster scale c1 --boxes 3" });
+/** The number of boxes, given as --boxes or as the word after the cluster. */
+function boxesOf(option: number | undefined, positional: string | undefined): number {
+  const given = option ?? (/^\d{1,9}$/.test(positional ?? "") ? Number(positional) : undefined);
+  if (given !== undefined) return given;
+  throw new Fault("input.invalid", positional === undefined ? "how many boxes? none were given" : `“${positional}” is no number of boxes`, {
+    next: "for example: boxyard cluster scale c1 --boxes 3",
+  });
 }
 
 function renderCluster({ id, boxes, isReady, servers, websites }: Cluster): string {

@@ -1,31 +1,32 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { Command } from "commander";
+import { type Command, Option } from "commander";
 import { Fault } from "#base/fault.ts";
 import { api } from "#contract/api.ts";
 import type { Deployment } from "#contract/deployment.ts";
 import type { Client } from "../client.ts";
-import { declare, type Invocation } from "../command.ts";
+import { declare, group, type Invocation, wholeNumber } from "../command.ts";
+import { printable } from "../render/printable.ts";
 import { renderFacts, renderTable } from "../render/table.ts";
+import { askPatiently } from "../wait.ts";
 
 const LOOK_EVERY_MS = 250;
+/** A deployment goes on when control is restarted, and so does watching it. */
+const CONTROL_AWAY_MS = 120_000;
 
 /** `boxyard deployment …`. */
 export function deploymentCommand(): Command {
-  return new Command("deployment")
-    .description("Deployments: what was pushed, and what became of it")
-    .addCommand(list())
-    .addCommand(show())
-    .addCommand(watch());
+  return group("deployment", "Deployments: what was pushed, and what became of it", [list(), show(), watch()]);
 }
 
 function list(): Command {
-  return declare<[string | undefined], { limit: string }, Deployment[]>({
+  return declare<[string | undefined], { limit: number }, Deployment[]>({
     usage: "list [website]",
     summary: "Deployments, newest last",
     examples: ["deployment list", "deployment list s1", "deployment list s1 --limit 5 --json"],
-    options: (command) => command.option("--limit <n>", "at most so many of the newest", "100"),
-    run: ({ client, args: [website], options }) =>
-      client.call(api.listDeployments, { input: { limit: Number(options.limit), ...(website === undefined ? {} : { website }) } }),
+    options: (command) => command.addOption(new Option("--limit <n>", "at most so many of the newest").argParser(wholeNumber).default(100)),
+    next: ["deployment show 12                      one of them, server by server"],
+    run: ({ client, args: [website], options: { limit } }) =>
+      client.call(api.listDeployments, { input: { limit, ...(website === undefined ? {} : { website }) } }),
     render: (deployments) =>
       renderTable(deployments, [
         { title: "id", show: ({ id }) => String(id) },
@@ -33,7 +34,7 @@ function list(): Command {
         { title: "commit", show: ({ commit }) => commit.slice(0, 8) },
         { title: "state", show: ({ state }) => state },
         { title: "accepted", show: ({ acceptedAt }) => acceptedAt.slice(0, 19).replace("T", " ") },
-        { title: "", show: ({ reason }) => reason?.split("\n")[0] ?? "" },
+        { title: "", show: ({ reason }) => reason ?? "" },
       ]),
   });
 }
@@ -50,8 +51,8 @@ function show(): Command {
 
 function watch(): Command {
   return declare<[string], object, Deployment>({
-    usage: "watch <deployment>",
-    summary: "Follow a deployment, or the newest one of a website, to its end; Ctrl-C does not stop it",
+    usage: "watch <deployment|website>",
+    summary: "Follow a deployment, or the newest one of a website, to its end; exits 1 when it did not go live",
     examples: ["deployment watch 12", "deployment watch s1"],
     run: async (invocation) => follow(invocation, await findDeployment(invocation.client, invocation.args[0])),
     render: renderDeployment,
@@ -60,11 +61,12 @@ function watch(): Command {
 }
 
 async function follow({ client, progress }: Invocation<[string], object>, deployment: number): Promise<Deployment> {
+  const ask = <T>(question: () => Promise<T>): Promise<T> => askPatiently({ progress, timeoutMs: CONTROL_AWAY_MS }, question);
   for (let after = 0; ; ) {
-    const { events, isFinal } = await client.call(api.deploymentEvents, { params: { deployment }, input: { after } });
-    for (const event of events) if (event.kind === "deployment") progress(`${event.at.slice(11, 23)}  ${event.line}`);
+    const { events, isFinal } = await ask(() => client.call(api.deploymentEvents, { params: { deployment }, input: { after } }));
+    for (const event of events) if (event.kind === "deployment") progress(`${event.at.slice(11, 23)}  ${printable(event.line)}`);
     after += events.length;
-    if (isFinal && events.length === 0) return client.call(api.showDeployment, { params: { deployment } });
+    if (isFinal && events.length === 0) return ask(() => client.call(api.showDeployment, { params: { deployment } }));
     if (events.length === 0) await sleep(LOOK_EVERY_MS);
   }
 }

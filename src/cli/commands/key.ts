@@ -1,34 +1,30 @@
-import { readFile } from "node:fs/promises";
-import { Command } from "commander";
+import { open } from "node:fs/promises";
+import type { Readable } from "node:stream";
+import type { Command } from "commander";
 import { Fault } from "#base/fault.ts";
 import { api, type SshKey } from "#contract/api.ts";
 import { SshPublicKey } from "#contract/ssh-key.ts";
-import { declare } from "../command.ts";
+import { declare, group } from "../command.ts";
 import { renderTable } from "../render/table.ts";
 import { websiteReady } from "../wait.ts";
 
-interface Waiting {
-  readonly wait: boolean;
-}
+/** Far more than any public key, far less than a wrong file could be. */
+const MAX_KEY_FILE_BYTES = 16 * 1024;
 
 /** `boxyard key …`. */
 export function keyCommand(): Command {
-  return new Command("key")
-    .description("SSH public keys that may push to a website and log in to its shell server")
-    .addCommand(add())
-    .addCommand(list())
-    .addCommand(remove());
+  return group("key", "SSH public keys that may push to a website and log in to its shell server", [add(), list(), remove()]);
 }
 
 function add(): Command {
-  return declare<[string, string], Waiting, SshKey>({
+  return declare<[string, string], object, SshKey>({
     usage: "add <website> <key>",
     summary: "Allow a key: a .pub file, - for standard input, or the line itself",
     examples: ["key add s1 ~/.ssh/id_ed25519.pub", 'key add s1 "ssh-ed25519 AAAA… you@example.org"', "key add s1 - < key.pub"],
-    options: (command) => command.option("--no-wait", "return at once"),
-    run: async ({ client, args: [website, given], options, progress }) => {
+    waits: true,
+    run: async ({ client, args: [website, given], wait }) => {
       const added = await client.call(api.addKey, { params: { website }, input: { publicKey: await readPublicKey(given) } });
-      if (options.wait) await websiteReady(client, website, { progress });
+      if (wait !== null) await websiteReady(client, website, wait);
       return added;
     },
     render: ({ fingerprint, comment }) => `Added ${fingerprint} ${comment}`.trimEnd(),
@@ -52,37 +48,55 @@ function list(): Command {
 }
 
 function remove(): Command {
-  return declare<[string, string], Waiting, SshKey>({
+  return declare<[string, string], object, SshKey>({
     usage: "remove <website> <fingerprint>",
     summary: "Take a key's rights away, by its fingerprint",
     examples: ["key remove s1 SHA256:nThbg6kXUpJWGl7E1IGOCspRomTxdCARLviKw6E5SY8"],
-    options: (command) => command.option("--no-wait", "return at once"),
-    run: async ({ client, args: [website, fingerprint], options, progress }) => {
+    waits: true,
+    run: async ({ client, args: [website, fingerprint], wait }) => {
       const removed = await client.call(api.removeKey, { params: { website }, input: { fingerprint } });
-      if (options.wait) await websiteReady(client, website, { progress });
+      if (wait !== null) await websiteReady(client, website, wait);
       return removed;
     },
     render: ({ fingerprint, comment }) => `Removed ${fingerprint} ${comment}`.trimEnd(),
   });
 }
 
-/** The key itself, from wherever it was given. A private key is refused before it could be sent anywhere. */
+/** The key itself, from wherever it was given. A private key is refused before it could be sent or shown anywhere. */
 async function readPublicKey(given: string): Promise<string> {
-  const text = SshPublicKey.safeParse(given).success ? given : await readKeyFile(given);
-  if (/PRIVATE KEY/.test(text))
-    throw new Fault("key.private", `${given} is a private key, which nobody but you should have`, {
-      next: `give the public one: ${given}.pub`,
-    });
+  refusePrivate(given, "what was given");
+  if (SshPublicKey.safeParse(given).success) return given.trim();
+  const text = given === "-" ? await readStart(process.stdin) : await readKeyFile(given);
+  refusePrivate(text, given === "-" ? "standard input" : given);
   const key = SshPublicKey.safeParse(text);
   if (key.success) return key.data;
   throw new Fault("key.invalid", key.error.issues[0]?.message ?? "not an SSH public key");
 }
 
+function refusePrivate(text: string, source: string): void {
+  if (!/PRIVATE KEY|PuTTY-User-Key-File/.test(text)) return;
+  throw new Fault("key.private", `${source} is a PRIVATE key, which nobody but you should have: it was not sent anywhere`, {
+    next: source.includes(" ") ? "give the public one, for example ~/.ssh/id_ed25519.pub" : `give the public one: ${source}.pub`,
+  });
+}
+
 async function readKeyFile(path: string): Promise<string> {
-  return readFile(path === "-" ? "/dev/stdin" : path, "utf8").catch((cause: unknown) => {
+  try {
+    const file = await open(path);
+    return await readStart(file.createReadStream());
+  } catch (cause) {
     throw new Fault("key.no-file", `“${path}” is neither an SSH public key nor a file that can be read`, {
       cause,
       next: "give a .pub file, for example ~/.ssh/id_ed25519.pub",
     });
-  });
+  }
+}
+
+async function readStart(stream: Readable): Promise<string> {
+  let text = "";
+  for await (const chunk of stream) {
+    text += String(chunk);
+    if (text.length > MAX_KEY_FILE_BYTES) break;
+  }
+  return text;
 }

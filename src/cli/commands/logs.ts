@@ -1,7 +1,8 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import type { Command } from "commander";
+import { type Command, Option } from "commander";
 import { api } from "#contract/api.ts";
-import { declare } from "../command.ts";
+import { declare, wholeNumber } from "../command.ts";
+import { printable } from "../render/printable.ts";
 
 const FOLLOW_EVERY_MS = 1_000;
 
@@ -12,24 +13,24 @@ interface Lines {
 
 /** `boxyard logs`. */
 export function logsCommand(): Command {
-  return declare<[string], { error?: boolean; lines: string; follow?: boolean; json?: boolean }, Lines>({
+  return declare<[string], { error?: boolean; lines: number; follow?: boolean; json?: boolean }, Lines>({
     usage: "logs <website>",
     summary: "A website's access or error log, from all its boxes",
     examples: ["logs s1", "logs s1 --error --lines 200", "logs s1 --follow"],
     options: (command) =>
       command
         .option("--error", "the error log")
-        .option("--lines <n>", "so many lines of each box", "50")
-        .option("-f, --follow", "go on with what comes, until Ctrl-C"),
+        .addOption(new Option("--lines <n>", "so many lines of each box").argParser(wholeNumber).default(50))
+        .option("-f, --follow", "go on with what comes, until Ctrl-C; with --json a document a line"),
     run: async ({ client, args: [website], options, progress }) => {
       const kind = options.error ? ("error" as const) : ("access" as const);
       const read = (cursors?: string) =>
         client.call(api.readLogs, {
           params: { website },
-          input: { kind, lines: Number(options.lines), ...(cursors === undefined ? {} : { cursors }) },
+          input: { kind, lines: options.lines, ...(cursors === undefined ? {} : { cursors }) },
         });
       let answer = await read();
-      for (const server of answer.silent) progress(`${server} does not answer`);
+      for (const server of answer.silent) progress(`${server} does not answer: its lines are missing`);
       while (options.follow) {
         for (const line of answer.lines) process.stdout.write(`${options.json ? JSON.stringify(line) : renderLine(line)}\n`);
         await sleep(FOLLOW_EVERY_MS);
@@ -42,5 +43,5 @@ export function logsCommand(): Command {
 }
 
 function renderLine({ server, line }: Lines["lines"][number]): string {
-  return `${server}  ${line}`;
+  return `${server}  ${printable(line)}`;
 }

@@ -1,19 +1,19 @@
-import { Command } from "commander";
+import type { Command } from "commander";
 import { api, type Server } from "#contract/api.ts";
-import { declare } from "../command.ts";
+import { declare, group } from "../command.ts";
 import { renderTable } from "../render/table.ts";
 
 /** `boxyard server …`. */
 export function serverCommand(): Command {
-  return new Command("server").description("The yard's servers").addCommand(
-    declare({
-      usage: "list",
-      summary: "All servers with their state",
-      examples: ["server list", "server list --json"],
-      run: ({ client }) => client.call(api.listServers),
-      render: renderServers,
-    }),
-  );
+  const list = declare({
+    usage: "list",
+    summary: "All servers with their state; what is not ready says why",
+    examples: ["server list", "server list --json"],
+    next: ["ping c1b1                whether a server answers now"],
+    run: ({ client }) => client.call(api.listServers),
+    render: renderServers,
+  });
+  return group("server", "The yard's servers", [list]);
 }
 
 /** Servers as people see them. */
@@ -29,6 +29,6 @@ export function renderServers(servers: readonly Server[]): string {
       show: ({ generation, targetGeneration }) =>
         generation === targetGeneration ? String(generation) : `${generation} of ${targetGeneration}`,
     },
-    { title: "", show: ({ reason }) => reason?.split("\n")[0] ?? "" },
+    { title: "", show: ({ reason }) => reason ?? "" },
   ]);
 }

@@ -1,46 +1,41 @@
-import { createInterface } from "node:readline/promises";
-import { Command } from "commander";
-import { Fault } from "#base/fault.ts";
+import type { Command } from "commander";
 import { api, type Website } from "#contract/api.ts";
-import { declare } from "../command.ts";
+import { declare, group } from "../command.ts";
+import { confirmDelete } from "../confirm.ts";
 import { renderFacts, renderTable } from "../render/table.ts";
-import { websiteReady, yardReady } from "../wait.ts";
-
-interface Waiting {
-  readonly wait: boolean;
-}
+import { websiteGone, websiteReady } from "../wait.ts";
 
 /** `boxyard website …`. */
 export function websiteCommand(): Command {
-  return new Command("website")
-    .description("Websites: a Git repository, a branch, an environment, domains, a database")
-    .addCommand(create())
-    .addCommand(list())
-    .addCommand(show())
-    .addCommand(remove());
+  return group("website", "Websites: a Git repository, a branch, an environment, domains, a database", [
+    create(),
+    list(),
+    show(),
+    remove(),
+  ]);
 }
 
 function create(): Command {
-  return declare<[], Waiting & { cluster: string; domain: string; environment: string; branch: string }, Website>({
+  return declare<[], { cluster: string; domain: string; environment: string; branch: string }, Website>({
     usage: "create",
     summary: "Create a website on a cluster and wait until it can be pushed to",
     examples: [
       "website create --cluster c1 --domain www.example.org",
       "website create --cluster c1 --domain test.example.org --environment test --branch develop",
     ],
+    next: ["key add s1 ~/.ssh/id_ed25519.pub        who may push and log in", "website show s1                         where to push to"],
     options: (command) =>
       command
         .requiredOption("--cluster <cluster>", "the cluster that carries it, for example c1")
         .requiredOption("--domain <domain>", "its main domain")
         .option("--environment <label>", "chooses its environment-specific files", "production")
-        .option("--branch <branch>", "the branch that deploys", "main")
-        .option("--no-wait", "return at once"),
-    run: async ({ client, options: { cluster, domain, environment, branch, wait }, progress }) => {
+        .option("--branch <branch>", "the branch that deploys", "main"),
+    waits: true,
+    run: async ({ client, options: { cluster, domain, environment, branch }, wait }) => {
       const website = await client.call(api.createWebsite, { input: { cluster, domain: domain.toLowerCase(), environment, branch } });
-      return wait ? websiteReady(client, website.id, { progress }) : website;
+      return wait === null ? website : websiteReady(client, website.id, wait);
     },
-    render: (website) =>
-      `${renderWebsite(website)}\n\nNext:\n  boxyard key add ${website.id} ~/.ssh/id_ed25519.pub\n  git remote add boxyard ${website.gitUrl}\n  git push boxyard ${website.branch}`,
+    render: (website) => `${renderWebsite(website)}\n\n${firstSteps(website)}`,
   });
 }
 
@@ -73,28 +68,21 @@ function show(): Command {
 }
 
 function remove(): Command {
-  return declare<[string], Waiting & { yes?: boolean }, { id: string }>({
+  return declare<[string], { yes?: boolean }, { id: string }>({
     usage: "delete <website>",
     summary: "Delete a website with its repository, releases, database and files",
     examples: ["website delete s3", "website delete s3 --yes"],
-    options: (command) => command.option("--yes", "do not ask").option("--no-wait", "return at once"),
-    run: async ({ client, args: [website], options, progress }) => {
-      const { domains } = await client.call(api.showWebsite, { params: { website } });
-      if (!options.yes && process.stdin.isTTY)
-        await confirm(`Delete ${website} (${domains[0]?.name}) with everything in it? Type its id: `, website);
-      const deleted = await client.call(api.deleteWebsite, { params: { website } });
-      if (options.wait) await yardReady(client, { progress });
+    options: (command) => command.option("--yes", "do not ask (without a terminal nobody is asked)"),
+    waits: true,
+    run: async ({ client, args: [id], options, wait }) => {
+      const website = await client.call(api.showWebsite, { params: { website: id } });
+      await confirmDelete(`${id} (${website.domains[0]?.name}) with its repository, database and files`, id, options);
+      const deleted = await client.call(api.deleteWebsite, { params: { website: id } });
+      if (wait !== null) await websiteGone(client, website, wait);
       return deleted;
     },
-    render: ({ id }) => `Website ${id} is gone.`,
+    render: ({ id }) => `Website ${id} is deleted.`,
   });
-}
-
-async function confirm(question: string, wanted: string): Promise<void> {
-  const terminal = createInterface({ input: process.stdin, output: process.stderr });
-  const answer = await terminal.question(question);
-  terminal.close();
-  if (answer.trim() !== wanted) throw new Fault("website.not-confirmed", "nothing was deleted");
 }
 
 /** A website as people see it. */
@@ -116,4 +104,13 @@ export function renderWebsite(website: Website): string {
     { title: "release", show: (server) => server.release ?? "-" },
   ]);
   return `${facts}\n\n${table}`;
+}
+
+function firstSteps({ id, gitUrl, branch }: Website): string {
+  return [
+    "Next:",
+    `  boxyard key add ${id} ~/.ssh/id_ed25519.pub`,
+    `  git remote add boxyard ${gitUrl}`,
+    `  git push boxyard ${branch}`,
+  ].join("\n");
 }

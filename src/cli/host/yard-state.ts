@@ -22,7 +22,8 @@ export const YardState = z.object({
 });
 export type YardState = z.infer<typeof YardState>;
 
-const ROOT = "/var/lib/boxyard/yards";
+/** A person without root may point to a copy of their own. */
+const ROOT = process.env["BOXYARD_YARDS"] ?? "/var/lib/boxyard/yards";
 
 /** The directory that holds everything this machine keeps of a yard. */
 export function yardDirectory(yard: string): string {
