@@ -1,0 +1,137 @@
+import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import type { IncomingMessage, ServerResponse } from "node:http";
+import { createServer, type Server } from "node:https";
+import type { AddressInfo } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { text } from "node:stream/consumers";
+import type { z } from "zod";
+import { Fault, reportFault } from "#base/fault.ts";
+import { run } from "#base/run.ts";
+import { api, type Route } from "#contract/api.ts";
+
+type Api = typeof api;
+
+/** What a scripted control answers, by the route's name; the contract's own schemas check both ways. */
+export type Script = {
+  readonly [K in keyof Api]?: (given: {
+    readonly params: z.output<Api[K]["params"]>;
+    readonly input: z.output<Api[K]["input"]>;
+  }) => z.input<Api[K]["output"]>;
+};
+
+/** One request as it came. */
+export interface Asked {
+  readonly route: keyof Api;
+  readonly params: unknown;
+  readonly input: unknown;
+}
+
+const TOKEN = "token-of-the-scripted-control";
+
+/** A control API over real HTTPS, with a certificate for its address from an authority of its own, that answers as told. */
+export class ScriptedControl {
+  readonly asked: Asked[] = [];
+  script: Script = {};
+  /** Whether requests are taken and never answered. */
+  isSilent = false;
+  readonly caPem: string;
+  /** The directory to give as BOXYARD_YARDS; it knows this control as yard "main". */
+  readonly yards: string;
+  readonly #server: Server;
+  readonly #directory: string;
+
+  private constructor(directory: string, server: Server, caPem: string) {
+    this.#directory = directory;
+    this.#server = server;
+    this.caPem = caPem;
+    this.yards = join(directory, "yards");
+    server.on("request", (incoming: IncomingMessage, outgoing: ServerResponse) => void this.#answer(incoming, outgoing));
+  }
+
+  static async start(): Promise<ScriptedControl> {
+    const directory = await mkdtemp(join(tmpdir(), "boxyard-cli-"));
+    const { caPem, cert, key } = await issueCertificates(directory);
+    const control = new ScriptedControl(directory, createServer({ cert, key }), caPem);
+    await new Promise<void>((resolve) => control.#server.listen(0, "127.0.0.1", resolve));
+    await control.writeYard("main");
+    return control;
+  }
+
+  get url(): string {
+    return `https://127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
+  }
+
+  get access(): { url: string; token: string; caPem: string } {
+    return { url: this.url, token: TOKEN, caPem: this.caPem };
+  }
+
+  /** Makes a yard known in the directory, by default with the way to this control. */
+  async writeYard(yard: string, access: Partial<ScriptedControl["access"]> = {}): Promise<void> {
+    await mkdir(join(this.yards, yard), { recursive: true });
+    const state = { yard, subnet: "10.99.0.0/24", gateway: "10.99.0.1", controlAddress: "10.99.0.2", ...this.access, ...access };
+    await writeFile(join(this.yards, yard, "yard.json"), JSON.stringify(state));
+  }
+
+  async stop(): Promise<void> {
+    this.#server.closeAllConnections();
+    await new Promise((resolve) => this.#server.close(resolve));
+    await rm(this.#directory, { recursive: true });
+  }
+
+  async #answer(incoming: IncomingMessage, outgoing: ServerResponse): Promise<void> {
+    const reply = (status: number, body: unknown): void => {
+      outgoing.writeHead(status, { "content-type": "application/json" }).end(typeof body === "string" ? body : JSON.stringify(body));
+    };
+    if (this.isSilent) return;
+    try {
+      if (incoming.headers.authorization !== `Bearer ${TOKEN}`) throw new Fault("api.unauthorized", "the token is missing or wrong");
+      const { name, params, input } = await match(incoming);
+      const asked = { params: api[name].params.parse(params), input: api[name].input.parse(input) };
+      this.asked.push({ route: name, ...asked });
+      const answer = this.script[name] as ((given: typeof asked) => unknown) | undefined;
+      if (answer === undefined) throw new Fault("api.unknown-route", `nothing is scripted for ${name}`);
+      reply(200, answer(asked));
+    } catch (thrown) {
+      reply(thrown instanceof Fault ? 409 : 500, reportFault(thrown));
+    }
+  }
+}
+
+async function match(incoming: IncomingMessage): Promise<{ name: keyof Api; params: Record<string, string>; input: unknown }> {
+  const url = new URL(incoming.url ?? "/", "https://control");
+  const body = await text(incoming);
+  for (const [name, route] of Object.entries(api) as [keyof Api, Route][]) {
+    const pattern = new RegExp(`^${route.path.replaceAll(/\{(\w+)\}/g, "(?<$1>[^/]+)")}$`);
+    const found = route.method === incoming.method ? pattern.exec(url.pathname) : null;
+    if (found === null) continue;
+    const params = Object.fromEntries(Object.entries(found.groups ?? {}).map(([key, value]) => [key, decodeURIComponent(value)]));
+    return { name, params, input: body === "" ? Object.fromEntries(url.searchParams) : JSON.parse(body) };
+  }
+  throw new Fault("api.unknown-route", `there is no ${incoming.method} ${url.pathname}`);
+}
+
+async function issueCertificates(directory: string): Promise<{ caPem: string; cert: string; key: string }> {
+  const at = (name: string): string => join(directory, name);
+  const newKey = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"];
+  await run([
+    "openssl",
+    "req",
+    "-x509",
+    ...newKey,
+    "-keyout",
+    at("ca.key"),
+    "-out",
+    at("ca.pem"),
+    "-subj",
+    "/CN=Test authority",
+    "-days",
+    "2",
+  ]);
+  await run(["openssl", "req", ...newKey, "-keyout", at("key.pem"), "-out", at("csr.pem"), "-subj", "/CN=control1"]);
+  await writeFile(at("san"), "subjectAltName=IP:127.0.0.1\n");
+  const issue = ["x509", "-req", "-in", at("csr.pem"), "-CA", at("ca.pem"), "-CAkey", at("ca.key"), "-CAcreateserial", "-days", "2"];
+  await run(["openssl", ...issue, "-extfile", at("san"), "-out", at("cert.pem")]);
+  const [caPem, cert, key] = await Promise.all([at("ca.pem"), at("cert.pem"), at("key.pem")].map((path) => readFile(path, "utf8")));
+  return { caPem: caPem ?? "", cert: cert ?? "", key: key ?? "" };
+}
