@@ -20,7 +20,7 @@ A first tour:
   boxyard cluster create --boxes 2                          a customer's servers
   boxyard website create --cluster c1 --domain www.example.org
   boxyard key add s1 ~/.ssh/id_ed25519.pub                  who may push
-  git push "$(boxyard website show s1 --json | jq -r .gitUrl)" main
+  boxyard website show s1                                   its Git URL; git push there goes live on all boxes or on none
   boxyard deployment list s1                                what became of it
 
 Every command takes --json, and --help with examples. Results go to standard output, progress and errors to
