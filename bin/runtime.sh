@@ -14,7 +14,8 @@ ensure_runtime() {
     { apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends nodejs npm; } >&2
   fi
   echo "installing Node 24 and packages …" >&2
-  npm ci --no-audit --no-fund --loglevel=error >&2
+  # Not "npm ci": it refuses a lock file without the packages of other platforms, which not every registry's mirror has.
+  npm install --no-save --no-audit --no-fund --loglevel=error >&2
   echo "$want" >node_modules/.boxyard-lock
   exec 9>&-
 }
