@@ -64,9 +64,17 @@ class IncusCloud implements Cloud {
   }
 
   async removeServer(name: string): Promise<void> {
-    if ((await this.#find(name)) === null) return;
-    await this.stopServer(name, { isForced: true });
-    await whenFree(() => this.#api.find(`/1.0/instances/${name}`, { method: "DELETE" }));
+    for (let attempt = 1; (await this.#find(name)) !== null; attempt++) {
+      if (attempt > 10) throw new Fault("cloud.failed", `the cloud removes ${name}, but it is still there`);
+      try {
+        await this.stopServer(name, { isForced: true });
+        await whenFree(() => this.#api.find(`/1.0/instances/${name}`, { method: "DELETE" }));
+      } catch (thrown) {
+        // A daemon that has just begun starts its servers again, between the stop and the removal too.
+        if (attempt >= 10 || isLasting(thrown)) throw thrown;
+        await sleep(500);
+      }
+    }
   }
 
   async startServer(name: string): Promise<void> {
@@ -194,7 +202,7 @@ class IncusCloud implements Cloud {
         return;
       } catch (thrown) {
         // The state may have changed between the look and the act, or another operation be under way.
-        if (attempt >= 10 || isFault(thrown, "cloud.forbidden") || isFault(thrown, "cloud.unreachable")) throw thrown;
+        if (attempt >= 10 || isLasting(thrown)) throw thrown;
         await sleep(500);
       }
     }
@@ -240,4 +248,9 @@ function fileHeaders(type: "file" | "directory", mode: number): Record<string, s
   return Object.fromEntries(
     ["LXD", "Incus"].flatMap((prefix) => Object.entries(facts).map(([name, value]) => [`X-${prefix}-${name}`, value])),
   );
+}
+
+/** Whether the same call would fail again. */
+function isLasting(thrown: unknown): boolean {
+  return isFault(thrown, "cloud.forbidden") || isFault(thrown, "cloud.unreachable");
 }
