@@ -5,7 +5,7 @@
 $settings['hash_salt'] = 'salt-0123456789';
 $settings['reverse_proxy'] = true;
 $settings['reverse_proxy_addresses'] = ['10.77.0.3', '10.77.0.6', '10.77.0.7'];
-$settings['reverse_proxy_trusted_headers'] = \Symfony\Component\HttpFoundation\Request::HEADER_X_FORWARDED_FOR | \Symfony\Component\HttpFoundation\Request::HEADER_X_FORWARDED_HOST | \Symfony\Component\HttpFoundation\Request::HEADER_X_FORWARDED_PORT | \Symfony\Component\HttpFoundation\Request::HEADER_X_FORWARDED_PROTO;
+$settings['reverse_proxy_trusted_headers'] = \Symfony\Component\HttpFoundation\Request::HEADER_X_FORWARDED_FOR | \Symfony\Component\HttpFoundation\Request::HEADER_X_FORWARDED_PROTO;
 $settings['trusted_host_patterns'] = ['^www\\.example\\.org$', '^example\\.org$'];
 $settings['file_private_path'] = '/srv/files/s1/private';
 $settings['file_temp_path'] = '/srv/sites/s1/tmp';
