@@ -1,8 +1,10 @@
 import { defineConfig } from "vitest/config";
+import { InOrder } from "./test/in-order.ts";
 
 /** `unit`: beside the code, in parallel. `yard`: on a real yard, one file after the other, in the order of their names. */
 export default defineConfig({
   test: {
+    sequence: { sequencer: InOrder },
     projects: [
       {
         test: {

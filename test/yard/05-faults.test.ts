@@ -34,14 +34,17 @@ async function pushVersion(version: string): Promise<string> {
 
 describe("a deployment", () => {
   test("while the control service is down: the push is recorded and says so, and deploys when control is back", async () => {
-    await mustInServer("control1", "systemctl", "stop", "boxyard-control");
-    const commit = await commitVersion("two");
-    const pushing = repository.push(website.gitUrl);
-    const pushed = await pushing;
-    expect(pushed.stderr).toMatch(/recorded as push .* deploys when control is back/);
-    expect(pushed.exitCode).not.toBe(0);
     expect((await new Visitor(DOMAIN).get("/")).text).toBe("one");
-    await mustInServer("control1", "systemctl", "start", "boxyard-control");
+    const commit = await commitVersion("two");
+    await mustInServer("control1", "systemctl", "stop", "boxyard-control");
+    try {
+      const pushed = await repository.push(website.gitUrl);
+      expect(pushed.stderr).toMatch(/recorded as push .* deploys when control is back/);
+      expect(pushed.exitCode).not.toBe(0);
+      expect((await new Visitor(DOMAIN).get("/")).text).toBe("one");
+    } finally {
+      await mustInServer("control1", "systemctl", "start", "boxyard-control");
+    }
     await eventually("the recorded push to be live", async () => (await showWebsite(website.id)).release === commit);
     await eventually("visitors to see it", async () => (await new Visitor(DOMAIN).get("/")).text === "two");
   });
@@ -75,13 +78,16 @@ describe("a deployment", () => {
   });
 
   test("with a box off: nothing changes; the box that was off converges when it is back", async () => {
-    await mustInServer("c1b2", "systemctl", "stop", "boxyard-agent");
     const commit = await commitVersion("four");
-    const pushed = await repository.push(website.gitUrl);
-    expect(pushed.exitCode).not.toBe(0);
-    expect(pushed.stderr).toContain("c1b2");
-    expect((await new Visitor(DOMAIN).get("/")).text).toBe("three");
-    await mustInServer("c1b2", "systemctl", "start", "boxyard-agent");
+    await mustInServer("c1b2", "systemctl", "stop", "boxyard-agent");
+    try {
+      const pushed = await repository.push(website.gitUrl);
+      expect(pushed.exitCode).not.toBe(0);
+      expect(pushed.stderr).toContain("c1b2");
+      expect((await new Visitor(DOMAIN).get("/")).text).toBe("three");
+    } finally {
+      await mustInServer("c1b2", "systemctl", "start", "boxyard-agent");
+    }
     await eventually("c1b2 to be ready", async () => (await listServers()).find((server) => server.name === "c1b2")?.state === "ready");
     const again = await repository.push(website.gitUrl);
     expect(again.exitCode, again.stderr).toBe(0);
