@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import type { EdgeSpec } from "#contract/spec/edge.ts";
 
 /** Where HAProxy finds what changes at run time. */
@@ -29,7 +30,14 @@ const FORGEABLE = [
  * change at run time.
  */
 export function renderEdgeConfig({ clusters }: Pick<EdgeSpec, "clusters">): string {
-  return [GLOBAL, FRONTENDS, ...clusters.map(renderBackend), NOWHERE].join("\n");
+  const rest = [DEFAULTS, FRONTENDS, ...clusters.map(renderBackend), NOWHERE];
+  return [GLOBAL, `  description ${edgeConfigName(clusters)}\n`, ...rest].join("\n");
+}
+
+/** The configuration's name for itself: the running process tells by it which configuration it has. */
+export function edgeConfigName(clusters: EdgeSpec["clusters"]): string {
+  const content = [GLOBAL, DEFAULTS, FRONTENDS, ...clusters.map(renderBackend), NOWHERE].join("\n");
+  return `boxyard-${createHash("sha256").update(content).digest("hex").slice(0, 16)}`;
 }
 
 /** A connection takes two file descriptors: one to the visitor, one to a cache. */
@@ -54,9 +62,9 @@ global
   tune.bufsize 32768
   ssl-default-bind-options ssl-min-ver TLSv1.2
   ssl-default-bind-ciphers ECDHE+AESGCM:ECDHE+CHACHA20
-  ssl-default-bind-ciphersuites TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256
+  ssl-default-bind-ciphersuites TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256`;
 
-defaults
+const DEFAULTS = `defaults
   mode http
   log global
   option dontlognull
@@ -71,6 +79,7 @@ defaults
   timeout http-keep-alive 30s
   timeout queue 15s
   timeout tunnel 1h
+${[502, 503, 504].map((status) => `  http-error status ${status} content-type "text/html; charset=utf-8" string "${page("One moment, please", "This website cannot answer right now. Please try again in a few seconds.")}"`).join("\n")}
 `;
 
 const FRONTENDS = `frontend http
@@ -103,7 +112,8 @@ const NOWHERE = `backend nowhere
 function renderBackend({ id, caches }: EdgeSpec["clusters"][number]): string {
   return [
     `backend ${id}`,
-    "  balance uri whole",
+    // Without the authority, which requests over HTTP/2 carry in their URI and those over HTTP/1 do not.
+    "  balance uri whole path-only",
     "  hash-type consistent",
     "  option httpchk GET /boxyard-health",
     "  http-check expect status 200",

@@ -6,8 +6,8 @@ import { directory } from "../../converge/file.ts";
 import type { Resource } from "../../converge/resource.ts";
 import { systemctl, unit } from "../../converge/unit.ts";
 import type { RunningRole } from "../role.ts";
-import { EDGE_DROP_IN, EDGE_PATHS, mapText, renderDomainMap, renderEdgeConfig, renderRedirectMap } from "./config.ts";
-import { certificateListText, runTimeCertificates, runTimeMap } from "./run-time.ts";
+import { EDGE_DROP_IN, EDGE_PATHS, edgeConfigName, mapText, renderDomainMap, renderEdgeConfig, renderRedirectMap } from "./config.ts";
+import { certificateListText, runningConfiguration, runTimeCertificates, runTimeMap } from "./run-time.ts";
 
 /** An edge router: HAProxy, whose clusters change by a seamless reload, and domains and certificates at run time. */
 export async function startEdge(): Promise<RunningRole<EdgeSpec>> {
@@ -23,7 +23,12 @@ export async function startEdge(): Promise<RunningRole<EdgeSpec>> {
             firstFile(EDGE_PATHS.domains, mapText(renderDomainMap(spec))),
             firstFile(EDGE_PATHS.redirects, mapText(renderRedirectMap(spec))),
             firstFile(EDGE_PATHS.certificateList, certificateListText([]), EDGE_PATHS.defaultCertificate),
-            configuration({ id: "haproxy-service", files: [EDGE_DROP_IN], check: null, activate: [systemctl.daemonReload()] }),
+            configuration({
+              id: "haproxy-service",
+              files: [EDGE_DROP_IN],
+              check: null,
+              activate: [systemctl.daemonReload(), systemctl.act("try-restart", "haproxy.service")],
+            }),
             configuration({
               id: "haproxy",
               files: [
@@ -34,6 +39,7 @@ export async function startEdge(): Promise<RunningRole<EdgeSpec>> {
               activate: [systemctl.act("enable", "haproxy.service"), systemctl.act("reload-or-restart", "haproxy.service")],
             }),
             unit({ unit: "haproxy.service", running: true, atBoot: true }),
+            runningConfiguration(edgeConfigName(spec.clusters)),
           ],
         },
         // Apart from the configuration: a domain goes live although a new cluster's configuration was refused.

@@ -2,10 +2,38 @@ import { mkdir, readdir, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { writeFileAtomic } from "#base/atomic-file.ts";
 import { Fault } from "#base/fault.ts";
+import { until } from "#base/retry.ts";
+import { run } from "#base/run.ts";
 import type { EdgeSpec } from "#contract/spec/edge.ts";
 import type { Resource } from "../../converge/resource.ts";
+import { systemctl } from "../../converge/unit.ts";
 import { askHaproxy } from "./admin-socket.ts";
 import { EDGE_PATHS, mapText } from "./config.ts";
+
+const RELOAD_TIMEOUT_MS = 20_000;
+
+/**
+ * The process that answers is the one with this configuration. A reload returns before its new process has taken over, and
+ * what the old one would be told in between would be lost.
+ */
+export function runningConfiguration(name: string): Resource {
+  const ask = async (): Promise<string | null> => {
+    const description = /^description: (.*)$/m.exec(await askHaproxy("show info"))?.[1];
+    return description === name ? null : `runs as ${description ?? "another"}, not as ${name}`;
+  };
+  return {
+    id: "haproxy's running configuration",
+    mismatch: ask,
+    apply: async (signal) => {
+      const isNew = async (): Promise<true | null> => ((await ask()) === null ? true : null);
+      const options = { everyMs: 50, signal };
+      const isReloading = await until("HAProxy's new process", isNew, { ...options, timeoutMs: RELOAD_TIMEOUT_MS / 2 }).catch(() => null);
+      if (isReloading !== null) return;
+      await run(systemctl.act("reload-or-restart", "haproxy.service"));
+      await until("HAProxy's new process", isNew, { ...options, timeoutMs: RELOAD_TIMEOUT_MS / 2 });
+    },
+  };
+}
 
 /** What an answer of the run-time API says when it has not done as told. */
 const REFUSED = /unknown|can't|cannot|unable|error|invalid|not found|doesn't|fail/i;
@@ -98,8 +126,7 @@ async function planCertificates(want: ReadonlyMap<string, string>): Promise<Cert
 
 /** The process first: a file that is on disk counts as being in use. */
 async function putCertificate(path: string, content: string, isNew: boolean): Promise<void> {
-  const known = await askHaproxy(`show ssl cert ${path}`);
-  if (REFUSED.test(known)) await tell(`new ssl cert ${path}`);
+  if (isRefusal(await askHaproxy(`show ssl cert ${path}`), path)) await tell(`new ssl cert ${path}`);
   await tell(`set ssl cert ${path}`, content);
   await tell(`commit ssl cert ${path}`);
   if (isNew) await tell(`add ssl crt-list ${EDGE_PATHS.certificateList} ${path}`);
@@ -124,5 +151,11 @@ function mapCommand(path: string, change: MapChange): string {
 
 async function tell(command: string, payload?: string): Promise<void> {
   const answer = await askHaproxy(command, payload);
-  if (REFUSED.test(answer)) throw new Fault("edge.refused", `HAProxy refuses “${command}”: ${answer}`);
+  if (isRefusal(answer, command)) throw new Fault("edge.refused", `HAProxy refuses “${command}”: ${answer}`);
+}
+
+/** Judged without the words of the command itself, which come back in answers: a domain may be called "failed.example". */
+export function isRefusal(answer: string, command: string): boolean {
+  const words = command.split(" ").filter((word) => word.includes(".") || word.startsWith("/"));
+  return REFUSED.test(words.reduce((text, word) => text.replaceAll(word, ""), answer));
 }
