@@ -9,7 +9,7 @@ import type { ServerSpec } from "#contract/spec/server.ts";
 import { HEARTBEAT_MS, type ServerStatus } from "#contract/status.ts";
 import type { AgentFabric } from "#fabric/fabric.ts";
 import { commonGroup } from "./common.ts";
-import type { ResourceGroup } from "./converge/resource.ts";
+import type { Resource, ResourceGroup } from "./converge/resource.ts";
 import { convergeGroups, type Outcome } from "./converge/runner.ts";
 import { readFacts } from "./facts.ts";
 import { Ledger } from "./ledger.ts";
@@ -36,6 +36,8 @@ export class Agent {
   #outcome = NOTHING;
   #retryMs = FIRST_RETRY_MS;
   #retry: NodeJS.Timeout | undefined;
+  #turnUnderWay: Promise<void> = Promise.resolve();
+  #toldFaults = "[]";
 
   constructor(enrolment: Enrolment, fabric: AgentFabric, { log, ledger = new Ledger() }: { readonly log: Log; readonly ledger?: Ledger }) {
     this.#enrolment = enrolment;
@@ -43,7 +45,7 @@ export class Agent {
     this.#log = log;
     this.#ledger = ledger;
     const onFault = (thrown: unknown): void => log.error({ fault: reportFault(thrown) }, "turn failed");
-    this.#turns = loop({ work: (signal) => this.#turn(signal), everyMs: CONVERGE_EVERY_MS, onFault });
+    this.#turns = loop({ work: (signal) => this.#nextTurn(signal), everyMs: CONVERGE_EVERY_MS, onFault });
     this.#heartbeats = loop({ work: () => this.#beat(), everyMs: HEARTBEAT_MS, onFault: () => undefined });
   }
 
@@ -51,7 +53,7 @@ export class Agent {
     this.#spec = await this.#ledger.readSpec();
     this.#fabric.answer(ping, async () => ({ at: timestamp(), generation: this.#reached }));
     this.#fabric.answer(converge, async (_, { signal }) => {
-      await this.#turn(signal);
+      await this.#nextTurn(signal);
       return { generation: this.#reached, faults: this.#outcome.faults.map(({ resource, message }) => ({ resource, message })) };
     });
     this.#fabric.onNudge(() => this.#turns.nudge());
@@ -67,17 +69,24 @@ export class Agent {
     await this.#fabric.close();
   }
 
+  /** One turn after the other: the loop's own, and those that the action asks for. */
+  #nextTurn(signal: AbortSignal): Promise<void> {
+    const turn = this.#turnUnderWay.then(() => this.#turn(signal));
+    this.#turnUnderWay = turn.catch(() => undefined);
+    return turn;
+  }
+
   async #turn(signal: AbortSignal): Promise<void> {
+    signal.throwIfAborted();
     await this.#refreshSpec();
     const spec = this.#spec;
     if (spec === null) return;
-    await this.#startRoles(spec);
-    const outcome = await convergeGroups([commonGroup(this.#enrolment, spec), ...this.#groups(spec)], signal);
+    const outcome = await convergeGroups([commonGroup(this.#enrolment, spec), ...(await this.#roleGroups(spec))], signal);
     this.#outcome = outcome;
     if (outcome.faults.length === 0) this.#reached = spec.generation;
     this.#retryAfter(outcome);
     this.#heartbeats.nudge();
-    if (outcome.changed.length > 0 || outcome.faults.length > 0) this.#report(spec, outcome);
+    this.#report(spec, outcome);
   }
 
   #retryAfter({ faults }: Outcome): void {
@@ -93,21 +102,39 @@ export class Agent {
       this.#log.warn({ fault: reportFault(thrown) }, "spec not read");
       return null;
     });
-    if (spec === null || spec.generation === this.#spec?.generation) return;
-    await this.#ledger.writeSpec(spec);
+    const known = this.#spec?.generation ?? 0;
+    if (spec === null || spec.generation === known) return;
+    // Signed, but of another day: a broker that gives it out again would undo what came after it.
+    if (spec.generation < known) return this.#log.warn({ known, given: spec.generation }, "older spec refused");
     this.#spec = spec;
+    // A full disk must not keep a server from its spec; it is stored again with the next change.
+    await this.#ledger.writeSpec(spec).catch((thrown: unknown) => this.#log.warn({ fault: reportFault(thrown) }, "spec not stored"));
   }
 
-  async #startRoles(spec: ServerSpec): Promise<void> {
-    for (const name of Object.keys(spec.roles) as RoleName[]) {
-      if (this.#running.has(name)) continue;
-      const start = await roles[name]();
-      this.#running.set(name, (await start(this.#context(name))) as RunningRole<unknown>);
+  async #roleGroups(spec: ServerSpec): Promise<ResourceGroup[]> {
+    const groups: ResourceGroup[] = [];
+    for (const name of Object.keys(spec.roles) as RoleName[]) groups.push(...(await this.#groupsOf(name, spec)));
+    return groups;
+  }
+
+  /** A role that cannot begin is a fault of its own: the server's other roles go on. */
+  async #groupsOf(name: RoleName, spec: ServerSpec): Promise<ResourceGroup[]> {
+    const part = spec.roles[name];
+    if (part === undefined) return [];
+    try {
+      return (await this.#runningRole(name)).groups(part, spec);
+    } catch (thrown) {
+      return [{ name, resources: [broken(`role ${name}`, thrown)] }];
     }
   }
 
-  #groups(spec: ServerSpec): ResourceGroup[] {
-    return [...this.#running].flatMap(([name, role]) => (spec.roles[name] === undefined ? [] : role.groups(spec.roles[name], spec)));
+  async #runningRole(name: RoleName): Promise<RunningRole<unknown>> {
+    const running = this.#running.get(name);
+    if (running !== undefined) return running;
+    const start = await roles[name]();
+    const started = (await start(this.#context(name))) as RunningRole<unknown>;
+    this.#running.set(name, started);
+    return started;
   }
 
   #context(name: RoleName): RoleContext {
@@ -141,10 +168,19 @@ export class Agent {
     };
   }
 
+  /** Tells what is new: changes, and faults that the last turn did not have. */
   #report(spec: ServerSpec, { changed, faults }: Outcome): void {
+    const known = this.#toldFaults;
+    this.#toldFaults = JSON.stringify(faults);
+    if (changed.length === 0 && this.#toldFaults === known) return;
     this.#log.info({ generation: spec.generation, changed, faults }, "converged");
     const event = { kind: "converged" as const, at: timestamp(), server: this.#enrolment.server, generation: spec.generation };
     const told = faults.map(({ resource, message }) => ({ resource, message }));
     this.#fabric.publishEvent({ ...event, changed: [...changed], faults: told }).catch(() => undefined);
   }
+}
+
+/** Stands for what a role could not even say that it wants. */
+function broken(id: string, thrown: unknown): Resource {
+  return { id, mismatch: () => Promise.reject(thrown), apply: () => Promise.reject(thrown) };
 }

@@ -17,12 +17,20 @@ export class Ledger {
   async readSpec(): Promise<ServerSpec | null> {
     const text = await readFile(this.#path, "utf8").catch(() => null);
     if (text === null) return null;
-    const spec = ServerSpec.safeParse(JSON.parse(text));
-    return spec.success ? spec.data : null;
+    return parseSpec(text);
   }
 
   /** Stores a spec; readable to root only, since it holds secrets. */
   async writeSpec(spec: ServerSpec): Promise<void> {
     await writeFileAtomic(this.#path, JSON.stringify(spec), { mode: 0o600 });
+  }
+}
+
+function parseSpec(text: string): ServerSpec | null {
+  try {
+    return ServerSpec.parse(JSON.parse(text));
+  } catch {
+    // Cut short or of an older form: the bus has a whole one.
+    return null;
   }
 }

@@ -39,7 +39,7 @@ export async function connectBus({ brokers, credentials, caPem, name, log }: Bus
  * The library names the peer "localhost" where a broker is given by address. Its options are handed to node:tls as they
  * are, so that the certificate is checked for what it must be: one of the brokers.
  */
-function identityCheck(brokers: readonly string[]): { checkServerIdentity: typeof checkServerIdentity } {
+export function identityCheck(brokers: readonly string[]): { checkServerIdentity: typeof checkServerIdentity } {
   const hosts = brokers.map((broker) => new URL(broker).hostname);
   return {
     checkServerIdentity: (_, certificate) => {

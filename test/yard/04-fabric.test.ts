@@ -3,6 +3,7 @@ import { fromSeed } from "@nats-io/nkeys";
 import { connect, credsAuthenticator } from "@nats-io/transport-node";
 import { describe, expect, test } from "vitest";
 import { Enrolment } from "#contract/enrolment.ts";
+import { identityCheck } from "#fabric/connection.ts";
 import { inServer, mustInServer } from "#harness/servers.ts";
 import { boxyardJson, eventually, listServers, showWebsite } from "#harness/yard.ts";
 
@@ -13,7 +14,7 @@ async function asBox() {
   const creds = await fmtCreds(jwt, fromSeed(new TextEncoder().encode(seed)));
   return connect({
     servers: enrolment.brokers,
-    tls: { ca: enrolment.caPem },
+    tls: { ca: enrolment.caPem, ...identityCheck(enrolment.brokers) },
     authenticator: credsAuthenticator(creds),
     inboxPrefix: "_INBOX_c1b1",
     reconnect: false,

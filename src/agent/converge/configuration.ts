@@ -1,8 +1,9 @@
 import { createHash } from "node:crypto";
 import { readdir, readFile, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
+import { z } from "zod";
 import { writeFileAtomic } from "#base/atomic-file.ts";
-import { Fault } from "#base/fault.ts";
+import { Fault, isFault } from "#base/fault.ts";
 import { type Argv, run } from "#base/run.ts";
 import { accountIds } from "./accounts.ts";
 import { type Ownership, ownershipMismatch } from "./file.ts";
@@ -26,9 +27,11 @@ export interface ConfigurationWant {
   readonly check: Argv | null;
   /** Makes the service use the files, for example a reload; in order. */
   readonly activate: readonly Argv[];
+  /** Where the record of what is active stands; the server's own unless told. */
+  readonly records?: string;
 }
 
-const ACTIVATED = "/var/lib/boxyard/activated";
+const RECORDS = "/var/lib/boxyard/activated";
 
 /**
  * A service's configuration files as one unit: checked by the service's own checker before the service uses them. When
@@ -36,7 +39,8 @@ const ACTIVATED = "/var/lib/boxyard/activated";
  */
 export function configuration(want: ConfigurationWant): Resource {
   const hash = hashOf(want);
-  const record = join(ACTIVATED, want.id.replaceAll("/", "-"));
+  const record = join(want.records ?? RECORDS, want.id.replaceAll("/", "-"));
+  const underWay = `${record}.before`;
   return {
     id: `configuration ${want.id}`,
     mismatch: async () => {
@@ -49,15 +53,21 @@ export function configuration(want: ConfigurationWant): Resource {
       return (await readFile(record, "utf8").catch(() => "")) === hash ? null : "is not active yet";
     },
     apply: async () => {
+      // A turn that was cut off may have left files that no checker has seen: the ones before it are those to keep.
+      await restore(await readKept(underWay));
       const kept = await keep([...want.files.map(({ path }) => path), ...(await surplusFiles(want))]);
+      await writeFileAtomic(underWay, JSON.stringify(kept), { mode: 0o600 });
       try {
         await replaceFiles(want);
         await check(want);
+        await activate(want);
       } catch (thrown) {
         await restore(kept);
+        await rm(underWay, { force: true });
+        if (isFault(thrown, "converge.not-activated")) await activate(want).catch(() => undefined);
         throw thrown;
       }
-      await activate(want, kept);
+      await rm(underWay, { force: true });
       await writeFileAtomic(record, hash);
     },
   };
@@ -70,12 +80,10 @@ async function check({ id, check: checker }: ConfigurationWant): Promise<void> {
   });
 }
 
-async function activate({ id, activate: commands }: ConfigurationWant, kept: Kept): Promise<void> {
+async function activate({ id, activate: commands }: ConfigurationWant): Promise<void> {
   try {
     for (const command of commands) await run(command, { timeoutMs: 120_000 });
   } catch (cause) {
-    await restore(kept);
-    for (const command of commands) await run(command, { timeoutMs: 120_000 }).catch(() => undefined);
     throw new Fault("converge.not-activated", `cannot activate the new configuration of ${id}; the old one is back`, { cause });
   }
 }
@@ -106,11 +114,13 @@ async function surplusFiles({ files, owns = [] }: ConfigurationWant): Promise<st
   return found.flat().filter((path) => !wanted.has(path));
 }
 
-interface KeptFile {
-  readonly path: string;
-  /** Null when there was no file. */
-  readonly was: { readonly content: Buffer; readonly mode: number; readonly uid: number; readonly gid: number } | null;
-}
+const KeptFile = z.object({
+  path: z.string(),
+  /** Null when there was no file; content in base64. */
+  was: z.object({ content: z.string(), mode: z.int(), uid: z.int(), gid: z.int() }).nullable(),
+});
+type KeptFile = z.infer<typeof KeptFile>;
+const Kept = z.array(KeptFile);
 type Kept = readonly KeptFile[];
 
 async function keep(paths: readonly string[]): Promise<Kept> {
@@ -119,13 +129,18 @@ async function keep(paths: readonly string[]): Promise<Kept> {
 
 async function read(path: string): Promise<KeptFile["was"]> {
   const { mode, uid, gid } = await stat(path);
-  return { content: await readFile(path), mode: mode & 0o7777, uid, gid };
+  return { content: await readFile(path, "base64"), mode: mode & 0o7777, uid, gid };
+}
+
+async function readKept(path: string): Promise<Kept> {
+  const text = await readFile(path, "utf8").catch(() => null);
+  return text === null ? [] : Kept.parse(JSON.parse(text));
 }
 
 async function restore(kept: Kept): Promise<void> {
   for (const { path, was } of kept) {
     if (was === null) await rm(path, { force: true });
-    else await writeFileAtomic(path, was.content, was);
+    else await writeFileAtomic(path, Buffer.from(was.content, "base64"), was);
   }
 }
 

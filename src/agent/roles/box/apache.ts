@@ -106,7 +106,7 @@ function virtualHost(website: WebsiteOnServer): string {
   const paths = sitePaths(id);
   const [main, ...aliases] = servedDomains(website);
   const root = `${paths.releases}/%{reqenv:BOXYARD_RELEASE}/%{reqenv:BOXYARD_DOCROOT}`;
-  const backend = `unix:${poolSocket(id)}|fcgi://${id}/`;
+  const backend = `unix:${poolSocket(id)}|fcgi://${id}`;
   return `# Website ${id}. Written by Boxyard.
 <VirtualHost *:80>
   # With the scheme, because visitors come by HTTPS: redirects of Apache's own must not lead back to HTTP.
@@ -119,6 +119,7 @@ ${aliases.map((name) => `  ServerAlias ${name}\n`).join("")}  UseCanonicalName O
   RewriteCond "%{ENV:REDIRECT_BOXYARD_RELEASE}" "^([0-9a-f]{40})$"
   RewriteRule "^" "-" [E=BOXYARD_RELEASE:%1,E=BOXYARD_DOCROOT:%{ENV:REDIRECT_BOXYARD_DOCROOT}]
   RewriteCond "%{ENV:BOXYARD_RELEASE}" "^$"
+  RewriteCond "${paths.current}/.boxyard-release" -f
   RewriteCond expr "file('${paths.current}/.boxyard-release') =~ m#^([0-9a-f]{40})\\ndocroot=([^\\n]*)\\n#"
   RewriteRule "^" "-" [E=BOXYARD_RELEASE:%1,E=BOXYARD_DOCROOT:%2]
   RewriteCond "%{ENV:BOXYARD_RELEASE}" "^$"

@@ -35,7 +35,7 @@ export async function startCache({ fabric }: RoleContext): Promise<RunningRole<C
             id: "varnish-service",
             files: [{ path: DROP_IN, content: varnishDropIn(spec) }],
             check: null,
-            activate: [systemctl.daemonReload()],
+            activate: [systemctl.daemonReload(), systemctl.act("try-restart", "varnish.service")],
           }),
           configuration({
             id: "varnish-vcl",

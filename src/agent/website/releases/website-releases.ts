@@ -12,7 +12,8 @@ import { readLive, switchRelease, withdrawRelease } from "./switch.ts";
 
 /**
  * A switch that was asked for stands against the spec for this long: control writes the new release into the spec only
- * when all servers serve it, and until then a convergence turn must not take it back.
+ * when all servers serve it (within a second), and until then a convergence turn must not take it back. Not longer:
+ * a server that missed the switch back serves the withdrawn release until then.
  */
 const HOLD_MS = 30_000;
 
