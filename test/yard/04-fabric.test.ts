@@ -5,7 +5,7 @@ import { describe, expect, test } from "vitest";
 import { Enrolment } from "#contract/enrolment.ts";
 import { identityCheck } from "#fabric/connection.ts";
 import { inServer, mustInServer } from "#harness/servers.ts";
-import { boxyardJson, eventually, listServers, showWebsite } from "#harness/yard.ts";
+import { boxyard, boxyardJson, eventually, listServers, showWebsite } from "#harness/yard.ts";
 
 /** A client with the credential that lies on a box, as somebody who has taken the box over would have it. */
 async function asBox() {
@@ -67,13 +67,18 @@ describe("the credential of a server", () => {
 describe("a server", () => {
   test("that falls silent is reported unreachable with the reason, and is ready again when it is back", async () => {
     await mustInServer("c1b2", "systemctl", "stop", "boxyard-agent");
-    const silent = await eventually("c1b2 to be missed", async () =>
-      (await listServers()).find((server) => server.name === "c1b2" && server.state === "unreachable"),
-    );
-    expect(silent.reason).toBeTruthy();
-    const replies = await boxyardJson<{ server: string; error: string | null }[]>("ping", "c1");
-    expect(replies.filter((reply) => reply.error !== null).map((reply) => reply.server)).toEqual(["c1b2"]);
-    await mustInServer("c1b2", "systemctl", "start", "boxyard-agent");
+    try {
+      const silent = await eventually("c1b2 to be missed", async () =>
+        (await listServers()).find((server) => server.name === "c1b2" && server.state === "unreachable"),
+      );
+      expect(silent.reason).toBeTruthy();
+      const ping = await boxyard("ping", "c1", "--json");
+      expect(ping.exitCode).toBe(1);
+      const replies = JSON.parse(ping.stdout) as { server: string; error: string | null }[];
+      expect(replies.filter((reply) => reply.error !== null).map((reply) => reply.server)).toEqual(["c1b2"]);
+    } finally {
+      await mustInServer("c1b2", "systemctl", "start", "boxyard-agent");
+    }
     await eventually("c1b2 to be ready", async () =>
       (await listServers()).find((server) => server.name === "c1b2" && server.state === "ready"),
     );
