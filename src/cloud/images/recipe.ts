@@ -49,7 +49,9 @@ export const serverRecipe: Recipe = {
       needs: "/etc/boxyard/agent.json",
       after: "network.target",
       service: [
-        `ExecStart=${NODE} /opt/boxyard/current/src/agent/main.ts`,
+        // The agent allocates little at a time: a small nursery halves what it holds on to, and one arena is enough for it.
+        `ExecStart=${NODE} --max-semi-space-size=1 /opt/boxyard/current/src/agent/main.ts`,
+        "Environment=MALLOC_ARENA_MAX=1",
         "Restart=always",
         "RestartSec=1",
         // Kept over a restart: hooks of pushes under way find the agent's socket at the same place again.
