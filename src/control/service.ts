@@ -35,7 +35,16 @@ export async function startService(options: ServiceOptions): Promise<{ stop(): P
   const publisher = new Publisher({ store, fabric, yard: config.yard, defaultCertificate: { chainPem, keyPem } });
   const { driver, project, network, pool, ...endpoint } = config.cloud;
   const cloud = clouds[driver]({ endpoint, project, network, pool });
-  const provisioner = new Provisioner({ config, secrets, store, fabric, cloud, log, onRowsChanged: () => onRowsChanged() });
+  const provisioner = new Provisioner({
+    config,
+    secrets,
+    store,
+    fabric,
+    cloud,
+    log,
+    withdraw: (server) => publisher.withdraw(server),
+    onRowsChanged: () => onRowsChanged(),
+  });
   const plan = async (): Promise<void> => {
     await renewCertificates(store, secrets.authority);
     await publisher.publish();

@@ -22,6 +22,8 @@ export interface ProvisionOptions {
   readonly fabric: ControlFabric;
   readonly cloud: Cloud;
   readonly log: Log;
+  /** Takes a removed server's spec and status off the bus. */
+  readonly withdraw: (server: ServerName) => Promise<void>;
   /** Told when rows have changed, so that the planner looks again. */
   readonly onRowsChanged: () => void;
 }
@@ -124,12 +126,12 @@ export class Provisioner {
   }
 
   async #removeDeleted(servers: readonly ServerRow[], note: (thrown: unknown) => void): Promise<void> {
-    const { cloud, fabric, store, log } = this.#options;
+    const { cloud, fabric, withdraw, store, log } = this.#options;
     const deleted = servers.filter((server) => server.state === "deleting");
     await mapParallel(deleted, AT_ONCE, async ({ name }) => {
       try {
         await cloud.removeServer(name);
-        await fabric.forget(name);
+        await withdraw(name);
         await removeServerRow(store, name);
         log.info({ server: name }, "server removed");
         await fabric.publishEvent({ kind: "server", at: timestamp(), server: name, line: `${name} has been removed` });

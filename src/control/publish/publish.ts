@@ -28,12 +28,20 @@ export class Publisher {
 
   async publish(): Promise<void> {
     const { store, fabric } = this.#options;
-    for (const plan of planYard(await this.#readRows())) await storePlan(store, plan, hashOf(plan));
+    const plans = planYard(await this.#readRows());
+    for (const plan of plans) await storePlan(store, plan, hashOf(plan));
+    const planned = new Set(plans.map((plan) => plan.server));
     for (const spec of await listSpecs(store)) {
-      if (this.#delivered.get(spec.server) === spec.generation) continue;
+      if (!planned.has(spec.server) || this.#delivered.get(spec.server) === spec.generation) continue;
       await fabric.putSpec(spec);
       this.#delivered.set(spec.server, spec.generation);
     }
+  }
+
+  /** Takes back all that a removed server was told: a new one of its name begins again at generation 1. */
+  async withdraw(server: ServerName): Promise<void> {
+    await this.#options.fabric.forget(server);
+    this.#delivered.delete(server);
   }
 
   async #readRows(): Promise<YardRows> {
