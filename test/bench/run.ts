@@ -1,11 +1,11 @@
 /** Takes the figures of docs/benchmarks.md on a yard of its own: `node test/bench/run.ts` (as root, about half an hour). */
-import { readFile, writeFile } from "node:fs/promises";
+import { writeFile } from "node:fs/promises";
 import { cpus, totalmem } from "node:os";
 import { execa } from "execa";
 
 process.env["BOXYARD_TEST_YARD"] ??= "bench";
 const { bin, boxyardJson, lastDeployment, status, TEST_YARD } = await import("../harness/yard.ts");
-const { inServer, mustInServer } = await import("../harness/servers.ts");
+const { mustInServer, processIdOf } = await import("../harness/servers.ts");
 const { Repository } = await import("../harness/repository.ts");
 
 const ROUNDS = 5;
@@ -117,19 +117,16 @@ async function benchRequests(): Promise<void> {
   record("ratio of the two, round by round", ratio, "", "–");
 }
 
+/** In the network of the edge router: caches answer the yard's edge and their cluster only. */
 async function wrk(url: string, host: string): Promise<number> {
-  // From inside a server of the yard: caches answer the yard's edge and cluster only.
-  const { stdout } = await inServer("edge1", ["wrk", "-t1", "-c16", "-d5s", "-H", `Host: ${host}`, "-H", "X-Forwarded-Proto: https", url]);
+  const pid = await processIdOf("edge1");
+  const load = ["wrk", "-t1", "-c16", "-d5s", "-H", `Host: ${host}`, "-H", "X-Forwarded-Proto: https", url];
+  const { stdout } = await execa("nsenter", ["--net", `--target=${pid}`, ...load]);
   return Number(/Requests\/sec:\s+([\d.]+)/.exec(stdout)?.[1]);
 }
 
 async function ensureWrk(): Promise<void> {
   await execa("apt-get", ["-qq", "install", "-y", "--no-install-recommends", "wrk"], { env: { DEBIAN_FRONTEND: "noninteractive" } });
-  await inServer(
-    "edge1",
-    ["sh", "-c", "cat > /usr/local/bin/wrk && chmod 755 /usr/local/bin/wrk"],
-    await readFile("/usr/bin/wrk", "latin1"),
-  );
 }
 
 async function repeat(once: () => Promise<number>): Promise<number[]> {

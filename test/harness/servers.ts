@@ -21,6 +21,12 @@ export async function mustInServer(server: string, ...argv: string[]): Promise<s
   return result.stdout;
 }
 
+/** The server's first process, as the host sees it: its namespaces are the server's. */
+export async function processIdOf(server: string): Promise<number> {
+  const { stdout } = await execa(await cloudClient(), ["query", `/1.0/instances/${server}/state?project=boxyard-${TEST_YARD}`]);
+  return (JSON.parse(stdout) as { pid: number }).pid;
+}
+
 /** The client of the cloud daemon that this machine runs: lxc for LXD, incus for Incus. */
 async function cloudClient(): Promise<string> {
   const found = await execa("sh", ["-c", "command -v incus || command -v lxc"]);
