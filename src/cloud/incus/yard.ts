@@ -99,13 +99,20 @@ async function forgetIdentity(cloud: Cloud, server: string): Promise<void> {
 /** Removes servers, volumes, project, bridge and trust of a yard; works on a yard that is only half there. */
 export async function removeYard(connection: Connection, daemon: Daemon, yard: string): Promise<void> {
   const { project, network } = yardCloudNames(yard);
+  await removeTrust(connection, project);
   if ((await connection.find(`/1.0/projects/${project}`)) !== null) {
     const cloud = incusCloud({ endpoint: { socket: daemon.socket }, project, network, pool: POOL });
-    for (const { name } of await cloud.listServers()) await cloud.removeServer(name);
+    // What control had begun to create before it lost its rights is found by looking again.
+    for (let left = await cloud.listServers(); left.length > 0; left = await cloud.listServers())
+      for (const { name } of left) await cloud.removeServer(name);
     for (const volume of await cloud.listVolumes()) await cloud.removeVolume(volume);
     await connection.find(`/1.0/projects/${project}`, { method: "DELETE" });
   }
   await connection.find(`/1.0/networks/${network}`, { method: "DELETE" });
+}
+
+/** From here on the yard's control service cannot create again what is being removed. */
+async function removeTrust(connection: Connection, project: string): Promise<void> {
   const certificates = await connection.call<{ name: string; fingerprint: string }[]>("/1.0/certificates", { query: { recursion: "1" } });
   for (const { name, fingerprint } of certificates)
     if (name === project) await connection.find(`/1.0/certificates/${fingerprint}`, { method: "DELETE" });
