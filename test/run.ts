@@ -21,7 +21,7 @@ const stages: readonly Stage[] = [
   { name: "types", run: () => check("node_modules/ts7/bin/tsc", "--noEmit") },
   {
     name: "imports",
-    run: () => check("node_modules/dependency-cruiser/bin/dependency-cruise.mjs", "--config", ".dependency-cruiser.cjs", "src", "test"),
+    run: () => check("node_modules/.bin/depcruise", "--config", ".dependency-cruiser.cjs", "src", "test"),
   },
   { name: "unused", run: () => check("node_modules/knip/bin/knip.js", "--no-progress") },
   { name: "unit", run: (files) => vitest("unit", files) },
