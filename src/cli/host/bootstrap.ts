@@ -16,6 +16,7 @@ import {
   ensurePool,
   POOL,
 } from "#cloud/incus/host.ts";
+import { ensureKernelLimits } from "#cloud/incus/kernel-limits.ts";
 import { ensureTemplate, ensureYardCertificate, ensureYardProject, yardCloudNames } from "#cloud/incus/yard.ts";
 import { CONTROL_CONFIG_PATH, type ControlConfig, OPERATOR_ACCESS_PATH, OperatorAccess } from "#contract/control-config.ts";
 import { ensureRuntime, runtimeHash } from "./runtime.ts";
@@ -54,6 +55,7 @@ export const bootstrapSteps: readonly BootstrapStep[] = [
   {
     title: "Cloud daemon",
     run: async (made, note) => {
+      await ensureKernelLimits();
       made.connection = await ensureDaemon(daemonOf(made));
       await ensurePool(made.connection, daemonOf(made));
       note(daemonOf(made).name);
