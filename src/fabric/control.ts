@@ -37,6 +37,8 @@ export async function connectControl(options: ControlFabricOptions): Promise<Con
 /** An envelope is valid a little longer than its action may take, so that a slow broker does not void it. */
 const VALIDITY_MARGIN_MS = 10_000;
 const DAY_MS = 86_400_000;
+/** Taking a push is one row in the database: one that was not acknowledged in this time was lost on the way, and comes again. */
+const PUSH_RETURN_MS = 10_000;
 
 class ControlEnd implements ControlFabric {
   readonly #connection: NatsConnection;
@@ -269,7 +271,8 @@ async function ensureStreams(connection: NatsConnection): Promise<void> {
     const have = await manager.streams.info(stream.name ?? "").catch(() => null);
     if (have === null) await manager.streams.add(stream as StreamConfig & { name: string });
   }
-  const consumer = { durable_name: PUSH_CONSUMER, ack_policy: AckPolicy.Explicit, ack_wait: nanos(30_000), max_deliver: -1 };
+  const consumer = { durable_name: PUSH_CONSUMER, ack_policy: AckPolicy.Explicit, ack_wait: nanos(PUSH_RETURN_MS), max_deliver: -1 };
   const known = await manager.consumers.info(PUSH_STREAM, PUSH_CONSUMER).catch(() => null);
   if (known === null) await manager.consumers.add(PUSH_STREAM, consumer);
+  else if (known.config.ack_wait !== consumer.ack_wait) await manager.consumers.update(PUSH_STREAM, PUSH_CONSUMER, consumer);
 }

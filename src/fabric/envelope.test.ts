@@ -1,0 +1,63 @@
+import { generateKeyPairSync } from "node:crypto";
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import { Signer, Verifier } from "./envelope.ts";
+
+const pair = () => {
+  const { privateKey, publicKey } = generateKeyPairSync("ed25519");
+  return {
+    privatePem: privateKey.export({ type: "pkcs8", format: "pem" }).toString(),
+    publicPem: publicKey.export({ type: "spki", format: "pem" }).toString(),
+  };
+};
+const keys = pair();
+const request = { id: "r1", target: "c1b1", action: "server.ping", body: { a: 1 }, caller: "control", validMs: 1_000 };
+const signer = new Signer("trial", keys.privatePem);
+let verifier: Verifier;
+
+beforeEach(() => {
+  verifier = new Verifier("trial", "c1b1", keys.publicPem);
+});
+afterEach(() => vi.restoreAllMocks());
+
+describe("an envelope", () => {
+  test("gives back what was sealed, and whom it comes from", () => {
+    expect(verifier.open(signer.seal(request), "server.ping")).toMatchObject({
+      id: "r1",
+      body: { a: 1 },
+      caller: "control",
+      yard: "trial",
+    });
+  });
+
+  test("is opened once; a spec, which has no end, as often as it is read", () => {
+    const sealed = signer.seal(request);
+    verifier.open(sealed, "server.ping");
+    expect(() => verifier.open(sealed, "server.ping")).toThrow(expect.objectContaining({ code: "fabric.refused-replayed" }));
+    const { validMs: _, ...spec } = { ...request, action: "spec" };
+    const sealedSpec = signer.seal(spec);
+    verifier.open(sealedSpec, "spec");
+    expect(verifier.open(sealedSpec, "spec").body).toEqual({ a: 1 });
+  });
+
+  test.each([
+    { what: "for another server", sealed: () => signer.seal({ ...request, target: "c1b2" }), code: "fabric.refused-target" },
+    { what: "for another action", sealed: () => signer.seal({ ...request, action: "release.switch" }), code: "fabric.refused-target" },
+    { what: "of another yard", sealed: () => new Signer("other", keys.privatePem).seal(request), code: "fabric.refused-target" },
+    { what: "of a stranger", sealed: () => new Signer("trial", pair().privatePem).seal(request), code: "fabric.refused-signature" },
+    { what: "changed on the way", sealed: () => signer.seal(request).replace("control", "contro1"), code: "fabric.refused-signature" },
+    { what: "without a signature", sealed: () => JSON.stringify({ payload: "{}", signature: "" }), code: "fabric.refused-signature" },
+    { what: "that is none", sealed: () => "hello", code: "fabric.malformed" },
+    { what: "that is JSON of another kind", sealed: () => "[1]", code: "fabric.malformed" },
+  ])("$what is refused", ({ sealed, code }) => {
+    expect(() => verifier.open(sealed(), "server.ping")).toThrow(expect.objectContaining({ code }));
+  });
+
+  test("is refused when it has expired by more than clocks may differ, and not before", () => {
+    const [early, late] = [signer.seal(request), signer.seal({ ...request, id: "r2" })];
+    const now = performance.now();
+    vi.spyOn(performance, "now").mockReturnValue(now + 5_500);
+    expect(verifier.open(early, "server.ping").id).toBe("r1");
+    vi.spyOn(performance, "now").mockReturnValue(now + 6_500);
+    expect(() => verifier.open(late, "server.ping")).toThrow(expect.objectContaining({ code: "fabric.refused-expired" }));
+  });
+});

@@ -1,0 +1,259 @@
+import { connect, jwtAuthenticator, type NatsConnection } from "@nats-io/transport-node";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { z } from "zod";
+import { timestamp } from "#base/clock.ts";
+import { Fault } from "#base/fault.ts";
+import { until } from "#base/retry.ts";
+import { action } from "#contract/action.ts";
+import type { Push } from "#contract/push.ts";
+import type { ServerStatus } from "#contract/status.ts";
+import { startBroker, type TestBroker } from "#harness/broker.ts";
+import { identityCheck } from "./connection.ts";
+import type { AgentFabric, ControlFabric } from "./fabric.ts";
+
+const double = action("trial.double", {
+  summary: "Double a number",
+  input: z.object({ number: z.int(), waitMs: z.int().default(0) }),
+  output: z.object({ number: z.int() }),
+  timeoutMs: 3_000,
+  idempotent: true,
+  faults: ["trial.odd"],
+});
+
+let broker: TestBroker;
+let control: ControlFabric;
+const agents = new Map<string, AgentFabric>();
+let carriedOut = 0;
+
+beforeAll(async () => {
+  broker = await startBroker();
+  control = await broker.joinAsControl();
+  for (const server of ["c1b1", "c1b2", "git1"]) {
+    const agent = await broker.joinAsServer(server, [server === "git1" ? "git" : "box"]);
+    agent.answer(double, async ({ number, waitMs }) => {
+      carriedOut++;
+      await new Promise((resolve) => setTimeout(resolve, waitMs));
+      if (number % 2 !== 0) throw new Fault("trial.odd", `${number} is odd`, { next: "take an even one" });
+      return { number: number * 2 };
+    });
+    agents.set(server, agent);
+  }
+});
+afterAll(() => broker.stop());
+
+function agent(server: string): AgentFabric {
+  const found = agents.get(server);
+  if (found === undefined) throw new Error(`no agent ${server}`);
+  return found;
+}
+
+describe("a request", () => {
+  test("is answered by each server on its own, and by those alone that were asked", async () => {
+    const before = carriedOut;
+    const answers = await control.askAll(double, ["c1b1", "c1b2"], { number: 4 });
+    expect(answers.map(({ server, output }) => [server, output]).sort()).toEqual([
+      ["c1b1", { number: 8 }],
+      ["c1b2", { number: 8 }],
+    ]);
+    expect(carriedOut - before).toBe(2);
+  });
+
+  test("brings back the server's own fault with its mend", async () => {
+    const [answer] = await control.askAll(double, ["c1b1"], { number: 3 });
+    expect(answer?.fault).toEqual({ code: "trial.odd", message: "3 is odd", next: "take an even one" });
+  });
+
+  test("says at once that a server is not connected, and does not wait for it", async () => {
+    const answers: string[] = [];
+    for await (const { server, fault } of control.ask(double, ["c1b1", "nobody1"], { number: 2, waitMs: 500 }))
+      answers.push(`${server} ${fault?.code ?? "answers"}`);
+    expect(answers).toEqual(["nobody1 fabric.no-server", "c1b1 answers"]);
+  });
+
+  test("streams what comes, and says of a slow server that it timed out", async () => {
+    agent("c1b2").answer(double, async ({ number }) => {
+      await new Promise((resolve) => setTimeout(resolve, 400));
+      return { number };
+    });
+    const answers: string[] = [];
+    for await (const { server, fault } of control.ask(double, ["c1b2", "c1b1"], { number: 2 }, { timeoutMs: 200 }))
+      answers.push(`${server} ${fault?.code ?? "answers"}`);
+    expect(answers).toEqual(["c1b1 answers", "c1b2 fabric.timed-out"]);
+  });
+
+  test("that is called off answers for every server that has not", async () => {
+    const calledOff = new AbortController();
+    setTimeout(() => calledOff.abort(), 100);
+    const answers = await control.askAll(double, ["c1b1"], { number: 2, waitMs: 1_000 }, { signal: calledOff.signal });
+    expect(answers[0]?.fault?.code).toBe("fabric.cancelled");
+  });
+
+  test("that a server does not offer, or with an input it does not take, is refused by the server", async () => {
+    const unknown = { ...double, name: "trial.unknown" };
+    expect((await control.askAll(unknown, ["c1b1"], { number: 2 }))[0]?.fault?.code).toBe("fabric.unknown-action");
+    const wrong = control.askAll(double, ["c1b1"], { number: "two" } as unknown as { number: number });
+    expect((await wrong)[0]?.fault?.code).toBe("fabric.bad-input");
+  });
+
+  test("to no server has no answer", async () => {
+    expect(await control.askAll(double, [], { number: 2 })).toEqual([]);
+  });
+});
+
+function statusOf(server: string): ServerStatus {
+  const at = timestamp();
+  return { server, at, startedAt: at, generation: 1, targetGeneration: 1, roles: ["box"], faults: [], releases: {}, facts: {} };
+}
+
+describe("the registry", () => {
+  test("has a server that gives signs of life, and tells of it", async () => {
+    const told = new Promise<void>((resolve) => control.onRegistryChange(resolve));
+    await agent("c1b1").putStatus(statusOf("c1b1"));
+    await told;
+    expect(control.registry().get("c1b1")).toMatchObject({ generation: 1 });
+  });
+
+  test("does not believe a server that speaks for another", async () => {
+    await agent("c1b2").putStatus({ ...statusOf("c1b2"), server: "c1b1", generation: 99, targetGeneration: 99 });
+    await agent("c1b2").putStatus(statusOf("c1b2"));
+    await until("the second status", async () => (control.registry().has("c1b2") ? true : null), { timeoutMs: 5_000 });
+    expect(control.registry().get("c1b1")?.generation).toBe(1);
+  });
+});
+
+const spec = (server: string, generation: number) => ({
+  yard: "trial",
+  server,
+  address: "127.0.0.1",
+  neighbours: [],
+  roles: {},
+  generation,
+});
+
+describe("a spec", () => {
+  test("reaches its server with a nudge, and is there for it later on", async () => {
+    expect(await agent("c1b1").readSpec()).toBeNull();
+    const nudged = new Promise<void>((resolve) => agent("c1b1").onNudge(resolve));
+    await control.putSpec(spec("c1b1", 1));
+    await nudged;
+    expect(await agent("c1b1").readSpec()).toEqual(spec("c1b1", 1));
+    await control.putSpec(spec("c1b1", 2));
+    expect((await agent("c1b1").readSpec())?.generation).toBe(2);
+  });
+
+  test("of a removed server is forgotten", async () => {
+    await control.putSpec(spec("c1b2", 1));
+    await control.forget("c1b2");
+    expect(await agent("c1b2").readSpec()).toBeNull();
+  });
+});
+
+const push = (id: string): Push => ({
+  id,
+  website: "s1",
+  branch: "main",
+  commit: "a".repeat(40),
+  previous: null,
+  acceptedAt: timestamp(),
+  server: "git1",
+});
+
+describe("a push", () => {
+  test("comes again until it is taken, counts once however often it is sent, and survives a broker that is killed", async () => {
+    const stopped = new AbortController();
+    const tried: string[] = [];
+    let mayTake = false;
+    const take = async ({ id }: Push): Promise<void> => {
+      tried.push(id);
+      if (!mayTake) throw new Error("not now");
+    };
+    const consuming = control.consumePushes(take, stopped.signal);
+    await agent("git1").publishPush(push("p1"));
+    await agent("git1").publishPush(push("p1"));
+    await until("the push to come", async () => tried[0] ?? null, { timeoutMs: 10_000 });
+    const isBack = new Promise<void>((resolve) => agent("git1").onNudge(resolve));
+    await broker.kill();
+    mayTake = true;
+    await broker.restart();
+    await isBack;
+    await agent("git1").publishPush(push("p2"));
+    const haveCome = async (): Promise<true | null> => (tried.includes("p2") && tried.lastIndexOf("p1") > 0 ? true : null);
+    await until("both pushes", haveCome, { timeoutMs: 25_000 });
+    stopped.abort();
+    await consuming;
+    expect(tried.filter((id) => id === "p2")).toHaveLength(1);
+    expect(new Set(tried)).toEqual(new Set(["p1", "p2"]));
+  });
+});
+
+describe("after the broker was killed and is back", () => {
+  test("requests and nudges reach the servers as before", async () => {
+    const nudged = new Promise<void>((resolve) => agent("c1b1").onNudge(resolve));
+    await broker.kill();
+    await broker.restart();
+    await nudged;
+    const answered = async (): Promise<true | null> =>
+      (await control.askAll(double, ["c1b1"], { number: 4 }, { timeoutMs: 500 }))[0]?.output?.number === 8 ? true : null;
+    expect(await until("an answer", answered, { timeoutMs: 10_000 })).toBe(true);
+  });
+});
+
+/** A box whose attacker has its credentials and speaks to the broker directly. */
+describe("a server's credentials", () => {
+  let bus: NatsConnection;
+  const refusals: string[] = [];
+
+  beforeAll(async () => {
+    const { brokers, caPem, credentials } = await broker.enrolmentOf("c1b9");
+    bus = await connect({
+      servers: brokers,
+      tls: { ca: caPem, ...identityCheck(brokers) },
+      authenticator: jwtAuthenticator(credentials.jwt, new TextEncoder().encode(credentials.seed)),
+      inboxPrefix: "_INBOX_c1b9",
+    });
+    void (async () => {
+      for await (const status of bus.status()) if (status.type === "error") refusals.push(String(status.error));
+    })();
+  });
+  afterAll(() => bus.close());
+
+  async function refusalOf(attempt: () => void): Promise<string> {
+    refusals.length = 0;
+    attempt();
+    await bus.flush();
+    return until("the broker's refusal", async () => refusals[0] ?? null, { timeoutMs: 3_000 });
+  }
+
+  test.each([
+    "request.c1b1.server.ping",
+    "nudge.c1b1",
+    "event.c1b1.converged",
+    "push.c1b9.s1",
+    "$KV.spec.c1b9",
+    "$KV.registry.c1b1",
+    "$JS.API.DIRECT.GET.KV_spec.$KV.spec.c1b1",
+    "$JS.API.DIRECT.GET.KV_spec",
+    "$JS.API.STREAM.MSG.GET.KV_spec",
+    "$JS.API.STREAM.PURGE.KV_spec",
+    "$JS.API.STREAM.DELETE.PUSHES",
+    "$JS.API.CONSUMER.CREATE.EVENTS",
+    "_INBOX_control.1.c1b1",
+  ])("do not allow a message on %s", async (subject) => {
+    expect(await refusalOf(() => bus.publish(subject, "{}"))).toContain("Permissions Violation");
+  });
+
+  test.each([
+    ">",
+    "request.>",
+    "request.*.server.ping",
+    "request.c1b1.>",
+    "$KV.spec.>",
+    "event.>",
+    "push.>",
+    "_INBOX_c1b1.>",
+    "_INBOX_control.>",
+    "$SYS.>",
+  ])("do not allow to listen on %s", async (subject) => {
+    expect(await refusalOf(() => void bus.subscribe(subject))).toContain("Permissions Violation");
+  });
+});

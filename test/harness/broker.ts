@@ -1,0 +1,133 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { silentLog } from "#base/log.ts";
+import type { Enrolment } from "#contract/enrolment.ts";
+import type { Role, ServerName } from "#contract/names.ts";
+import { createAuthority, issueCertificate } from "#control/authority/authority.ts";
+import { connectAgent } from "#fabric/agent.ts";
+import { connectControl } from "#fabric/control.ts";
+import type { AgentFabric, ControlFabric } from "#fabric/fabric.ts";
+import { createYardKeys, credentialsForControl, credentialsForServer, renderBrokerConfig } from "#fabric/identity.ts";
+
+const HOST = "127.0.0.1";
+const YARD = "trial";
+
+/** A real nats-server of its own, configured as a yard's, with both ends of the fabric to connect to it. */
+export interface TestBroker {
+  joinAsControl(): Promise<ControlFabric>;
+  /** Gives the fabric when it is connected. */
+  joinAsServer(server: ServerName, roles?: readonly Role[]): Promise<AgentFabric>;
+  /** What a server is given to join; for those who connect past the fabric's own code. */
+  enrolmentOf(server: ServerName, roles?: readonly Role[]): Promise<Enrolment>;
+  /** Kills the broker as a power cut would. */
+  kill(): Promise<void>;
+  /** Starts it again over what it had stored. */
+  restart(): Promise<void>;
+  stop(): Promise<void>;
+}
+
+export async function startBroker(): Promise<TestBroker> {
+  const folder = await mkdtemp(join(tmpdir(), "boxyard-broker-"));
+  const authority = await createAuthority(YARD);
+  const certificate = await issueCertificate(authority, { commonName: "control1", dnsNames: [], addresses: [HOST], validDays: 1 });
+  const keys = createYardKeys();
+  const port = await freePort();
+  const paths = {
+    certificatePath: join(folder, "certificate.pem"),
+    keyPath: join(folder, "key.pem"),
+    storeDirectory: join(folder, "store"),
+  };
+  await mkdir(paths.storeDirectory);
+  await writeFile(paths.certificatePath, certificate.certificatePem);
+  await writeFile(paths.keyPath, certificate.keyPem, { mode: 0o600 });
+  const configPath = join(folder, "nats-server.conf");
+  await writeFile(configPath, await renderBrokerConfig(keys, { serverName: "control1", address: HOST, port, ...paths }));
+
+  const brokers = [`tls://${HOST}:${port}`];
+  const caPem = authority.certificatePem;
+  const log = silentLog();
+  const joined: { close(): Promise<void> }[] = [];
+  let broker = await run(configPath);
+  const end = async (): Promise<void> => {
+    if (broker.exitCode !== null || broker.signalCode !== null) return;
+    const ended = once(broker, "exit");
+    broker.kill("SIGKILL");
+    await ended;
+  };
+  const enrolmentOf = async (server: ServerName, roles: readonly Role[] = ["box"]): Promise<Enrolment> => {
+    const credentials = await credentialsForServer(keys, { server, roles });
+    return {
+      yard: YARD,
+      server,
+      address: HOST,
+      brokers,
+      credentials,
+      caPem,
+      certificatePem: "",
+      keyPem: "",
+      signerPem: keys.signerPublicPem,
+    };
+  };
+  return {
+    enrolmentOf,
+    joinAsControl: async () => {
+      const credentials = await credentialsForControl(keys);
+      const signerPrivatePem = keys.signerPrivatePem;
+      const fabric = await connectControl({
+        brokers,
+        caPem,
+        credentials,
+        name: "control",
+        yard: YARD,
+        server: "control1",
+        signerPrivatePem,
+        log,
+      });
+      joined.push(fabric);
+      return fabric;
+    },
+    joinAsServer: async (server, roles) => {
+      const fabric = connectAgent(await enrolmentOf(server, roles), { log });
+      joined.push(fabric);
+      await new Promise<void>((resolve) => fabric.onNudge(resolve));
+      return fabric;
+    },
+    kill: end,
+    restart: async () => {
+      broker = await run(configPath);
+    },
+    stop: async () => {
+      await Promise.all(joined.map((fabric) => fabric.close()));
+      await end();
+      await rm(folder, { recursive: true, force: true });
+    },
+  };
+}
+
+/** Its words are read for as long as it runs: a process that nobody listens to dies of what it says. */
+async function run(configPath: string): Promise<ChildProcess> {
+  const broker = spawn("/usr/sbin/nats-server", ["-c", configPath], { stdio: ["ignore", "ignore", "pipe"] });
+  let said = "";
+  await new Promise<void>((resolve, reject) => {
+    broker.stderr.setEncoding("utf8").on("data", (chunk: string) => {
+      said += chunk;
+      if (said.includes("Server is ready")) resolve();
+    });
+    broker.once("error", reject);
+    broker.once("exit", () => reject(new Error(`nats-server does not start: ${said}`)));
+  });
+  return broker;
+}
+
+async function freePort(): Promise<number> {
+  const probe = createServer().listen(0, HOST);
+  await once(probe, "listening");
+  const address = probe.address();
+  probe.close();
+  if (address === null || typeof address === "string") throw new Error("no port");
+  return address.port;
+}
