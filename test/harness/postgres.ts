@@ -22,7 +22,7 @@ export async function startPostgres(): Promise<TestPostgres> {
   const owner = await readOwner();
   await chown(folder, owner.uid, owner.gid);
   const asOwner = (...argv: Argv): Argv => ["setpriv", `--reuid=${owner.uid}`, `--regid=${owner.gid}`, "--clear-groups", "--", ...argv];
-  const settings = `-c listen_addresses= -c unix_socket_directories=${folder} -c fsync=off -c max_connections=100`;
+  const settings = `-c listen_addresses= -c unix_socket_directories=${folder} -c fsync=off -c max_connections=400`;
   await run(asOwner(`${programs}/initdb`, "-D", `${folder}/data`, "-U", "boxyard", "--auth=trust", "--no-sync"), { cwd: folder });
   await run(asOwner(`${programs}/pg_ctl`, "-D", `${folder}/data`, "-w", "-l", `${folder}/log`, "-o", settings, "start"), { cwd: folder });
 

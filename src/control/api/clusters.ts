@@ -1,9 +1,11 @@
 import type { Cluster } from "#contract/api.ts";
+import type { ControlConfig } from "#contract/control-config.ts";
 import type { ClusterId } from "#contract/names.ts";
 import { makeHostKey } from "../host-key.ts";
 import { compareIds } from "../plan/yard.ts";
 import { insertCluster, listClusterIds, markClusterDeleted, requireCluster } from "../store/clusters.ts";
-import { addServer, listServerRows, setServerState } from "../store/servers.ts";
+import type { Store } from "../store/schema.ts";
+import { addServer, changeServers, listServerRows, setServerState } from "../store/servers.ts";
 import { listWebsiteRows } from "../store/websites.ts";
 import type { ApiContext } from "./context.ts";
 import type { Handler } from "./handler.ts";
@@ -11,13 +13,17 @@ import { describeServers } from "./servers.ts";
 
 export const createCluster: Handler<"createCluster"> = async (context, { input: { boxes } }) => {
   const { store, config, onRowsChanged } = context;
-  const id = await insertCluster(store);
-  const add = (suffix: string, role: "cache" | "shell", hostKey: Awaited<ReturnType<typeof makeHostKey>> | null) =>
-    addServer(store, config.subnet, { name: `${id}${suffix}`, roles: [role], cluster: id, hostKey });
-  await add("v1", "cache", null);
-  await add("v2", "cache", null);
-  await add("s", "shell", await makeHostKey(`${id}s`));
-  await addBoxes(context, id, 1, boxes);
+  const hostKey = await makeHostKey("shell");
+  const id = await changeServers(store, async (transaction) => {
+    const cluster = await insertCluster(transaction);
+    const add = (suffix: string, role: "cache" | "shell", key: typeof hostKey | null) =>
+      addServer(transaction, config.subnet, { name: `${cluster}${suffix}`, roles: [role], cluster, hostKey: key });
+    await add("v1", "cache", null);
+    await add("v2", "cache", null);
+    await add("s", "shell", hostKey);
+    await addBoxes(transaction, config, cluster, numbersFrom(1, boxes));
+    return cluster;
+  });
   onRowsChanged();
   return describeCluster(context, id);
 };
@@ -33,21 +39,17 @@ export const showCluster: Handler<"showCluster"> = async (context, { params: { c
 };
 
 export const scaleCluster: Handler<"scaleCluster"> = async (context, { params: { cluster }, input: { boxes } }) => {
-  const { store, onRowsChanged } = context;
-  await requireCluster(store, cluster);
-  const ofCluster = (await listServerRows(store)).filter((server) => server.cluster === cluster && server.roles.includes("box"));
-  const have = ofCluster.filter((server) => server.state === "present").sort((a, b) => compareIds(a.name, b.name));
-  if (have.length < boxes) {
-    const highest = Math.max(0, ...ofCluster.map((server) => Number(/b(\d+)$/.exec(server.name)?.[1])));
-    const free = freeNumbers(new Set(ofCluster.map((server) => server.name)), cluster, boxes - have.length, highest);
-    for (const number of free) await addBoxes(context, cluster, number, number);
-  } else {
-    await setServerState(
-      store,
-      have.slice(boxes).map((server) => server.name),
-      "leaving",
-    );
-  }
+  const { store, config, onRowsChanged } = context;
+  await changeServers(store, async (transaction) => {
+    await requireCluster(transaction, cluster);
+    const all = (await listServerRows(transaction)).filter((server) => server.cluster === cluster && server.roles.includes("box"));
+    const present = all.filter((server) => server.state === "present").map((server) => server.name);
+    const surplus = present.sort(compareIds).slice(boxes);
+    await setServerState(transaction, surplus, "leaving");
+    const taken = new Set(all.map((server) => server.name));
+    const free = numbersFrom(1, all.length + boxes).filter((number) => !taken.has(`${cluster}b${number}`));
+    await addBoxes(transaction, config, cluster, free.slice(0, Math.max(0, boxes - present.length)));
+  });
   onRowsChanged();
   return describeCluster(context, cluster);
 };
@@ -73,13 +75,10 @@ async function describeCluster(context: ApiContext, id: ClusterId): Promise<Clus
   };
 }
 
-async function addBoxes({ store, config }: ApiContext, cluster: ClusterId, from: number, to: number): Promise<void> {
-  for (let number = from; number <= to; number++)
-    await addServer(store, config.subnet, { name: `${cluster}b${number}`, roles: ["box"], cluster, hostKey: null });
+async function addBoxes(store: Store, { subnet }: ControlConfig, cluster: ClusterId, numbers: readonly number[]): Promise<void> {
+  for (const number of numbers) await addServer(store, subnet, { name: `${cluster}b${number}`, roles: ["box"], cluster, hostKey: null });
 }
 
-/** The lowest numbers that no box, not even a leaving one, has. */
-function freeNumbers(taken: ReadonlySet<string>, cluster: ClusterId, count: number, highest: number): number[] {
-  const candidates = Array.from({ length: highest + count }, (_, index) => index + 1);
-  return candidates.filter((number) => !taken.has(`${cluster}b${number}`)).slice(0, count);
+function numbersFrom(first: number, count: number): number[] {
+  return Array.from({ length: count }, (_, index) => first + index);
 }

@@ -1,3 +1,4 @@
+import { sql } from "kysely";
 import { Fault } from "#base/fault.ts";
 import type { Enrolment } from "#contract/enrolment.ts";
 import type { ClusterId, Role, ServerName } from "#contract/names.ts";
@@ -28,6 +29,14 @@ const LAST_HOST = 250;
 /** All servers, by name. */
 export async function listServerRows(store: Store): Promise<ServerRow[]> {
   return store.selectFrom("server").selectAll().orderBy("name").execute();
+}
+
+/** Changes of which servers there are: one after the other, each whole or not at all. */
+export function changeServers<T>(store: Store, change: (store: Store) => Promise<T>): Promise<T> {
+  return store.transaction().execute(async (transaction) => {
+    await sql`select pg_advisory_xact_lock(hashtext('servers'))`.execute(transaction);
+    return change(transaction);
+  });
 }
 
 /** Adds a server with the lowest free address of the subnet, or the given one; a server that is there stays as it is. */

@@ -1,0 +1,266 @@
+import type { Hono } from "hono";
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { silentLog } from "#base/log.ts";
+import { ApiFault, Cluster, Website } from "#contract/api.ts";
+import type { ControlConfig } from "#contract/control-config.ts";
+import type { ControlFabric } from "#fabric/fabric.ts";
+import { createYardKeys } from "#fabric/identity.ts";
+import { startBroker, type TestBroker } from "#harness/broker.ts";
+import { startPostgres, type TestPostgres } from "#harness/postgres.ts";
+import { createAuthority, issueCertificate } from "../authority/authority.ts";
+import type { Secrets } from "../secrets.ts";
+import type { Store } from "../store/schema.ts";
+import { addServer } from "../store/servers.ts";
+import { createApp } from "./serve.ts";
+
+const TOKEN = "a-token-of-the-operator";
+const SUBNET = "10.99.0.0/24";
+const KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIPPmG2pFhiw8tnKCfxTOGBRK9SrmnRrWkJEzSTGbQ4c5 someone@example";
+
+let postgres: TestPostgres;
+let broker: TestBroker;
+let fabric: ControlFabric;
+let secrets: Secrets;
+let store: Store;
+let app: Hono;
+let changes = 0;
+
+beforeAll(async () => {
+  [postgres, broker] = await Promise.all([startPostgres(), startBroker()]);
+  fabric = await broker.joinAsControl();
+  const authority = await createAuthority("trial");
+  const server = await issueCertificate(authority, { commonName: "control1", dnsNames: ["control1"], validDays: 1 });
+  secrets = { authority, server, defaultWebsite: server, keys: createYardKeys(), operatorToken: TOKEN };
+});
+afterAll(() => Promise.all([postgres.stop(), broker.stop()]));
+
+beforeEach(async () => {
+  store = await postgres.freshStore();
+  await addServer(store, SUBNET, { name: "control1", roles: ["control"], cluster: null, hostKey: null }, "10.99.0.2");
+  await addServer(store, SUBNET, {
+    name: "git1",
+    roles: ["git"],
+    cluster: null,
+    hostKey: { privateKey: "", publicKey: "ssh-ed25519 AAAA" },
+  });
+  await addServer(store, SUBNET, { name: "edge1", roles: ["edge"], cluster: null, hostKey: null });
+  changes = 0;
+  app = createApp({
+    config: { subnet: SUBNET, address: "10.99.0.2", yard: "trial", server: "control1" } as ControlConfig,
+    secrets,
+    store,
+    fabric,
+    log: silentLog(),
+    version: "test",
+    onRowsChanged: () => {
+      changes++;
+    },
+    troubles: () => [],
+  });
+});
+
+interface Answer {
+  readonly status: number;
+  readonly body: unknown;
+}
+
+async function ask(method: string, path: string, input?: unknown, token = TOKEN): Promise<Answer> {
+  const body = typeof input === "string" ? input : JSON.stringify(input);
+  const response = await app.request(path, {
+    method,
+    headers: { authorization: `Bearer ${token}` },
+    ...(input === undefined ? {} : { body }),
+  });
+  return { status: response.status, body: await response.json() };
+}
+
+/** The fault of a request that must fail; every error answer has the contract's shape. */
+async function faultOf(method: string, path: string, input?: unknown): Promise<{ status: number; code: string; message: string }> {
+  const { status, body } = await ask(method, path, input);
+  expect(status).toBeGreaterThanOrEqual(400);
+  return { status, ...ApiFault.strict().parse(body) };
+}
+
+async function newCluster(boxes = 1): Promise<Cluster> {
+  const { status, body } = await ask("POST", "/v1/clusters", { boxes });
+  expect(status).toBe(200);
+  return Cluster.parse(body);
+}
+
+async function newWebsite(cluster: string, domain: string): Promise<Website> {
+  const { status, body } = await ask("POST", "/v1/websites", { cluster, domain });
+  expect(status).toBe(200);
+  return Website.parse(body);
+}
+
+describe("the door", () => {
+  test.each(["", "wrong", `${TOKEN}x`, TOKEN.slice(0, -1)])("stays shut for the token “%s”, whatever the route", async (token) => {
+    for (const path of ["/v1/status", "/v1/nothing"]) {
+      const { status, body } = await ask("GET", path, undefined, token);
+      expect([status, ApiFault.parse(body).code]).toEqual([401, "api.unauthorized"]);
+    }
+  });
+
+  test.each([
+    { what: "an unknown route", path: "/v1/nothing", status: 404, code: "api.unknown-route" },
+    { what: "text that is not JSON", path: "/v1/clusters", input: "{boxes", status: 400, code: "api.bad-input" },
+    { what: "JSON of another kind", path: "/v1/clusters", input: [1], status: 400, code: "api.bad-input" },
+    { what: "a body without end", path: "/v1/clusters", input: "x".repeat(300 * 1024), status: 413, code: "api.too-large" },
+  ])("refuses $what", async ({ path, input, status, code }) => {
+    expect(await faultOf("POST", path, input ?? {})).toMatchObject({ status, code });
+  });
+
+  test("says nothing of its inside when it fails itself", async () => {
+    await store.schema.dropTable("cluster").cascade().execute();
+    const { status, message } = await faultOf("GET", "/v1/clusters");
+    expect([status, message]).toEqual([500, "control met an unexpected error"]);
+  });
+});
+
+describe("a cluster", () => {
+  test("is two caches, a shell server and its boxes, each with an address of its own", async () => {
+    const cluster = await newCluster(2);
+    expect(cluster.servers.map(({ name, roles, state }) => [name, ...roles, state])).toEqual([
+      ["c1b1", "box", "creating"],
+      ["c1b2", "box", "creating"],
+      ["c1s", "shell", "creating"],
+      ["c1v1", "cache", "creating"],
+      ["c1v2", "cache", "creating"],
+    ]);
+    expect(new Set(cluster.servers.map(({ address }) => address)).size).toBe(5);
+    expect(cluster).toMatchObject({ id: "c1", boxes: 2, isReady: false });
+    expect(changes).toBe(1);
+  });
+
+  test("that is scaled down loses its highest boxes, and up again takes numbers that nobody has", async () => {
+    await newCluster(3);
+    const smaller = Cluster.parse((await ask("PATCH", "/v1/clusters/c1", { boxes: 1 })).body);
+    expect(smaller.servers.filter(({ state }) => state === "deleting").map(({ name }) => name)).toEqual(["c1b2", "c1b3"]);
+    const larger = Cluster.parse((await ask("PATCH", "/v1/clusters/c1", { boxes: 2 })).body);
+    expect(larger.servers.filter(({ state }) => state === "creating").map(({ name }) => name)).toContain("c1b4");
+    expect(larger.boxes).toBe(2);
+  });
+
+  test("each of many made at once is whole, and no address is given twice", async () => {
+    await Promise.all([newCluster(2), newCluster(2), newCluster(2), newCluster(2)]);
+    const servers = (await ask("GET", "/v1/servers")).body as { address: string }[];
+    expect(servers).toHaveLength(3 + 4 * 5);
+    expect(new Set(servers.map(({ address }) => address)).size).toBe(servers.length);
+  });
+
+  test("with websites is not deleted, and says which", async () => {
+    await newCluster();
+    await newWebsite("c1", "a.example");
+    expect(await faultOf("DELETE", "/v1/clusters/c1")).toMatchObject({ status: 409, code: "cluster.has-websites" });
+    expect((await ask("DELETE", "/v1/websites/s1")).status).toBe(200);
+    expect((await ask("DELETE", "/v1/clusters/c1")).status).toBe(200);
+    expect(await faultOf("GET", "/v1/clusters/c1")).toMatchObject({ status: 404, code: "cluster.unknown" });
+  });
+
+  test.each([0, -1, 65, 1.5, "two", null])("of %s boxes is refused, and nothing is made", async (boxes) => {
+    expect(await faultOf("POST", "/v1/clusters", { boxes })).toMatchObject({ status: 400, code: "api.bad-input" });
+    expect((await ask("GET", "/v1/clusters")).body).toEqual([]);
+    expect(changes).toBe(0);
+  });
+
+  test("that does not fit into the yard's network is refused whole", async () => {
+    await newCluster(64);
+    await newCluster(64);
+    await newCluster(64);
+    const before = (await ask("GET", "/v1/servers")).body;
+    expect(await faultOf("POST", "/v1/clusters", { boxes: 64 })).toMatchObject({ status: 409, code: "yard.no-address" });
+    expect((await ask("GET", "/v1/servers")).body).toEqual(before);
+    expect((await ask("GET", "/v1/clusters")).body).toHaveLength(3);
+  });
+});
+
+describe("a website", () => {
+  beforeEach(() => newCluster());
+
+  test("is shown with what a script needs", async () => {
+    const website = await newWebsite("c1", "a.example");
+    expect(website).toMatchObject({
+      id: "s1",
+      cluster: "c1",
+      environment: "production",
+      branch: "main",
+      domains: [{ name: "a.example", kind: "main" }],
+      gitUrl: "ssh://s1@10.99.0.10/s1",
+      release: null,
+      servers: [
+        { name: "c1b1", role: "box", release: null },
+        { name: "c1s", role: "shell", release: null },
+      ],
+    });
+    expect((await ask("GET", "/v1/websites/s1")).body).toEqual(website);
+  });
+
+  test("never gets the id of one that was deleted", async () => {
+    await newWebsite("c1", "a.example");
+    await ask("DELETE", "/v1/websites/s1");
+    expect((await newWebsite("c1", "a.example")).id).toBe("s2");
+  });
+
+  test("whose domain is taken is not made", async () => {
+    await newWebsite("c1", "a.example");
+    expect(await faultOf("POST", "/v1/websites", { cluster: "c1", domain: "a.example" })).toMatchObject({
+      status: 409,
+      code: "domain.taken",
+    });
+    expect((await ask("GET", "/v1/websites")).body).toHaveLength(1);
+  });
+
+  test.each([
+    { what: "a cluster that is not there", input: { cluster: "c9", domain: "b.example" }, code: "cluster.unknown" },
+    { what: "a cluster of another form", input: { cluster: "c1; drop table", domain: "b.example" }, code: "api.bad-input" },
+    { what: "a domain with a line break", input: { cluster: "c1", domain: "b.example\nc1 c2" }, code: "api.bad-input" },
+    { what: "a domain with a blank", input: { cluster: "c1", domain: "b.example c2" }, code: "api.bad-input" },
+    { what: "a branch that Git refuses", input: { cluster: "c1", domain: "b.example", branch: "a..b" }, code: "api.bad-input" },
+    { what: "an environment with a slash", input: { cluster: "c1", domain: "b.example", environment: "../x" }, code: "api.bad-input" },
+    { what: "no domain", input: { cluster: "c1" }, code: "api.bad-input" },
+  ])("with $what is refused", async ({ input, code }) => {
+    expect((await faultOf("POST", "/v1/websites", input)).code).toBe(code);
+    expect((await ask("GET", "/v1/websites")).body).toEqual([]);
+  });
+
+  test("takes domains and gives them back; the main one stays", async () => {
+    await newWebsite("c1", "a.example");
+    await ask("POST", "/v1/websites/s1/domains", { name: "b.example", kind: "redirect" });
+    const removed = Website.parse((await ask("DELETE", "/v1/websites/s1/domains/b.example")).body);
+    expect(removed.domains.map(({ name }) => name)).toEqual(["a.example"]);
+    expect((await faultOf("DELETE", "/v1/websites/s1/domains/b.example")).status).toBe(404);
+    expect((await faultOf("DELETE", "/v1/websites/s1/domains/a.example")).status).toBe(409);
+  });
+
+  test("takes a key once, and loses it by its fingerprint", async () => {
+    await newWebsite("c1", "a.example");
+    const added = (await ask("POST", "/v1/websites/s1/keys", { publicKey: KEY })).body as { fingerprint: string };
+    await ask("POST", "/v1/websites/s1/keys", { publicKey: KEY });
+    expect((await ask("GET", "/v1/websites/s1/keys")).body).toHaveLength(1);
+    expect((await ask("POST", "/v1/websites/s1/keys/remove", { fingerprint: added.fingerprint })).status).toBe(200);
+    expect((await ask("GET", "/v1/websites/s1/keys")).body).toEqual([]);
+  });
+
+  test.each(["ssh-ed25519 AAAA", "hello", `command="rm -rf /" ${KEY}`, `${KEY}\n${KEY}`])(
+    "does not take the key “%s”",
+    async (publicKey) => {
+      await newWebsite("c1", "a.example");
+      expect((await faultOf("POST", "/v1/websites/s1/keys", { publicKey })).status).toBe(400);
+      expect((await ask("GET", "/v1/websites/s1/keys")).body).toEqual([]);
+    },
+  );
+});
+
+describe("servers", () => {
+  test("that are asked for a sign of life and are not connected are named, each once", async () => {
+    await newCluster();
+    const { body } = await ask("POST", "/v1/ping", { target: "c1", timeoutMs: 1_000 });
+    expect((body as { server: string; error: string }[]).map(({ server, error }) => `${server}: ${error}`).sort()).toEqual(
+      ["c1b1", "c1s", "c1v1", "c1v2"].map((name) => `${name}: ${name} is not connected`),
+    );
+  });
+
+  test("of a target that is none are refused with the mend", async () => {
+    expect(await faultOf("POST", "/v1/ping", { target: "nobody" })).toMatchObject({ status: 404, code: "target.unknown" });
+  });
+});
