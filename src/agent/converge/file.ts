@@ -1,4 +1,4 @@
-import { lstat, mkdir, readFile, readlink, rename, rm, stat, symlink } from "node:fs/promises";
+import { mkdir, readFile, readlink, rename, rm, stat, symlink } from "node:fs/promises";
 import { dirname } from "node:path";
 import { writeFileAtomic } from "#base/atomic-file.ts";
 import { run } from "#base/run.ts";
@@ -64,15 +64,6 @@ export function link({ path, target }: { readonly path: string; readonly target:
       await symlink(target, `${path}.new`);
       await rename(`${path}.new`, path);
     },
-  };
-}
-
-/** Nothing at this path; a directory goes with all that is in it. */
-export function absent(path: string): Resource {
-  return {
-    id: `no ${path}`,
-    mismatch: async () => ((await lstat(path).catch(() => null)) === null ? null : "is there"),
-    apply: () => rm(path, { recursive: true, force: true }),
   };
 }
 

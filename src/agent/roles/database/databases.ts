@@ -36,7 +36,7 @@ export function planDatabases(want: readonly Database[], have: DatabaseState, ha
     for (const host of clients) {
       wantedUsers.add(`${user}@${host}`);
       const known = have.users.find((one) => one.user === user && one.host === host);
-      if (known?.passwordHash === hashes.get(password)) continue;
+      if (known !== undefined && known.passwordHash === hashes.get(password)) continue;
       statements.push(
         `CREATE OR REPLACE USER '${user}'@'${host}' IDENTIFIED BY ${quote(password)} REQUIRE SSL`,
         `GRANT ALL PRIVILEGES ON \`${name}\`.* TO '${user}'@'${host}'`,
