@@ -27,6 +27,16 @@ export async function processIdOf(server: string): Promise<number> {
   return (JSON.parse(stdout) as { pid: number }).pid;
 }
 
+/** The daemon loses the server image: the next yard imports it anew, and builds it when the cache has none. */
+export async function forgetImage(): Promise<void> {
+  const client = await cloudClient();
+  const listed = await execa(client, ["image", "list", "--format=json"], { reject: false });
+  if (listed.exitCode !== 0) return;
+  const images = JSON.parse(listed.stdout) as { fingerprint: string; aliases: { name: string }[] }[];
+  for (const { fingerprint, aliases } of images)
+    if (aliases.some(({ name }) => name.startsWith("boxyard-"))) await execa(client, ["image", "delete", fingerprint]);
+}
+
 /** The client of the cloud daemon that this machine runs: lxc for LXD, incus for Incus. */
 async function cloudClient(): Promise<string> {
   const found = await execa("sh", ["-c", "command -v incus || command -v lxc"]);
