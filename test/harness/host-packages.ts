@@ -10,7 +10,6 @@ const PACKAGES: Record<string, readonly { readonly name: string; readonly shows:
     { name: "postgresql", shows: "/usr/bin/pg_lsclusters" },
     { name: "nats-server", shows: "/usr/sbin/nats-server" },
     { name: "php-cli", shows: "/usr/bin/php" },
-    { name: "haproxy", shows: "/usr/sbin/haproxy" },
     { name: "varnish", shows: "/usr/sbin/varnishd" },
   ],
   yard: [

@@ -1,0 +1,182 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { chmod, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { createServer, type IncomingMessage, request, type Server } from "node:http";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { until } from "#base/retry.ts";
+import { run } from "#base/run.ts";
+import { renderVcl } from "./vcl.ts";
+
+/** The VCL names its boxes by address alone, port 80; loopback has addresses enough. */
+const [BOX, EDGE, CACHE, SHELL, STRANGER] = ["127.55.0.10", "127.55.0.1", "127.55.0.2", "127.55.0.11", "127.55.0.99"];
+const spec = {
+  cluster: "c1",
+  boxes: [{ name: "c1b1", address: BOX }],
+  edges: [EDGE],
+  purgers: [BOX, SHELL],
+  varnishMegabytes: 16,
+  memcachedMegabytes: 16,
+};
+
+let folder: string;
+let varnish: ChildProcess;
+let box: Server;
+/** What the box was asked for, health probes aside. */
+let asked: IncomingMessage[] = [];
+let answer: { status: number; headers: Record<string, string> };
+let pages = 0;
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), "boxyard-vcl-"));
+  await chmod(folder, 0o755);
+  box = createServer((incoming, outgoing) => {
+    if (incoming.url === "/boxyard-health") return outgoing.end("OK");
+    asked.push(incoming);
+    return outgoing.writeHead(answer.status, { "x-boxyard-site": "s1", ...answer.headers }).end(`answer ${asked.length}`);
+  }).listen(80, BOX);
+  await writeFile(join(folder, "boxyard.vcl"), renderVcl(spec));
+  const storage = ["-n", join(folder, "work"), "-s", "malloc,16m", "-T", "none", "-j", "none"];
+  varnish = spawn("/usr/sbin/varnishd", ["-F", "-a", `${CACHE}:80`, "-f", join(folder, "boxyard.vcl"), ...storage], { stdio: "ignore" });
+  await until(
+    "Varnish to answer",
+    () =>
+      ask(EDGE, "/boxyard-health", { host: "health" }).then(
+        () => true as const,
+        () => null,
+      ),
+    {
+      timeoutMs: 30_000,
+    },
+  );
+});
+afterAll(async () => {
+  const ended = once(varnish, "exit");
+  varnish.kill();
+  await ended;
+  box.close();
+  await rm(folder, { recursive: true, force: true });
+});
+
+let page: string;
+beforeEach(() => {
+  asked = [];
+  answer = { status: 200, headers: { "cache-control": "public, max-age=60" } };
+  page = `/page-${++pages}`;
+});
+
+interface Reply {
+  readonly status: number;
+  readonly cache: string | undefined;
+  readonly headers: IncomingMessage["headers"];
+  readonly body: string;
+}
+
+/** A request as `from` sends it. */
+async function ask(from: string, path: string, headers: Record<string, string> = {}, method = "GET"): Promise<Reply> {
+  const outgoing = request({ host: CACHE, port: 80, localAddress: from, path, method, headers: { host: "a.example", ...headers } });
+  outgoing.end();
+  const [incoming] = (await once(outgoing, "response")) as [IncomingMessage];
+  const chunks = await incoming.toArray();
+  const cache = incoming.headers["x-cache"];
+  return { status: incoming.statusCode ?? 0, cache: cache?.toString(), headers: incoming.headers, body: Buffer.concat(chunks).toString() };
+}
+
+test("the VCL of a cluster without boxes, edges and others compiles too", async () => {
+  const path = join(folder, "empty.vcl");
+  await writeFile(path, renderVcl({ ...spec, boxes: [], edges: [], purgers: [] }));
+  expect((await run(["varnishd", "-C", "-f", path, "-n", join(folder, "check")])).exitCode).toBe(0);
+});
+
+describe("a page", () => {
+  test("is asked for once and delivered from memory with its age; the platform's own headers stay inside", async () => {
+    expect((await ask(EDGE, page)).cache).toBe("MISS");
+    const { cache, headers, body } = await ask(EDGE, page);
+    expect([cache, body]).toEqual(["HIT", "answer 1"]);
+    expect(headers["age"]).toBeDefined();
+    for (const inner of ["x-boxyard-site", "x-boxyard-url", "via", "x-varnish"]) expect(headers[inner]).toBeUndefined();
+  });
+
+  test("of one domain is not delivered for another", async () => {
+    await ask(EDGE, page);
+    expect((await ask(EDGE, page, { host: "b.example" })).body).toBe("answer 2");
+  });
+
+  test("of a visitor with cookies of others than the application comes from memory, and the box does not see them", async () => {
+    await ask(EDGE, page);
+    expect((await ask(EDGE, page, { cookie: "_ga=1; consent=yes; myNO_CACHE=2" })).cache).toBe("HIT");
+    await ask(EDGE, `${page}-other`, { cookie: "_ga=1" });
+    expect(asked.at(-1)?.headers["cookie"]).toBeUndefined();
+  });
+
+  test.each([
+    "SESS0123abcd=x",
+    "SSESS0123abcd=x",
+    "wordpress_logged_in_abc=x",
+    "wordpress_sec_abc=x",
+    "wp-postpass_abc=x",
+    "comment_author_abc=x",
+    "NO_CACHE=1",
+  ])("of a visitor with %s is never from memory, never stored, and the box gets this cookie alone", async (cookie) => {
+    await ask(EDGE, page);
+    expect(await ask(EDGE, page, { cookie: `_ga=1; ${cookie}; theme=dark` })).toMatchObject({ cache: "PASS", body: "answer 2" });
+    expect(asked.at(-1)?.headers["cookie"]).toBe(cookie);
+    expect((await ask(EDGE, page)).body).toBe("answer 1");
+  });
+
+  test.each([
+    { what: "sets a cookie", headers: { "set-cookie": "a=b", "cache-control": "public, max-age=60" } },
+    { what: "is private", headers: { "cache-control": "private, max-age=60" } },
+    { what: "is not to be stored", headers: { "cache-control": "no-store" } },
+    { what: "says nothing of caching", headers: {} },
+    { what: "varies by everything", headers: { vary: "*", "cache-control": "public, max-age=60" } },
+  ])("that $what is not stored", async ({ headers }) => {
+    answer = { status: 200, headers: headers as Record<string, string> };
+    await ask(EDGE, page);
+    expect((await ask(EDGE, page)).body).toBe("answer 2");
+  });
+
+  test.each(["/wp-login.php", "/wp-admin/", "/user/login", "/user?a=1", "/admin", "/xmlrpc.php"])("at %s is never stored", async (path) => {
+    await ask(EDGE, path);
+    expect((await ask(EDGE, path)).body).toBe("answer 2");
+  });
+
+  test("that failed is not stored, and a POST reaches the box once", async () => {
+    answer = { status: 500, headers: {} };
+    await ask(EDGE, page);
+    answer = { status: 503, headers: {} };
+    asked = [];
+    expect((await ask(EDGE, `${page}-post`, {}, "POST")).status).toBe(503);
+    expect(asked).toHaveLength(1);
+  });
+});
+
+describe("a cache", () => {
+  test("answers edges and its cluster's servers, nobody else", async () => {
+    expect((await ask(STRANGER, page)).status).toBe(403);
+    expect((await ask(SHELL, page)).status).toBe(200);
+    expect((await ask(EDGE, page)).status).toBe(200);
+  });
+
+  test("purges a page for its cluster's servers, not for a visitor who comes through an edge", async () => {
+    await ask(EDGE, page);
+    for (const from of [EDGE, STRANGER]) expect((await ask(from, page, {}, "PURGE")).status).toBe(405);
+    expect((await ask(EDGE, page)).cache).toBe("HIT");
+    expect((await ask(SHELL, page, {}, "PURGE")).status).toBe(200);
+    expect((await ask(EDGE, page)).cache).toBe("MISS");
+  });
+
+  test("believes an edge who the visitor is, and a server of the cluster never", async () => {
+    await ask(EDGE, page, { "x-forwarded-for": "192.0.2.7" });
+    expect(asked.at(-1)?.headers["x-forwarded-for"]).toContain("192.0.2.7");
+    await ask(SHELL, `${page}-shell`, { "x-forwarded-for": "192.0.2.7" });
+    expect(asked.at(-1)?.headers["x-forwarded-for"] ?? "").not.toContain("192.0.2.7");
+  });
+
+  test("does not let a visitor choose the website or its release", async () => {
+    await ask(EDGE, page, { "x-boxyard-site": "s9", "x-boxyard-release": "f".repeat(40) });
+    expect(asked.at(-1)?.headers["x-boxyard-site"]).toBeUndefined();
+    expect(asked.at(-1)?.headers["x-boxyard-release"]).toBeUndefined();
+  });
+});
