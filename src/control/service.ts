@@ -43,15 +43,17 @@ export async function startService(options: ServiceOptions): Promise<{ stop(): P
     cloud,
     log,
     withdraw: (server) => publisher.withdraw(server),
-    onRowsChanged: () => onRowsChanged(),
+    onRowsChanged: () => planning.nudge(),
   });
-  const plan = async (): Promise<void> => {
+  const publish = async (): Promise<void> => {
     await renewCertificates(store, secrets.authority);
-    await publisher.publish();
+    await publisher.plan();
+    await publisher.deliver();
   };
-  const planning = loop({ work: plan, everyMs: LOOK_AGAIN_MS, onFault: onFault("planning failed") });
+  const planning = loop({ work: publish, everyMs: LOOK_AGAIN_MS, onFault: onFault("planning failed") });
   const provisioning = loop({ work: () => provisioner.turn(), everyMs: LOOK_AGAIN_MS, onFault: onFault("provisioning failed") });
-  const onRowsChanged = (): void => {
+  const onRowsChanged = async (): Promise<void> => {
+    await publisher.plan().catch(onFault("planning failed"));
     planning.nudge();
     provisioning.nudge();
   };

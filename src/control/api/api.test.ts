@@ -52,7 +52,7 @@ beforeEach(async () => {
     fabric,
     log: silentLog(),
     version: "test",
-    onRowsChanged: () => {
+    onRowsChanged: async () => {
       changes++;
     },
     troubles: () => [],

@@ -24,7 +24,7 @@ export const createCluster: Handler<"createCluster"> = async (context, { input: 
     await addBoxes(transaction, config, cluster, numbersFrom(1, boxes));
     return cluster;
   });
-  onRowsChanged();
+  await onRowsChanged();
   return describeCluster(context, id);
 };
 
@@ -50,14 +50,14 @@ export const scaleCluster: Handler<"scaleCluster"> = async (context, { params: {
     const free = numbersFrom(1, all.length + boxes).filter((number) => !taken.has(`${cluster}b${number}`));
     await addBoxes(transaction, config, cluster, free.slice(0, Math.max(0, boxes - present.length)));
   });
-  onRowsChanged();
+  await onRowsChanged();
   return describeCluster(context, cluster);
 };
 
 export const deleteCluster: Handler<"deleteCluster"> = async ({ store, onRowsChanged }, { params: { cluster } }) => {
   await requireCluster(store, cluster);
   await markClusterDeleted(store, cluster);
-  onRowsChanged();
+  await onRowsChanged();
   return { id: cluster };
 };
 

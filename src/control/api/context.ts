@@ -12,8 +12,11 @@ export interface ApiContext {
   readonly fabric: ControlFabric;
   readonly log: Log;
   readonly version: string;
-  /** Told after every change of rows: the planner and the provisioner look again. */
-  readonly onRowsChanged: () => void;
+  /**
+   * Told after every change of rows. Resolves when the change is planned, so that whoever asks next sees the servers that it
+   * concerns as not ready; delivering and provisioning go on.
+   */
+  readonly onRowsChanged: () => Promise<void>;
   /** What control cannot do at the moment, in words. */
   readonly troubles: () => readonly string[];
 }

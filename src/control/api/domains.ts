@@ -6,13 +6,13 @@ import { describeWebsite } from "./websites.ts";
 export const addDomain: Handler<"addDomain"> = async (context, { params: { website }, input: { name, kind } }) => {
   await websites.readWebsite(context.store, website);
   await websites.addDomain(context.store, website, { name, kind, certificate: await certificateFor(context.secrets.authority, name) });
-  context.onRowsChanged();
+  await context.onRowsChanged();
   return describeWebsite(context, website);
 };
 
 export const removeDomain: Handler<"removeDomain"> = async (context, { params: { website, domain } }) => {
   await websites.readWebsite(context.store, website);
   await websites.removeDomain(context.store, website, domain);
-  context.onRowsChanged();
+  await context.onRowsChanged();
   return describeWebsite(context, website);
 };

@@ -11,7 +11,7 @@ export const addKey: Handler<"addKey"> = async ({ store, onRowsChanged }, { para
   const [type = "", body = "", ...words] = publicKey.split(" ");
   const fingerprint = await fingerprintOf(`${type} ${body}`);
   await websites.addKey(store, { website, fingerprint, type, comment: words.join(" "), public_key: publicKey });
-  onRowsChanged();
+  await onRowsChanged();
   const added = (await websites.listKeys(store, website)).find((key) => key.fingerprint === fingerprint);
   if (added === undefined) throw new Fault("key.unknown", "the key was removed at the same moment");
   return describe(added);
@@ -25,7 +25,7 @@ export const listKeys: Handler<"listKeys"> = async ({ store }, { params: { websi
 export const removeKey: Handler<"removeKey"> = async ({ store, onRowsChanged }, { params: { website }, input: { fingerprint } }) => {
   await websites.readWebsite(store, website);
   const removed = await websites.removeKey(store, website, fingerprint);
-  onRowsChanged();
+  await onRowsChanged();
   return describe(removed);
 };
 

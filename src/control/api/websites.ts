@@ -16,7 +16,7 @@ export const createWebsite: Handler<"createWebsite"> = async (context, { input: 
     branch,
     domain: { name: domain, kind: "main", certificate: await certificateFor(context.secrets.authority, domain) },
   });
-  onRowsChanged();
+  await onRowsChanged();
   return describeWebsite(context, id);
 };
 
@@ -30,7 +30,7 @@ export const showWebsite: Handler<"showWebsite"> = (context, { params: { website
 export const deleteWebsite: Handler<"deleteWebsite"> = async ({ store, onRowsChanged }, { params: { website } }) => {
   await websites.readWebsite(store, website);
   await websites.deleteWebsite(store, website);
-  onRowsChanged();
+  await onRowsChanged();
   return { id: website };
 };
 

@@ -21,18 +21,26 @@ export class Publisher {
   readonly #options: PublishOptions;
   /** Generations that the bus is known to have; what is not in here is delivered again, after a restart everything. */
   readonly #delivered = new Map<ServerName, number>();
+  /** One plan at a time: an older reading of the rows must not be stored over a newer one. */
+  #planning: Promise<void> = Promise.resolve();
 
   constructor(options: PublishOptions) {
     this.#options = options;
   }
 
-  async publish(): Promise<void> {
+  /** Plans the rows as they are now or later, and stores what has changed: from then on a server is known to be behind. */
+  plan(): Promise<void> {
+    const after = this.#planning.catch(() => undefined);
+    this.#planning = after.then(() => this.#planOnce());
+    return this.#planning;
+  }
+
+  /** Delivers every spec that the bus is not known to have. */
+  async deliver(): Promise<void> {
     const { store, fabric } = this.#options;
-    const plans = planYard(await this.#readRows());
-    for (const plan of plans) await storePlan(store, plan, hashOf(plan));
-    const planned = new Set(plans.map((plan) => plan.server));
+    const servers = new Set((await listServerRows(store)).filter((server) => server.state !== "deleting").map((server) => server.name));
     for (const spec of await listSpecs(store)) {
-      if (!planned.has(spec.server) || this.#delivered.get(spec.server) === spec.generation) continue;
+      if (!servers.has(spec.server) || this.#delivered.get(spec.server) === spec.generation) continue;
       await fabric.putSpec(spec);
       this.#delivered.set(spec.server, spec.generation);
     }
@@ -42,6 +50,10 @@ export class Publisher {
   async withdraw(server: ServerName): Promise<void> {
     await this.#options.fabric.forget(server);
     this.#delivered.delete(server);
+  }
+
+  async #planOnce(): Promise<void> {
+    for (const plan of planYard(await this.#readRows())) await storePlan(this.#options.store, plan, hashOf(plan));
   }
 
   async #readRows(): Promise<YardRows> {
