@@ -16,6 +16,7 @@ import { REGISTRY_EXPIRY_MS, ServerStatus } from "#contract/status.ts";
 import { type BusOptions, connectBus } from "./connection.ts";
 import { Signer } from "./envelope.ts";
 import type { Answer, AskOptions, ControlFabric } from "./fabric.ts";
+import { Request, type Result } from "./request.ts";
 import { EVENT_STREAM, PUSH_CONSUMER, PUSH_STREAM, REGISTRY_BUCKET, SPEC_BUCKET, subjects } from "./subjects.ts";
 
 export interface ControlFabricOptions extends BusOptions {
@@ -68,39 +69,25 @@ class ControlEnd implements ControlFabric {
     action: Action<I, O>,
     servers: readonly ServerName[],
     input: z.input<I>,
-    { timeoutMs = action.timeoutMs, signal, caller = "control" }: AskOptions = {},
+    { timeoutMs = action.timeoutMs, limits = {}, signal, caller = "control" }: AskOptions = {},
   ): AsyncIterable<Answer<z.output<O>>> {
-    const silent = new Set(servers);
-    const answers = new Channel<Answer<z.output<O>>>();
-    const startedAt = performance.now();
-    const settle = (
-      server: ServerName,
-      rest: { output: z.output<O> } | { fault: { code: string; message: string; next: string | null } },
-    ): void => {
-      if (!silent.delete(server)) return;
-      answers.push({ server, durationMs: performance.now() - startedAt, ...rest } as Answer<z.output<O>>);
-      if (silent.size === 0) answers.close();
-    };
-    const giveUp = (code: string, why: string): void => {
-      for (const server of [...silent]) settle(server, { fault: { code, message: `${server} ${why}`, next: null } });
-    };
     const inbox = createInbox(subjects.inboxOf("control"));
+    const send = (server: ServerName): void => this.#send(server, action, input, { caller, timeoutMs, reply: `${inbox}.${server}` });
+    const request = new Request<z.output<O>>({ action: action.name, servers, timeoutMs, limits, send });
     const subscription = this.#connection.subscribe(`${inbox}.*`, {
       callback: (error, message) => {
         const server = message.subject.slice(inbox.length + 1);
-        if (error === null) settle(server, readReply(action, server, message));
+        if (error === null) request.settle(server, readReply(action, server, message));
       },
     });
-    const timer = setTimeout(() => giveUp("fabric.timed-out", `has not answered ${action.name} within ${timeoutMs / 1000} s`), timeoutMs);
-    const cancel = (): void => giveUp("fabric.cancelled", "was not waited for");
+    const cancel = (): void => request.cancel();
     signal?.addEventListener("abort", cancel, { once: true });
     try {
-      if (servers.length === 0) answers.close();
       if (signal?.aborted) cancel();
-      for (const server of silent) this.#send(server, action, input, { caller, timeoutMs, reply: `${inbox}.${server}` });
-      yield* answers;
+      else request.start();
+      yield* request.answers;
     } finally {
-      clearTimeout(timer);
+      request.end();
       signal?.removeEventListener("abort", cancel);
       subscription.unsubscribe();
     }
@@ -232,7 +219,7 @@ class ControlEnd implements ControlFabric {
   }
 }
 
-function readReply<O extends z.ZodType>(action: Action<z.ZodType, O>, server: ServerName, message: Msg) {
+function readReply<O extends z.ZodType>(action: Action<z.ZodType, O>, server: ServerName, message: Msg): Result<z.output<O>> {
   if (message.headers?.code === 503) return { fault: { code: "fabric.no-server", message: `${server} is not connected`, next: null } };
   const reply = Reply.safeParse(parseJson(message));
   if (!reply.success)

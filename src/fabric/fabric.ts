@@ -12,9 +12,22 @@ export type Answer<O> =
   | { readonly server: ServerName; readonly durationMs: number; readonly output: O; readonly fault?: never }
   | { readonly server: ServerName; readonly durationMs: number; readonly fault: FaultReport; readonly output?: never };
 
+/** How far a request may go; everything at once unless told. */
+export interface Limits {
+  /** At most so many servers at work at once. */
+  readonly atOnce?: number;
+  /** So many servers, then, when all have answered, a pause, then the next. */
+  readonly batch?: { readonly size: number; readonly pauseMs: number };
+  /** Nobody else is asked after so many faults, or after faults of this share of all servers. */
+  readonly stopAfter?: { readonly failures: number } | { readonly percent: number };
+  /** For the whole request. */
+  readonly deadlineMs?: number;
+}
+
 export interface AskOptions {
-  /** Shortens the action's own time limit. */
+  /** For each server, from the moment it is asked; the action's own limit unless told. */
   readonly timeoutMs?: number;
+  readonly limits?: Limits;
   readonly signal?: AbortSignal;
   /** Who caused it; "control" unless told. */
   readonly caller?: string;
@@ -23,8 +36,10 @@ export interface AskOptions {
 /** The control plane's end of the fabric. */
 export interface ControlFabric {
   /**
-   * Asks servers in parallel and gives each one's answer as it arrives: exactly one per server. A server that is not
-   * connected answers at once with fault "fabric.no-server", a silent one after the time limit with "fabric.timed-out".
+   * Asks servers in parallel, within limits, and gives each one's answer as it arrives: exactly one per server. A server
+   * that is not connected answers at once with fault "fabric.no-server", a silent one after the time limit with
+   * "fabric.timed-out", one that limits left out with "fabric.not-asked", and one that a call-off left without an answer
+   * with "fabric.cancelled".
    */
   ask<I extends z.ZodType, O extends z.ZodType>(
     action: Action<I, O>,

@@ -1,0 +1,141 @@
+import { Channel } from "#base/channel.ts";
+import type { FaultReport } from "#base/fault.ts";
+import type { ServerName } from "#contract/names.ts";
+import type { Answer, Limits } from "./fabric.ts";
+
+/** What a server answered, or why it did not. */
+export type Result<O> = { readonly output: O; readonly fault?: never } | { readonly fault: FaultReport; readonly output?: never };
+
+export interface RequestOptions {
+  /** For people: the action's name. */
+  readonly action: string;
+  readonly servers: readonly ServerName[];
+  /** How long one server may take from the moment it is asked. */
+  readonly timeoutMs: number;
+  readonly limits: Limits;
+  /** Asks one server. */
+  readonly send: (server: ServerName) => void;
+}
+
+/**
+ * One request to many servers: whom to ask next, whom to wait for, and when to stop. Every server gets exactly one
+ * answer: its own, "fabric.timed-out" when it was silent, or "fabric.not-asked" with the reason.
+ */
+export class Request<O> {
+  readonly answers: Channel<Answer<O>>;
+  readonly #options: RequestOptions;
+  readonly #waiting: ServerName[];
+  /** Servers that were asked, with the moment until which they may answer; in the order asked, hence of that moment. */
+  readonly #underWay = new Map<ServerName, number>();
+  readonly #startedAt = performance.now();
+  #leftInBatch: number;
+  #failures = 0;
+  #timeout: NodeJS.Timeout | undefined;
+  #deadline: NodeJS.Timeout | undefined;
+  #pause: NodeJS.Timeout | undefined;
+
+  constructor(options: RequestOptions) {
+    this.#options = options;
+    // Taken from the end, which costs the same however many there are.
+    this.#waiting = [...new Set(options.servers)].reverse();
+    this.#leftInBatch = options.limits.batch?.size ?? Number.POSITIVE_INFINITY;
+    this.answers = new Channel(options.servers.length + 1);
+  }
+
+  start(): void {
+    const { deadlineMs } = this.#options.limits;
+    if (deadlineMs !== undefined) this.#deadline = setTimeout(() => this.#passDeadline(deadlineMs), deadlineMs);
+    this.#askMore();
+  }
+
+  /** A server's answer; a second one, or one of a server that was not asked, counts for nothing. */
+  settle(server: ServerName, result: Result<O>): void {
+    if (!this.#underWay.delete(server)) return;
+    this.#answer(server, result);
+    if (result.fault !== undefined) this.#countFailure();
+    this.#endBatch();
+    this.#askMore();
+  }
+
+  /** Nobody else is asked, and nobody is waited for. */
+  cancel(): void {
+    this.#giveUp("fabric.cancelled", "was not waited for", "the request was called off before its turn");
+  }
+
+  /** Ends all timers; the answers so far stay. */
+  end(): void {
+    for (const timer of [this.#timeout, this.#deadline, this.#pause]) clearTimeout(timer);
+    this.answers.close();
+  }
+
+  #askMore(): void {
+    const { limits, timeoutMs, send } = this.#options;
+    const { atOnce = Number.POSITIVE_INFINITY } = limits;
+    while (this.#underWay.size < atOnce && this.#leftInBatch > 0) {
+      const server = this.#waiting.pop();
+      if (server === undefined) break;
+      this.#leftInBatch--;
+      this.#underWay.set(server, performance.now() + timeoutMs);
+      send(server);
+    }
+    this.#watch();
+    if (this.#underWay.size === 0 && this.#waiting.length === 0) this.end();
+  }
+
+  /** The next batch begins when all of this one have answered, and a pause is over. */
+  #endBatch(): void {
+    const { batch } = this.#options.limits;
+    if (batch === undefined || this.#leftInBatch > 0 || this.#underWay.size > 0 || this.#waiting.length === 0) return;
+    this.#pause = setTimeout(() => {
+      this.#leftInBatch = batch.size;
+      this.#askMore();
+    }, batch.pauseMs);
+  }
+
+  #countFailure(): void {
+    this.#failures++;
+    const { stopAfter } = this.#options.limits;
+    if (stopAfter === undefined) return;
+    const most = "failures" in stopAfter ? stopAfter.failures : Math.ceil((stopAfter.percent / 100) * this.#options.servers.length);
+    if (this.#failures >= most) this.#askNobodyElse(`${this.#failures} of ${this.#options.servers.length} servers had failed`);
+  }
+
+  /** Servers were asked in the order of their moments: the first one under way is the next to be late. */
+  #watch(): void {
+    clearTimeout(this.#timeout);
+    const [first] = this.#underWay.values();
+    if (first === undefined) return;
+    this.#timeout = setTimeout(() => this.#passTimeout(), Math.max(0, first - performance.now()));
+  }
+
+  #passTimeout(): void {
+    const { action, timeoutMs } = this.#options;
+    const now = performance.now();
+    for (const [server, until] of this.#underWay) {
+      if (until > now) break;
+      const message = `${server} has not answered ${action} within ${timeoutMs / 1000} s`;
+      this.settle(server, { fault: { code: "fabric.timed-out", message, next: null } });
+    }
+    this.#watch();
+  }
+
+  #passDeadline(deadlineMs: number): void {
+    const passed = `the deadline of ${deadlineMs / 1000} s has passed`;
+    this.#giveUp("fabric.timed-out", `has not answered ${this.#options.action}: ${passed}`, passed);
+  }
+
+  #giveUp(code: string, ofAsked: string, ofWaiting: string): void {
+    this.#askNobodyElse(ofWaiting);
+    for (const server of [...this.#underWay.keys()]) this.settle(server, { fault: { code, message: `${server} ${ofAsked}`, next: null } });
+    this.end();
+  }
+
+  #askNobodyElse(why: string): void {
+    for (let server = this.#waiting.pop(); server !== undefined; server = this.#waiting.pop())
+      this.#answer(server, { fault: { code: "fabric.not-asked", message: `${server} was not asked: ${why}`, next: null } });
+  }
+
+  #answer(server: ServerName, result: Result<O>): void {
+    this.answers.push({ server, durationMs: performance.now() - this.#startedAt, ...result });
+  }
+}
