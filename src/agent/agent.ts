@@ -2,17 +2,20 @@ import { timestamp } from "#base/clock.ts";
 import { reportFault } from "#base/fault.ts";
 import type { Log } from "#base/log.ts";
 import { type Loop, loop } from "#base/loop.ts";
-import { converge, ping } from "#contract/actions/server.ts";
+import { converge, ping, status } from "#contract/actions/server.ts";
 import type { Enrolment } from "#contract/enrolment.ts";
 import type { CommitId, WebsiteId } from "#contract/names.ts";
 import type { ServerSpec } from "#contract/spec/server.ts";
 import { HEARTBEAT_MS, type ServerStatus } from "#contract/status.ts";
 import type { AgentFabric } from "#fabric/fabric.ts";
+import { matches, type TargetView } from "#fabric/targets/match.ts";
 import { commonGroup } from "./common.ts";
 import type { Resource, ResourceGroup } from "./converge/resource.ts";
 import { convergeGroups, type Outcome } from "./converge/runner.ts";
 import { readFacts } from "./facts.ts";
 import { Ledger } from "./ledger.ts";
+import { answerOperators } from "./operate/answers.ts";
+import { targetView } from "./operate/target-view.ts";
 import type { RoleContext, RunningRole } from "./roles/role.ts";
 import { type RoleName, roles } from "./roles.ts";
 
@@ -21,12 +24,20 @@ const CONVERGE_EVERY_MS = 30_000;
 const FIRST_RETRY_MS = 1_000;
 const NOTHING: Outcome = { changed: [], faults: [] };
 
+export interface AgentOptions {
+  readonly log: Log;
+  /** Ends the process, which its supervisor starts again. */
+  readonly restart: () => void;
+  readonly ledger?: Ledger;
+}
+
 /** One server's agent: reads its spec, converges to it, says how far it is. */
 export class Agent {
   readonly #enrolment: Enrolment;
   readonly #fabric: AgentFabric;
   readonly #log: Log;
   readonly #ledger: Ledger;
+  readonly #restart: () => void;
   readonly #running = new Map<RoleName, RunningRole<unknown>>();
   readonly #startedAt = timestamp();
   readonly #turns: Loop;
@@ -39,7 +50,8 @@ export class Agent {
   #turnUnderWay: Promise<void> = Promise.resolve();
   #toldFaults = "[]";
 
-  constructor(enrolment: Enrolment, fabric: AgentFabric, { log, ledger = new Ledger() }: { readonly log: Log; readonly ledger?: Ledger }) {
+  constructor(enrolment: Enrolment, fabric: AgentFabric, { log, restart, ledger = new Ledger() }: AgentOptions) {
+    this.#restart = restart;
     this.#enrolment = enrolment;
     this.#fabric = fabric;
     this.#log = log;
@@ -51,11 +63,14 @@ export class Agent {
 
   async start(): Promise<void> {
     this.#spec = await this.#ledger.readSpec();
+    this.#fabric.selectBy(async (target) => matches(target, await this.#targetView()));
     this.#fabric.answer(ping, async () => ({ at: timestamp(), generation: this.#reached }));
+    this.#fabric.answer(status, () => this.#status());
     this.#fabric.answer(converge, async (_, { signal }) => {
       await this.#nextTurn(signal);
       return { generation: this.#reached, faults: this.#outcome.faults.map(({ resource, message }) => ({ resource, message })) };
     });
+    answerOperators(this.#fabric, { startedAt: this.#startedAt, restart: this.#restart });
     this.#fabric.onNudge(() => this.#turns.nudge());
     this.#turns.start();
     this.#heartbeats.start();
@@ -150,6 +165,11 @@ export class Agent {
 
   async #beat(): Promise<void> {
     if (this.#fabric.isConnected()) await this.#fabric.putStatus(await this.#status());
+  }
+
+  async #targetView(): Promise<TargetView> {
+    const { server, facts, releases } = await this.#status();
+    return targetView({ server, spec: this.#spec, facts, releases });
   }
 
   async #status(): Promise<ServerStatus> {

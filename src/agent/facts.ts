@@ -1,24 +1,38 @@
 import { readFile, statfs } from "node:fs/promises";
-import { cpus, release, totalmem } from "node:os";
+import { cpus, freemem, loadavg, release, totalmem } from "node:os";
 import type { ServerStatus } from "#contract/status.ts";
 
 let fixed: Record<string, string | number> | undefined;
 
-/** What a server knows of itself, for targets and for people. */
+/** What a server knows of itself, for targets and for people; sizes in bytes. */
 export async function readFacts(): Promise<ServerStatus["facts"]> {
   fixed ??= await readFixed();
-  const disk = await statfs("/srv");
-  return { ...fixed, "disk.srv.freeBytes": disk.bavail * disk.bsize, "agent.rssBytes": process.memoryUsage.rss() };
+  const disk = await statfs("/srv").catch(() => statfs("/"));
+  const [loadMinute = 0] = loadavg();
+  return {
+    ...fixed,
+    "disk.free": disk.bavail * disk.bsize,
+    "disk.total": disk.blocks * disk.bsize,
+    "memory.available": freemem(),
+    "load.minute": Math.round(loadMinute * 100) / 100,
+  };
+}
+
+/** The version of Boxyard that this process runs. */
+export async function readVersion(): Promise<string> {
+  const text = await readFile(new URL("../../package.json", import.meta.url), "utf8");
+  return (JSON.parse(text) as { version: string }).version;
 }
 
 async function readFixed(): Promise<Record<string, string | number>> {
   const system = await readFile("/etc/os-release", "utf8").catch(() => "");
   return {
+    "os.name": /^ID="?([^"\n]*)/m.exec(system)?.[1] ?? "unknown",
     "os.release": /^VERSION_ID="?([^"\n]*)/m.exec(system)?.[1] ?? "unknown",
-    kernel: release(),
+    "os.kernel": release(),
     "cpu.count": cpus().length,
-    "memory.totalBytes": totalmem(),
-    "agent.pid": process.pid,
+    "memory.total": totalmem(),
+    "agent.version": await readVersion(),
     "agent.node": process.version,
   };
 }

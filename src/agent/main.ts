@@ -7,7 +7,8 @@ import { Agent } from "./agent.ts";
 
 const log = openLog("agent");
 const enrolment = Enrolment.parse(JSON.parse(await readFile(ENROLMENT_PATH, "utf8")));
-const agent = new Agent(enrolment, connectAgent(enrolment, { log }), { log });
-for (const signal of ["SIGTERM", "SIGINT"] as const) process.once(signal, () => void agent.stop().then(() => process.exit(0)));
+const end = (): void => void agent.stop().then(() => process.exit(0));
+const agent = new Agent(enrolment, connectAgent(enrolment, { log }), { log, restart: end });
+for (const signal of ["SIGTERM", "SIGINT"] as const) process.once(signal, end);
 await agent.start();
 log.info({ server: enrolment.server }, "agent started");

@@ -6,6 +6,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest"
 import { Fault } from "#base/fault.ts";
 import type { Cluster, Server, SshKey, Website, YardStatus } from "#contract/api.ts";
 import type { Deployment, DeploymentState } from "#contract/deployment.ts";
+import type { RequestAnswer, RequestLine } from "#contract/request.ts";
 import { ScriptedControl } from "#harness/scripted-control.ts";
 
 const BIN = resolve(import.meta.dirname, "../../bin/boxyard");
@@ -77,7 +78,7 @@ describe("the command line", () => {
   });
 
   test("help is complete: every command with its options and examples", async () => {
-    const commands = ["", "status", "ping", "ca", "server list", "logs"].concat(
+    const commands = ["", "status", "ping", "ca", "server list", "logs", "find", "facts", "actions", "do", "do service.restart"].concat(
       ["create", "list", "show", "scale", "delete"].map((verb) => `cluster ${verb}`),
       ["create", "list", "show", "delete"].map((verb) => `website ${verb}`),
       ["domain add", "domain remove", "key add", "key list", "key remove"],
@@ -126,6 +127,95 @@ describe("a fault", () => {
   });
 });
 
+type Answered = Omit<RequestAnswer, "kind">;
+
+/** The lines of a request that these servers have answered. */
+function answered(...answers: readonly Answered[]): RequestLine[] {
+  const failed = answers.flatMap(({ server, fault }) => (fault === undefined ? [] : [server]));
+  return [
+    { kind: "asked", request: "00000000-0000-4000-8000-000000000000", servers: answers.map(({ server }) => server) },
+    ...answers.map((answer) => ({ kind: "answer" as const, ...answer })),
+    {
+      kind: "summary",
+      durationMs: 12,
+      answered: answers.length - failed.length,
+      failed,
+      notAsked: [],
+      sums: { usedPercent: { kind: "range", least: 10, median: 20, greatest: 90 } },
+    },
+  ];
+}
+
+describe("a request to servers", () => {
+  const disks = answered(
+    { server: "c1b1", durationMs: 1, output: { path: "/", usedPercent: 90 } },
+    { server: "c1b12", durationMs: 2.25, output: { path: "/", usedPercent: 10 } },
+    { server: "c1b2", durationMs: 3, fault: { code: "fabric.silent", message: "c1b2 is silent since 08:00", next: "look at it" } },
+  );
+
+  test("shows each answer in a line, then what all come to, and ends with 1 when one failed", async () => {
+    control.script = { request: () => disks };
+    const { exitCode, stdout } = await boxyard(["do", "server.disk", "--path", "/", "--target", "box and c1"]);
+    expect(stdout.split("\n")).toEqual([
+      "c1b1       1.0 ms  path=/  usedPercent=90",
+      "c1b12      2.3 ms  path=/  usedPercent=10",
+      "c1b2       3.0 ms  c1b2 is silent since 08:00 → look at it",
+      "",
+      "2 of 3 servers in 12 ms",
+      "failed: c1b2",
+      "usedPercent: 10 – 90, median 20",
+    ]);
+    expect(exitCode).toBe(1);
+    expect(control.asked[0]?.input).toMatchObject({ action: "server.disk", target: "box and c1", input: { path: "/" } });
+  });
+
+  test("sorts by a field, and gives names alone to feed another command", async () => {
+    control.script = { request: () => disks };
+    const sorted = await boxyard(["do", "server.disk", "--sort", "usedPercent"]);
+    expect(sorted.stdout.match(/^c1b\d+/gm)).toEqual(["c1b12", "c1b1", "c1b2"]);
+    expect((await boxyard(["do", "server.disk", "--names"])).stdout).toBe("c1b1\nc1b12");
+  });
+
+  test("carries its limits", async () => {
+    control.script = { request: () => answered({ server: "c1b1", durationMs: 1, output: {} }) };
+    const limits = ["--at-once", "5", "--batch", "10", "--pause", "2", "--stop-after", "5%", "--deadline", "60", "--timeout", "1.5"];
+    await boxyard(["do", "service.restart", "--service", "varnish", "--target", "cache", "--broadcast", "--sample", "3", ...limits]);
+    expect(control.asked[0]?.input).toMatchObject({
+      action: "service.restart",
+      input: { service: "varnish" },
+      broadcast: true,
+      sample: 3,
+      timeoutMs: 1_500,
+      limits: { atOnce: 5, batch: { size: 10, pauseMs: 2_000 }, stopAfter: { percent: 5 }, deadlineMs: 60_000 },
+    });
+  });
+
+  test.each([
+    { args: ["do", "service.restart", "--target", "all"], says: "--service" },
+    { args: ["do", "service.restart", "--service", "varnish"], says: "--target" },
+    { args: ["do", "service.restart", "--service", "sshd; reboot"], says: "Allowed choices" },
+    { args: ["do", "server.disk", "--stop-after", "many"], says: "3 or 5%" },
+    { args: ["do", "release.switch"], says: "unknown command" },
+  ])("with a wrong command line asks nobody: $args", async ({ args, says }) => {
+    const { exitCode, stderr } = await boxyard(args);
+    expect([exitCode, routesAsked()]).toEqual([2, []]);
+    expect(stderr).toContain(says);
+  });
+
+  test("that control broke off says so, and how far it had come", async () => {
+    control.script = { request: () => disks.slice(0, 2) };
+    const { exitCode, stderr } = await boxyard(["do", "server.disk"]);
+    expect([exitCode, stderr]).toEqual([1, expect.stringContaining("control broke off after 1 of 3 answers")]);
+  });
+
+  test("can be looked up with all that can be asked for, without any yard", async () => {
+    const { stdout } = await boxyard(["--yard", "nowhere", "actions", "--json"]);
+    const actions = JSON.parse(stdout) as { name: string; input: unknown }[];
+    expect(actions.map(({ name }) => name)).toContain("service.restart");
+    expect(routesAsked()).toEqual([]);
+  });
+});
+
 describe("JSON", () => {
   test("is what control gave, with nothing beside it", async () => {
     control.script = {
@@ -134,7 +224,7 @@ describe("JSON", () => {
       listDeployments: () => [deployment(1, "live"), deployment(2, "failed")],
       showDeployment: () => deployment(2, "failed"),
       listKeys: () => [KEY],
-      ping: () => [{ server: "c1b1", durationMs: 1.5, error: null }],
+      request: () => answered({ server: "c1b1", durationMs: 1.5, output: {} }),
     };
     const json = async (...args: string[]): Promise<unknown> => JSON.parse((await boxyard([...args, "--json"])).stdout);
     expect(await json("website", "show", "s1")).toEqual(WEBSITE);
@@ -146,10 +236,11 @@ describe("JSON", () => {
   });
 
   test("is also there when a server does not answer a ping, which ends with 1", async () => {
-    control.script = { ping: () => [{ server: "c1b1", durationMs: 500, error: "no answer" }] };
+    const fault = { code: "fabric.timed-out", message: "no answer", next: null };
+    control.script = { request: () => answered({ server: "c1b1", durationMs: 500, fault }) };
     const result = await boxyard(["ping", "c1b1", "--timeout", "0.5", "--json"]);
     expect([result.exitCode, JSON.parse(result.stdout)[0].error]).toEqual([1, "no answer"]);
-    expect(control.asked[0]?.input).toEqual({ target: "c1b1", timeoutMs: 500 });
+    expect(control.asked[0]?.input).toMatchObject({ action: "server.ping", target: "c1b1", timeoutMs: 500 });
   });
 });
 

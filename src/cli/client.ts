@@ -1,7 +1,8 @@
 import { Agent, request } from "undici";
 import type { z } from "zod";
 import { Fault, faultFromReport } from "#base/fault.ts";
-import { ApiFault, type Route } from "#contract/api.ts";
+import type { Route } from "#contract/api.ts";
+import { FaultReport } from "#contract/fault.ts";
 import { readYardState } from "./host/yard-state.ts";
 
 type Given<R extends Route> = (z.input<R["params"]> extends Record<string, never>
@@ -18,6 +19,8 @@ export interface Client {
     route: R,
     ...given: z.input<R["params"]> extends Record<string, never> ? [Given<R>?] : [Given<R>]
   ): Promise<z.output<R["output"]>>;
+  /** Calls a route that streams, and gives its lines as they come. */
+  stream<R extends Route & { readonly streams: true }>(route: R, given: Given<R>): AsyncIterable<z.output<R["output"]>>;
 }
 
 /** Where a yard's control API is, and what opens it. */
@@ -46,25 +49,50 @@ export function createClient(yard: string, access: Access, { timeoutMs = ANSWER_
     headersTimeout: timeoutMs,
     bodyTimeout: timeoutMs,
   });
+  const send = (route: Route, given: Untyped, options: { readonly bodyTimeout?: number } = {}): ReturnType<typeof request> => {
+    const path = pathOf(route, check(route.params, given.params ?? {}));
+    const input = check(route.input, given.input ?? {});
+    const hasBody = route.method === "POST" || route.method === "PATCH";
+    return request(`${access.url}${path}${hasBody ? "" : queryOf(input)}`, {
+      method: route.method,
+      headers: { authorization: `Bearer ${access.token}`, "content-type": "application/json" },
+      body: hasBody ? JSON.stringify(input) : null,
+      dispatcher,
+      ...options,
+    });
+  };
+  const silent = (cause: unknown): never => {
+    throw cause instanceof Fault ? cause : silence(cause, yard, access.url);
+  };
   return {
     yard,
-    call: async (route, given: { params?: Record<string, unknown>; input?: Record<string, unknown> } = {}) => {
-      const path = pathOf(route, check(route.params, given.params ?? {}));
-      const input = check(route.input, given.input ?? {});
-      const hasBody = route.method === "POST" || route.method === "PATCH";
-      const answer = await request(`${access.url}${path}${hasBody ? "" : queryOf(input)}`, {
-        method: route.method,
-        headers: { authorization: `Bearer ${access.token}`, "content-type": "application/json" },
-        body: hasBody ? JSON.stringify(input) : null,
-        dispatcher,
-      })
+    call: async (route, given: Untyped = {}) => {
+      const answer = await send(route, given)
         .then(async ({ statusCode, body }) => ({ status: statusCode, text: await body.text() }))
-        .catch((cause: unknown) => {
-          throw silence(cause, yard, access.url);
-        });
+        .catch(silent);
       return readAnswer(route, answer) as never;
     },
+    stream: async function* (route, given) {
+      // A line may be long in coming: servers may take their time.
+      const { statusCode, body } = await send(route, given, { bodyTimeout: 0 }).catch(silent);
+      if (statusCode >= 400) readAnswer(route, { status: statusCode, text: await body.text() });
+      let rest = "";
+      try {
+        for await (const chunk of body.setEncoding("utf8")) {
+          const lines = `${rest}${chunk}`.split("\n");
+          rest = lines.pop() ?? "";
+          for (const text of lines) yield readAnswer(route, { status: statusCode, text }) as never;
+        }
+      } catch (cause) {
+        silent(cause);
+      }
+    },
   };
+}
+
+interface Untyped {
+  readonly params?: Record<string, unknown>;
+  readonly input?: Record<string, unknown>;
 }
 
 /** What the contract refuses is refused here already, with the contract's own words. */
@@ -111,7 +139,7 @@ function silence(cause: unknown, yard: string, url: string): Fault {
 function readAnswer(route: Route, { status, text }: { readonly status: number; readonly text: string }): unknown {
   const body = parseJson(text);
   if (status >= 400) {
-    const report = ApiFault.safeParse(body);
+    const report = FaultReport.safeParse(body);
     throw report.success
       ? faultFromReport(report.data)
       : new Fault("control.error", `control answers ${status} to ${route.method} ${route.path}`);

@@ -24,11 +24,13 @@ export interface CommandDeclaration<A extends readonly unknown[], O, R> {
   /** What a person does after it, a line each, shown below the examples. */
   readonly next?: readonly string[];
   readonly options?: (command: Command) => Command;
+  /** Whether it needs no yard. */
+  readonly isLocal?: boolean;
   /** Whether it waits until the yard has converged: adds --no-wait and --timeout. */
   readonly waits?: boolean;
   readonly run: (invocation: Invocation<A, O>) => Promise<R>;
   /** The result for people; with --json it is printed as JSON instead. */
-  readonly render: (result: R) => string;
+  readonly render: (result: R, options: O) => string;
   /** Exit status by result; 0 unless told. */
   readonly exitCode?: (result: R) => number;
 }
@@ -44,16 +46,24 @@ export function declare<A extends readonly unknown[], O, R>(declared: CommandDec
   const command = describe(declared);
   return command.action(async (...given: unknown[]) => {
     const options = command.opts<O & CommonOptions>();
-    const client = await connect(yardOf(command));
+    const client = declared.isLocal ? noClient : await connect(yardOf(command));
     const args = given.slice(0, command.registeredArguments.length) as unknown as A;
     const progress = (line: string): void => void process.stderr.write(`${line}\n`);
     const wait = declared.waits && options.wait !== false ? waitOptions(progress, options.timeout) : null;
     const result = await declared.run({ client, args, options, progress, wait });
-    const text = options.json ? JSON.stringify(result, null, 2) : declared.render(result);
+    const text = options.json ? JSON.stringify(result, null, 2) : declared.render(result, options);
     if (text !== "") process.stdout.write(`${text}\n`);
     process.exitCode = declared.exitCode?.(result) ?? 0;
   });
 }
+
+const noClient: Client = {
+  yard: "none",
+  call: () => Promise.reject(new Error("this command talks to no yard")),
+  stream: () => {
+    throw new Error("this command talks to no yard");
+  },
+};
 
 function waitOptions(progress: (line: string) => void, timeout: number | undefined): WaitOptions {
   return { progress, timeoutMs: timeout === undefined ? WAIT_MS : timeout * 1000 };

@@ -4,10 +4,13 @@ import { Command, Option } from "commander";
 import { isFault, renderFault } from "#base/fault.ts";
 import { clusterCommand } from "./commands/cluster.ts";
 import { deploymentCommand } from "./commands/deployment.ts";
+import { actionCommands } from "./commands/do.ts";
 import { domainCommand } from "./commands/domain.ts";
 import { downCommand } from "./commands/down.ts";
+import { findCommands } from "./commands/find.ts";
 import { keyCommand } from "./commands/key.ts";
 import { logsCommand } from "./commands/logs.ts";
+import { pingCommand } from "./commands/ping.ts";
 import { serverCommand } from "./commands/server.ts";
 import { yardCommands } from "./commands/status.ts";
 import { upCommand } from "./commands/up.ts";
@@ -48,6 +51,9 @@ function createProgram(): Command {
     .addHelpText("after", HELP);
   const commands = [
     ...yardCommands(),
+    pingCommand(),
+    ...findCommands(),
+    ...actionCommands(),
     serverCommand(),
     clusterCommand(),
     websiteCommand(),

@@ -1,5 +1,8 @@
 import type { z } from "zod";
 
+/** How often each value came; least, median and greatest number; numbers added up. */
+export type Sum = "distribution" | "range" | "total";
+
 /** An action that servers carry out on request: declared once, typed and validated at both ends. */
 export interface Action<I extends z.ZodType = z.ZodType, O extends z.ZodType = z.ZodType> {
   /** "area.verb", also the last part of the subject it is asked on. */
@@ -15,6 +18,8 @@ export interface Action<I extends z.ZodType = z.ZodType, O extends z.ZodType = z
   readonly idempotent: boolean;
   /** Fault codes it can end in beside the fabric's own. */
   readonly faults: readonly string[];
+  /** How the answers of many servers are summed up, by field of the output; nothing is when absent. */
+  readonly sums?: Readonly<Record<string, Sum>>;
 }
 
 /** Declares an action. */

@@ -3,7 +3,9 @@ import { Deployment } from "./deployment.ts";
 import { Domain, DomainKind, DomainName } from "./domain.ts";
 import { Event } from "./events.ts";
 import { Address, BranchName, ClusterId, CommitId, EnvironmentLabel, Role, ServerName, Timestamp, WebsiteId, YardName } from "./names.ts";
+import { RequestInput, RequestLine } from "./request.ts";
 import { SshPublicKey } from "./ssh-key.ts";
+import { ServerStatus } from "./status.ts";
 
 /** A route of the HTTP API: parameters in braces come from `params`, the rest of the input is the query (GET, DELETE) or the JSON body. */
 export interface Route<P extends z.ZodObject = z.ZodObject, I extends z.ZodObject = z.ZodObject, O extends z.ZodType = z.ZodType> {
@@ -12,10 +14,13 @@ export interface Route<P extends z.ZodObject = z.ZodObject, I extends z.ZodObjec
   readonly summary: string;
   readonly params: P;
   readonly input: I;
+  /** What is answered; for routes that stream, one line of it. */
   readonly output: O;
+  /** Answers in lines of JSON as they come, until the request is done or the caller goes away. */
+  readonly streams?: boolean;
 }
 
-function route<P extends z.ZodObject, I extends z.ZodObject, O extends z.ZodType>(declared: Route<P, I, O>): Route<P, I, O> {
+function route<const R extends Route>(declared: R): R {
   return declared;
 }
 
@@ -84,23 +89,36 @@ export const YardStatus = z.object({
 });
 export type YardStatus = z.infer<typeof YardStatus>;
 
-const PingReply = z.object({ server: ServerName, durationMs: z.number(), error: z.string().nullable() });
 const LogLine = z.object({ server: ServerName, line: z.string() });
-
-/** Every error answer of the API. */
-export const ApiFault = z.object({ code: z.string(), message: z.string(), next: z.string().nullable() });
 
 /** The HTTP API under /v1: bearer token, JSON both ways. The server and the client are both made from this table. */
 export const api = {
   status: route({ method: "GET", path: "/v1/status", summary: "The yard at a glance", params: none, input: none, output: YardStatus }),
   listServers: route({ method: "GET", path: "/v1/servers", summary: "All servers", params: none, input: none, output: z.array(Server) }),
-  ping: route({
-    method: "POST",
-    path: "/v1/ping",
-    summary: "Ask servers for a sign of life; target is a server, role, cluster or website, all when absent",
+  findServers: route({
+    method: "GET",
+    path: "/v1/servers/found",
+    summary: "Servers of a target, with what is known of them",
     params: none,
-    input: z.object({ target: z.string().max(200).optional(), timeoutMs: z.int().min(100).max(30_000).default(2_000) }),
-    output: z.array(PingReply),
+    input: z.object({ target: z.string().max(2_000).default("") }),
+    output: z.array(Server.extend({ websites: z.array(WebsiteId), facts: ServerStatus.shape.facts, heardAt: Timestamp.nullable() })),
+  }),
+  request: route({
+    method: "POST",
+    path: "/v1/requests",
+    summary: "Ask servers for an action; their answers come as they arrive",
+    params: none,
+    input: RequestInput,
+    output: RequestLine,
+    streams: true,
+  }),
+  cancelRequest: route({
+    method: "DELETE",
+    path: "/v1/requests/{request}",
+    summary: "Call a request off: nobody else is asked, and its answer ends with what had been done",
+    params: z.object({ request: z.uuid() }),
+    input: none,
+    output: z.object({ request: z.string() }),
   }),
   createCluster: route({
     method: "POST",

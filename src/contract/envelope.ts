@@ -1,5 +1,7 @@
 import { z } from "zod";
+import { FaultReport } from "./fault.ts";
 import { ServerName, Timestamp, YardName } from "./names.ts";
+import { Target } from "./target.ts";
 
 /**
  * What the control plane signs (Ed25519 over the exact bytes of `payload`): a request or a spec.
@@ -17,6 +19,8 @@ export const SignedPayload = z.object({
   /** Action name, or "spec". */
   action: z.string().max(80),
   body: z.unknown(),
+  /** The server decides by its own live facts whether it is meant; it is when absent. */
+  select: Target.optional(),
   /** Who caused it: "control", or a person. */
   caller: z.string().max(120),
   issuedAt: Timestamp,
@@ -31,6 +35,6 @@ export const Reply = z.object({
   last: z.boolean(),
   durationMs: z.number(),
   output: z.unknown().optional(),
-  fault: z.object({ code: z.string(), message: z.string(), next: z.string().nullable() }).optional(),
+  fault: FaultReport.optional(),
 });
 export type Reply = z.infer<typeof Reply>;

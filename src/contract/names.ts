@@ -45,6 +45,7 @@ export const BranchName = z
 
 /** A moment as RFC 3339 in UTC, with up to six decimals. */
 export const Timestamp = z.iso.datetime({ precision: 6 });
+export type Timestamp = z.infer<typeof Timestamp>;
 
 /** The number in an id: 42 of `c42`, `s42`, `db42`. */
 export function numberOf(id: string): number {

@@ -11,6 +11,7 @@ import { makeHostKey } from "./host-key.ts";
 import { API_PORT } from "./ports.ts";
 import { Provisioner } from "./provision/provisioner.ts";
 import { Publisher } from "./publish/publish.ts";
+import { Requests } from "./requests/run.ts";
 import type { Secrets } from "./secrets.ts";
 import type { Store } from "./store/schema.ts";
 import { addServer } from "./store/servers.ts";
@@ -62,7 +63,10 @@ export async function startService(options: ServiceOptions): Promise<{ stop(): P
   // A leaving box is retired when its caches' heartbeats say that they have converged.
   const unsubscribe = fabric.onRegistryChange(() => provisioning.nudge());
   const coordinator = startCoordinator({ store, fabric, log, onRowsChanged: () => planning.nudge() });
-  const api = serveApi({ ...options, onRowsChanged, troubles: () => provisioner.troubles() }, { address: config.address, port: API_PORT });
+  const api = serveApi(
+    { ...options, requests: new Requests(options), onRowsChanged, troubles: () => provisioner.troubles() },
+    { address: config.address, port: API_PORT },
+  );
   return {
     stop: async () => {
       unsubscribe();

@@ -11,9 +11,11 @@ import { Event } from "#contract/events.ts";
 import type { Push } from "#contract/push.ts";
 import { ServerSpec } from "#contract/spec/server.ts";
 import type { ServerStatus } from "#contract/status.ts";
+import type { Target } from "#contract/target.ts";
 import { connectBus } from "./connection.ts";
 import { Verifier } from "./envelope.ts";
 import type { AgentFabric, Handler } from "./fabric.ts";
+import { NOT_MEANT } from "./request.ts";
 import { subjects } from "./subjects.ts";
 
 const MAX_AT_ONCE = 64;
@@ -37,6 +39,7 @@ class ServerEnd implements AgentFabric {
   readonly #verifier: Verifier;
   readonly #answering = new Map<string, Answering>();
   readonly #nudged: (() => void)[] = [];
+  #isMeant: ((target: Target) => Promise<boolean>) | undefined;
   #connection: NatsConnection | undefined;
   #stream: JetStreamClient | undefined;
   #isClosed = false;
@@ -58,6 +61,10 @@ class ServerEnd implements AgentFabric {
 
   answer<I extends z.ZodType, O extends z.ZodType>(action: Action<I, O>, handler: Handler<I, O>): void {
     this.#answering.set(action.name, { action, handler: handler as Handler<z.ZodType, z.ZodType> });
+  }
+
+  selectBy(decide: (target: Target) => Promise<boolean>): void {
+    this.#isMeant = decide;
   }
 
   async readSpec(): Promise<ServerSpec | null> {
@@ -143,8 +150,10 @@ class ServerEnd implements AgentFabric {
 
   async #carryOut(message: Msg): Promise<unknown> {
     const name = message.subject.split(".").slice(2).join(".");
-    const { id, caller, body } = this.#verifier.open(message.string(), name);
+    const { id, caller, body, select } = this.#verifier.open(message.string(), name);
     if (this.#atOnce > MAX_AT_ONCE) throw new Fault("fabric.busy", `${this.#enrolment.server} already works on ${MAX_AT_ONCE} requests`);
+    if (select !== undefined && !(await this.#isMeant?.(select)))
+      throw new Fault(NOT_MEANT, `${this.#enrolment.server} is not of the target`);
     const answering = this.#answering.get(name);
     if (answering === undefined) throw new Fault("fabric.unknown-action", `${this.#enrolment.server} does not offer ${name}`);
     const input = answering.action.input.safeParse(body);

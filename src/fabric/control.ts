@@ -4,15 +4,17 @@ import { Kvm } from "@nats-io/kv";
 import { createInbox, type Msg, type NatsConnection, nanos } from "@nats-io/transport-node";
 import type { z } from "zod";
 import { Channel } from "#base/channel.ts";
+import { timestamp } from "#base/clock.ts";
 import { reportFault } from "#base/fault.ts";
 import type { Log } from "#base/log.ts";
 import type { Action } from "#contract/action.ts";
 import { Reply } from "#contract/envelope.ts";
 import { Event } from "#contract/events.ts";
-import type { ServerName } from "#contract/names.ts";
+import type { ServerName, Timestamp } from "#contract/names.ts";
 import { Push } from "#contract/push.ts";
 import type { ServerSpec } from "#contract/spec/server.ts";
 import { REGISTRY_EXPIRY_MS, ServerStatus } from "#contract/status.ts";
+import type { Target } from "#contract/target.ts";
 import { type BusOptions, connectBus } from "./connection.ts";
 import { Signer } from "./envelope.ts";
 import type { Answer, AskOptions, ControlFabric } from "./fabric.ts";
@@ -49,6 +51,7 @@ class ControlEnd implements ControlFabric {
   readonly #log: Log;
   readonly #statuses = new Map<ServerName, ServerStatus>();
   readonly #heardAtMs = new Map<ServerName, number>();
+  readonly #lastHeard = new Map<ServerName, Timestamp>();
   readonly #listeners = new Set<() => void>();
   #expiry: NodeJS.Timeout | undefined;
 
@@ -69,10 +72,11 @@ class ControlEnd implements ControlFabric {
     action: Action<I, O>,
     servers: readonly ServerName[],
     input: z.input<I>,
-    { timeoutMs = action.timeoutMs, limits = {}, signal, caller = "control" }: AskOptions = {},
+    { timeoutMs = action.timeoutMs, limits = {}, signal, caller = "control", select }: AskOptions = {},
   ): AsyncIterable<Answer<z.output<O>>> {
     const inbox = createInbox(subjects.inboxOf("control"));
-    const send = (server: ServerName): void => this.#send(server, action, input, { caller, timeoutMs, reply: `${inbox}.${server}` });
+    const send = (server: ServerName): void =>
+      this.#send(server, action, input, { caller, timeoutMs, select, reply: `${inbox}.${server}` });
     const request = new Request<z.output<O>>({ action: action.name, servers, timeoutMs, limits, send });
     const subscription = this.#connection.subscribe(`${inbox}.*`, {
       callback: (error, message) => {
@@ -119,12 +123,17 @@ class ControlEnd implements ControlFabric {
   async forget(server: ServerName): Promise<void> {
     this.#statuses.delete(server);
     this.#heardAtMs.delete(server);
+    this.#lastHeard.delete(server);
     const kvm = new Kvm(this.#connection);
     for (const bucket of [SPEC_BUCKET, REGISTRY_BUCKET]) await (await kvm.open(bucket)).purge(server);
   }
 
   registry(): ReadonlyMap<ServerName, ServerStatus> {
     return this.#statuses;
+  }
+
+  lastHeard(server: ServerName): Timestamp | null {
+    return this.#lastHeard.get(server) ?? null;
   }
 
   onRegistryChange(listener: () => void): () => void {
@@ -180,7 +189,7 @@ class ControlEnd implements ControlFabric {
     server: ServerName,
     action: Action<I>,
     input: z.input<I>,
-    how: { caller: string; timeoutMs: number; reply: string },
+    how: { caller: string; timeoutMs: number; select: Target | undefined; reply: string },
   ): void {
     const id = randomUUID();
     const message = this.#signer.seal({
@@ -189,6 +198,7 @@ class ControlEnd implements ControlFabric {
       action: action.name,
       body: input,
       caller: how.caller,
+      select: how.select,
       validMs: how.timeoutMs + VALIDITY_MARGIN_MS,
     });
     this.#connection.publish(subjects.request(server, action.name), message, { reply: how.reply });
@@ -201,6 +211,7 @@ class ControlEnd implements ControlFabric {
     const before = this.#statuses.get(server);
     this.#statuses.set(server, status.data);
     this.#heardAtMs.set(server, performance.now());
+    this.#lastHeard.set(server, timestamp());
     if (before === undefined || hasChanged(before, status.data)) this.#tell();
   }
 

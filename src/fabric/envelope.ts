@@ -2,6 +2,7 @@ import { createPrivateKey, createPublicKey, type KeyObject, sign, verify } from 
 import { microsOf, nowMicros, timestamp, timestampOf } from "#base/clock.ts";
 import { Fault } from "#base/fault.ts";
 import { Envelope, SignedPayload } from "#contract/envelope.ts";
+import type { Target } from "#contract/target.ts";
 
 /** Clocks of one yard may differ by this much before a request counts as expired. */
 const CLOCK_TOLERANCE_MICROS = 5_000_000;
@@ -13,6 +14,7 @@ export interface Message {
   readonly action: string;
   readonly body: unknown;
   readonly caller: string;
+  readonly select?: Target | undefined;
   /** How long it may be acted on; for ever when absent. */
   readonly validMs?: number;
 }

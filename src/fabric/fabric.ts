@@ -2,10 +2,11 @@ import type { z } from "zod";
 import type { FaultReport } from "#base/fault.ts";
 import type { Action } from "#contract/action.ts";
 import type { Event } from "#contract/events.ts";
-import type { ServerName } from "#contract/names.ts";
+import type { ServerName, Timestamp } from "#contract/names.ts";
 import type { Push } from "#contract/push.ts";
 import type { ServerSpec } from "#contract/spec/server.ts";
 import type { ServerStatus } from "#contract/status.ts";
+import type { Target } from "#contract/target.ts";
 
 /** What one server answered to a request: its output, or why there is none. */
 export type Answer<O> =
@@ -31,6 +32,8 @@ export interface AskOptions {
   readonly signal?: AbortSignal;
   /** Who caused it; "control" unless told. */
   readonly caller?: string;
+  /** Each server decides by its own live facts whether it is meant; one that is not has no answer. */
+  readonly select?: Target;
 }
 
 /** The control plane's end of the fabric. */
@@ -60,6 +63,8 @@ export interface ControlFabric {
   forget(server: ServerName): Promise<void>;
   /** Servers heard of within REGISTRY_EXPIRY_MS, with the last status of each; kept current by a watch. */
   registry(): ReadonlyMap<ServerName, ServerStatus>;
+  /** When a server was last heard of since this end joined the bus; null when never. */
+  lastHeard(server: ServerName): Timestamp | null;
   /** Called (without data) whenever the registry changes, and when a server falls silent. Returns the way to stop. */
   onRegistryChange(listener: () => void): () => void;
   /** Publishes to stream EVENTS and waits for the acknowledgement. */
@@ -89,6 +94,8 @@ export type Handler<I extends z.ZodType, O extends z.ZodType> = (input: z.output
 export interface AgentFabric {
   /** Answers requests for the action; verified, validated, each request id once; a thrown Fault becomes the answer. */
   answer<I extends z.ZodType, O extends z.ZodType>(action: Action<I, O>, handler: Handler<I, O>): void;
+  /** How the server decides whether a target means it; without it, it refuses to. */
+  selectBy(decide: (target: Target) => Promise<boolean>): void;
   /** The server's own spec, verified (signature, yard, target); null when there is none yet. */
   readSpec(): Promise<ServerSpec | null>;
   /** Called (without data) when control says "look again", and after each reconnection. */

@@ -3,6 +3,9 @@ import type { FaultReport } from "#base/fault.ts";
 import type { ServerName } from "#contract/names.ts";
 import type { Answer, Limits } from "./fabric.ts";
 
+/** The fault of a server that the target does not mean; it never leaves the fabric. */
+export const NOT_MEANT = "fabric.not-meant";
+
 /** What a server answered, or why it did not. */
 export type Result<O> = { readonly output: O; readonly fault?: never } | { readonly fault: FaultReport; readonly output?: never };
 
@@ -19,7 +22,8 @@ export interface RequestOptions {
 
 /**
  * One request to many servers: whom to ask next, whom to wait for, and when to stop. Every server gets exactly one
- * answer: its own, "fabric.timed-out" when it was silent, or "fabric.not-asked" with the reason.
+ * answer: its own, "fabric.timed-out" when it was silent, or "fabric.not-asked" with the reason. Only a server that says
+ * that it is not meant gets none.
  */
 export class Request<O> {
   readonly answers: Channel<Answer<O>>;
@@ -51,8 +55,8 @@ export class Request<O> {
   /** A server's answer; a second one, or one of a server that was not asked, counts for nothing. */
   settle(server: ServerName, result: Result<O>): void {
     if (!this.#underWay.delete(server)) return;
-    this.#answer(server, result);
-    if (result.fault !== undefined) this.#countFailure();
+    if (result.fault?.code !== NOT_MEANT) this.#answer(server, result);
+    if (result.fault !== undefined && result.fault.code !== NOT_MEANT) this.#countFailure();
     this.#endBatch();
     this.#askMore();
   }

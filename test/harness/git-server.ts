@@ -31,6 +31,7 @@ export class PlayedControl implements AgentFabric {
   readonly #followers = new Set<Channel<Event>>();
 
   answer(): void {}
+  selectBy(): void {}
   onNudge(): void {}
   async readSpec(): Promise<null> {
     return null;

@@ -12,12 +12,12 @@ import { api, type Route } from "#contract/api.ts";
 
 type Api = typeof api;
 
-/** What a scripted control answers, by the route's name; the contract's own schemas check both ways. */
+/** What a scripted control answers, by the route's name, all lines at once where it streams; the contract's own schemas check both ways. */
 export type Script = {
   readonly [K in keyof Api]?: (given: {
     readonly params: z.output<Api[K]["params"]>;
     readonly input: z.output<Api[K]["input"]>;
-  }) => z.input<Api[K]["output"]>;
+  }) => Api[K] extends { readonly streams: true } ? readonly z.input<Api[K]["output"]>[] : z.input<Api[K]["output"]>;
 };
 
 /** One request as it came. */
@@ -91,7 +91,9 @@ export class ScriptedControl {
       this.asked.push({ route: name, ...asked });
       const answer = this.script[name] as ((given: typeof asked) => unknown) | undefined;
       if (answer === undefined) throw new Fault("api.unknown-route", `nothing is scripted for ${name}`);
-      reply(200, answer(asked));
+      const told = answer(asked);
+      const streams = "streams" in api[name] && Array.isArray(told);
+      reply(200, streams ? told.map((line) => `${JSON.stringify(line)}\n`).join("") : told);
     } catch (thrown) {
       reply(thrown instanceof Fault ? 409 : 500, reportFault(thrown));
     }

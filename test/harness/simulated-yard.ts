@@ -90,6 +90,7 @@ export class SimulatedYard {
       putSpec: async () => undefined,
       forget: async () => undefined,
       registry: () => new Map(),
+      lastHeard: () => null,
       onRegistryChange: () => () => undefined,
       followEvents: () => new Channel(),
       isConnected: () => true,

@@ -1,12 +1,12 @@
-import { type Command, Option } from "commander";
+import type { Command } from "commander";
 import { api } from "#contract/api.ts";
-import { declare, seconds } from "../command.ts";
+import { declare } from "../command.ts";
 import { readYardState } from "../host/yard-state.ts";
-import { renderFacts, renderTable } from "../render/table.ts";
+import { renderFacts } from "../render/table.ts";
 
-/** The yard as a whole: status, ping, certificate authority. */
+/** The yard as a whole: status, certificate authority. */
 export function yardCommands(): Command[] {
-  return [status(), ping(), certificateAuthority()];
+  return [status(), certificateAuthority()];
 }
 
 function status(): Command {
@@ -27,24 +27,6 @@ function status(): Command {
         websites: String(websites),
         troubles: troubles.length === 0 ? "none" : troubles.join("\n"),
       }),
-  });
-}
-
-function ping(): Command {
-  return declare<[string | undefined], { timeout: number }, { server: string; durationMs: number; error: string | null }[]>({
-    usage: "ping [target]",
-    summary: "Ask servers for a sign of life: a server, role, cluster or website; all when there is no target",
-    examples: ["ping", "ping c1", "ping box", "ping s1 --timeout 0.5"],
-    options: (command) =>
-      command.addOption(new Option("--timeout <seconds>", "how long to wait for an answer").argParser(seconds).default(2)),
-    run: ({ client, args: [target], options: { timeout } }) =>
-      client.call(api.ping, { input: { timeoutMs: Math.round(timeout * 1000), ...(target === undefined ? {} : { target }) } }),
-    render: (replies) =>
-      renderTable(replies, [
-        { title: "server", show: ({ server }) => server },
-        { title: "answer", show: ({ error, durationMs }) => error ?? `${durationMs.toFixed(1)} ms` },
-      ]),
-    exitCode: (replies) => (replies.some(({ error }) => error !== null) ? 1 : 0),
   });
 }
 

@@ -1,12 +1,40 @@
 import { z } from "zod";
 import { action } from "../action.ts";
-import { Timestamp } from "../names.ts";
+import { Role, Timestamp } from "../names.ts";
+import { ServerStatus } from "../status.ts";
 
 /** Answers at once: is the server there, and what does its clock say? */
 export const ping = action("server.ping", {
   summary: "Answer with the server's clock",
   input: z.object({}),
   output: z.object({ at: Timestamp, generation: z.int() }),
+  timeoutMs: 5_000,
+  idempotent: true,
+  faults: [],
+});
+
+/** What the server knows of itself, read now. */
+export const facts = action("server.facts", {
+  summary: "Tell the server's facts",
+  input: z.object({}),
+  output: ServerStatus.shape.facts,
+  timeoutMs: 5_000,
+  idempotent: true,
+  faults: [],
+  sums: { "os.release": "distribution", "agent.version": "distribution", "memory.available": "range", "load.minute": "range" },
+});
+
+/** How far the server is with what it should be. */
+export const status = action("server.status", {
+  summary: "Tell how far the server is with its spec, and since when its agent runs",
+  input: z.object({}),
+  output: z.object({
+    generation: z.int(),
+    targetGeneration: z.int(),
+    roles: z.array(Role),
+    faults: ServerStatus.shape.faults,
+    startedAt: Timestamp,
+  }),
   timeoutMs: 5_000,
   idempotent: true,
   faults: [],
@@ -20,4 +48,29 @@ export const converge = action("server.converge", {
   timeoutMs: 60_000,
   idempotent: true,
   faults: [],
+});
+
+/** The file system that a path lies on. */
+export const disk = action("server.disk", {
+  summary: "Tell how full the file system of a path is",
+  input: z.object({ path: z.string().startsWith("/", "give an absolute path").max(500).default("/") }),
+  output: z.object({ path: z.string(), totalBytes: z.number(), freeBytes: z.number(), usedPercent: z.number() }),
+  timeoutMs: 5_000,
+  idempotent: true,
+  faults: ["server.no-path"],
+  sums: { usedPercent: "range", freeBytes: "range" },
+});
+
+/** The processes that take the most memory. */
+export const processes = action("server.processes", {
+  summary: "List the processes that take the most memory",
+  input: z.object({ count: z.int().min(1).max(200).default(10) }),
+  output: z.object({
+    total: z.int(),
+    processes: z.array(z.object({ pid: z.int(), user: z.string(), command: z.string(), memoryBytes: z.number(), cpuSeconds: z.number() })),
+  }),
+  timeoutMs: 10_000,
+  idempotent: true,
+  faults: [],
+  sums: { total: "range" },
 });

@@ -1,13 +1,20 @@
 import type { Hono } from "hono";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { timestamp } from "#base/clock.ts";
 import { silentLog } from "#base/log.ts";
-import { ApiFault, Cluster, Website } from "#contract/api.ts";
+import { until } from "#base/retry.ts";
+import { disk } from "#contract/actions/server.ts";
+import { Cluster, Website } from "#contract/api.ts";
 import type { ControlConfig } from "#contract/control-config.ts";
+import { FaultReport } from "#contract/fault.ts";
+import { RequestLine } from "#contract/request.ts";
 import type { ControlFabric } from "#fabric/fabric.ts";
 import { createYardKeys } from "#fabric/identity.ts";
+import { matches } from "#fabric/targets/match.ts";
 import { startBroker, type TestBroker } from "#harness/broker.ts";
 import { startPostgres, type TestPostgres } from "#harness/postgres.ts";
 import { createAuthority, issueCertificate } from "../authority/authority.ts";
+import { Requests } from "../requests/run.ts";
 import type { Secrets } from "../secrets.ts";
 import type { Store } from "../store/schema.ts";
 import { addServer } from "../store/servers.ts";
@@ -50,6 +57,7 @@ beforeEach(async () => {
     secrets,
     store,
     fabric,
+    requests: new Requests({ store, fabric }),
     log: silentLog(),
     version: "test",
     onRowsChanged: async () => {
@@ -78,7 +86,7 @@ async function ask(method: string, path: string, input?: unknown, token = TOKEN)
 async function faultOf(method: string, path: string, input?: unknown): Promise<{ status: number; code: string; message: string }> {
   const { status, body } = await ask(method, path, input);
   expect(status).toBeGreaterThanOrEqual(400);
-  return { status, ...ApiFault.strict().parse(body) };
+  return { status, ...FaultReport.strict().parse(body) };
 }
 
 async function newCluster(boxes = 1): Promise<Cluster> {
@@ -97,7 +105,7 @@ describe("the door", () => {
   test.each(["", "wrong", `${TOKEN}x`, TOKEN.slice(0, -1)])("stays shut for the token “%s”, whatever the route", async (token) => {
     for (const path of ["/v1/status", "/v1/nothing"]) {
       const { status, body } = await ask("GET", path, undefined, token);
-      expect([status, ApiFault.parse(body).code]).toEqual([401, "api.unauthorized"]);
+      expect([status, FaultReport.parse(body).code]).toEqual([401, "api.unauthorized"]);
     }
   });
 
@@ -251,16 +259,118 @@ describe("a website", () => {
   );
 });
 
-describe("servers", () => {
-  test("that are asked for a sign of life and are not connected are named, each once", async () => {
-    await newCluster();
-    const { body } = await ask("POST", "/v1/ping", { target: "c1", timeoutMs: 1_000 });
-    expect((body as { server: string; error: string }[]).map(({ server, error }) => `${server}: ${error}`).sort()).toEqual(
-      ["c1b1", "c1s", "c1v1", "c1v2"].map((name) => `${name}: ${name} is not connected`),
-    );
+/** All lines of a request's answer. */
+async function request(input: object): Promise<RequestLine[]> {
+  const response = await app.request("/v1/requests", {
+    method: "POST",
+    headers: { authorization: `Bearer ${TOKEN}` },
+    body: JSON.stringify(input),
+  });
+  expect(response.status).toBe(200);
+  const text = await response.text();
+  return text
+    .trimEnd()
+    .split("\n")
+    .map((line) => RequestLine.parse(JSON.parse(line)));
+}
+
+const answersOf = (lines: readonly RequestLine[]): string[] =>
+  lines.flatMap((line) => (line.kind === "answer" ? [`${line.server} ${line.fault?.code ?? "answers"}`] : [])).sort();
+
+describe("a request to servers", () => {
+  const heartbeats: (() => Promise<void>)[] = [];
+  let carriedOut: string[] = [];
+
+  beforeAll(async () => {
+    for (const [server, role] of [
+      ["c1b1", "box"],
+      ["c1b2", "box"],
+      ["c1v1", "cache"],
+    ] as const) {
+      const agent = await broker.joinAsServer(server, [role]);
+      const view = { name: server, labels: new Set([role, "c1"]), facts: { "memory.total": server === "c1b2" ? 8 * 2 ** 30 : 2 ** 30 } };
+      agent.selectBy((target) => matches(target, { ...view, ask: async ({ args }) => args[0] === "varnish" && role === "cache" }));
+      agent.answer(disk, async ({ path }) => {
+        carriedOut.push(server);
+        return { path, totalBytes: 100, freeBytes: 50, usedPercent: server === "c1b1" ? 90 : 10 };
+      });
+      heartbeats.push(() => {
+        const at = timestamp();
+        const reached = { generation: 1, targetGeneration: 1, roles: [role], faults: [], releases: {} };
+        return agent.putStatus({ server, at, startedAt: at, ...reached, facts: view.facts });
+      });
+    }
+  });
+  beforeEach(async () => {
+    carriedOut = [];
+    await newCluster(2);
+    for (const beat of heartbeats) await beat();
+    await until("the heartbeats", async () => (fabric.registry().size === heartbeats.length ? true : null), { timeoutMs: 5_000 });
   });
 
-  test("of a target that is none are refused with the mend", async () => {
-    expect(await faultOf("POST", "/v1/ping", { target: "nobody" })).toMatchObject({ status: 404, code: "target.unknown" });
+  test("is answered line by line: who is asked, each answer, what all come to", async () => {
+    const lines = await request({ action: "server.disk", target: "box and c1", input: { path: "/srv" } });
+    expect(lines.map(({ kind }) => kind)).toEqual(["asked", "answer", "answer", "summary"]);
+    expect(lines[0]).toMatchObject({ servers: ["c1b1", "c1b2"] });
+    expect(lines.at(-1)).toMatchObject({ answered: 2, failed: [], sums: { usedPercent: { kind: "range", least: 10, greatest: 90 } } });
+    expect(carriedOut.sort()).toEqual(["c1b1", "c1b2"]);
+  });
+
+  test("names the servers that should be there and are not, among those that are", async () => {
+    const lines = await request({ action: "server.disk", target: "c1", timeoutMs: 1_000 });
+    expect(answersOf(lines)).toEqual(["c1b1 answers", "c1b2 answers", "c1s fabric.no-server", "c1v1 answers", "c1v2 fabric.no-server"]);
+    expect(lines.at(-1)).toMatchObject({ answered: 3, failed: ["c1s", "c1v2"] });
+  });
+
+  test("by broadcast is decided by the servers themselves, from their own facts and live answers", async () => {
+    const byFact = await request({ action: "server.disk", target: "memory.total>4G and c1b*", broadcast: true, timeoutMs: 1_000 });
+    expect(answersOf(byFact).filter((line) => line.endsWith("answers"))).toEqual(["c1b2 answers"]);
+    const live = await request({ action: "server.disk", target: "service('varnish').active", timeoutMs: 1_000 });
+    expect(answersOf(live).filter((line) => line.endsWith("answers"))).toEqual(["c1v1 answers"]);
+    expect(carriedOut).toEqual(["c1b2", "c1v1"]);
+  });
+
+  test("shows only the answers that are wished for, and asks a sample", async () => {
+    const full = await request({ action: "server.disk", target: "box", where: "usedPercent>80" });
+    expect(answersOf(full)).toEqual(["c1b1 answers"]);
+    const one = await request({ action: "server.disk", target: "box", sample: 1 });
+    expect(answersOf(one)).toHaveLength(1);
+  });
+
+  test.each([
+    { what: "an unknown action", input: { action: "server.reboot" }, code: "action.unknown" },
+    { what: "an action that is control's own", input: { action: "release.switch" }, code: "action.unknown" },
+    { what: "a wrong input", input: { action: "server.disk", input: { path: "relative" } }, code: "action.bad-input" },
+    { what: "a broken target", input: { action: "server.ping", target: "box and" }, code: "target.invalid" },
+    { what: "a misspelt name", input: { action: "server.ping", target: "bxo" }, code: "target.unknown" },
+    { what: "a misspelt fact", input: { action: "server.ping", target: "memry.total>1" }, code: "target.unknown" },
+    { what: "an unknown question", input: { action: "server.ping", target: "servce(x).active" }, code: "target.unknown" },
+    { what: "an unknown part of an answer", input: { action: "server.ping", target: "service(x).activ" }, code: "target.unknown" },
+    { what: "a target that means nobody", input: { action: "server.ping", target: "box and cache" }, code: "target.empty" },
+  ])("with $what is refused before anybody is asked", async ({ input, code }) => {
+    expect((await faultOf("POST", "/v1/requests", input)).code).toBe(code);
+    expect(carriedOut).toEqual([]);
+  });
+
+  test("that is called off while it goes on asks nobody else", async () => {
+    const response = await app.request("/v1/requests", {
+      method: "POST",
+      headers: { authorization: `Bearer ${TOKEN}` },
+      body: JSON.stringify({ action: "server.disk", target: "box", limits: { batch: { size: 1, pauseMs: 60_000 } } }),
+    });
+    const reader = response.body?.pipeThrough(new TextDecoderStream()).getReader();
+    let text = "";
+    while (!text.includes('"answer"')) text += (await reader?.read())?.value ?? "";
+    const { request: id } = JSON.parse(text.split("\n")[0] ?? "") as { request: string };
+    expect((await ask("DELETE", `/v1/requests/${id}`)).status).toBe(200);
+    for (let part = await reader?.read(); part?.done === false; part = await reader?.read()) text += part.value;
+    expect(JSON.parse(text.trimEnd().split("\n").at(-1) ?? "")).toMatchObject({ kind: "summary", answered: 1, notAsked: ["c1b2"] });
+    expect(carriedOut).toEqual(["c1b1"]);
+    expect((await faultOf("DELETE", `/v1/requests/${id}`)).code).toBe("request.unknown");
+  });
+
+  test("finds servers with what was last heard of them", async () => {
+    const { body } = await ask("GET", `/v1/servers/found?target=${encodeURIComponent("memory.total>4G")}`);
+    expect(body).toMatchObject([{ name: "c1b2", facts: { "memory.total": 8 * 2 ** 30 }, heardAt: expect.any(String) }]);
   });
 });

@@ -1,6 +1,7 @@
 import type { Log } from "#base/log.ts";
 import type { ControlConfig } from "#contract/control-config.ts";
 import type { ControlFabric } from "#fabric/fabric.ts";
+import type { Requests } from "../requests/run.ts";
 import type { Secrets } from "../secrets.ts";
 import type { Store } from "../store/schema.ts";
 
@@ -10,6 +11,7 @@ export interface ApiContext {
   readonly secrets: Secrets;
   readonly store: Store;
   readonly fabric: ControlFabric;
+  readonly requests: Requests;
   readonly log: Log;
   readonly version: string;
   /**

@@ -1,18 +1,21 @@
 import { createCluster, deleteCluster, listClusters, scaleCluster, showCluster } from "./clusters.ts";
 import { deploymentEvents, listDeployments, showDeployment } from "./deployments.ts";
 import { addDomain, removeDomain } from "./domains.ts";
-import type { Api, Handler } from "./handler.ts";
+import type { Handlers } from "./handler.ts";
 import { addKey, listKeys, removeKey } from "./keys.ts";
 import { readLogs } from "./logs.ts";
-import { listServers, ping } from "./servers.ts";
+import { cancelRequest, request } from "./requests.ts";
+import { findServers, listServers } from "./servers.ts";
 import { status } from "./status.ts";
 import { createWebsite, deleteWebsite, listWebsites, showWebsite } from "./websites.ts";
 
 /** One handler for each route of the contract. */
-export const handlers: { readonly [K in keyof Api]: Handler<K> } = {
+export const handlers: Handlers = {
   status,
   listServers,
-  ping,
+  findServers,
+  request,
+  cancelRequest,
   createCluster,
   listClusters,
   showCluster,

@@ -3,6 +3,7 @@ import { createServer } from "node:https";
 import { serve } from "@hono/node-server";
 import { type Context, Hono } from "hono";
 import { bodyLimit } from "hono/body-limit";
+import { stream } from "hono/streaming";
 import { z } from "zod";
 import { Fault, reportFault } from "#base/fault.ts";
 import { api, type Route } from "#contract/api.ts";
@@ -46,6 +47,7 @@ export function createApp(context: ApiContext): Hono {
     const route: Route = api[name];
     app.on(route.method, route.path.replaceAll(/\{(\w+)\}/g, ":$1"), async (http) => {
       const given = await readRequest(http, route);
+      if (route.streams) return streamLines(http, route, (gone) => (handlers[name] as HandleStream)(context, given, gone));
       const output = await (handlers[name] as Handle)(context, given);
       return http.json(route.output.parse(output) as object);
     });
@@ -59,6 +61,19 @@ export function createApp(context: ApiContext): Hono {
 }
 
 type Handle = (context: ApiContext, given: { params: unknown; input: unknown }) => Promise<unknown>;
+type HandleStream = (context: ApiContext, given: { params: unknown; input: unknown }, gone: AbortSignal) => AsyncIterable<unknown>;
+
+/** A fault before the first line is an error answer; a later one ends the stream without its last line, and the caller notices. */
+async function streamLines(http: Context, route: Route, open: (gone: AbortSignal) => AsyncIterable<unknown>): Promise<Response> {
+  const gone = new AbortController();
+  const lines = open(gone.signal)[Symbol.asyncIterator]();
+  const first = await lines.next();
+  http.header("content-type", "application/x-ndjson");
+  return stream(http, async (out) => {
+    out.onAbort(() => gone.abort());
+    for (let line = first; !line.done; line = await lines.next()) await out.write(`${JSON.stringify(route.output.parse(line.value))}\n`);
+  });
+}
 
 async function readRequest(http: Context, route: Route): Promise<{ params: unknown; input: unknown }> {
   const hasBody = route.method === "POST" || route.method === "PATCH";

@@ -1,11 +1,8 @@
-import { Fault } from "#base/fault.ts";
-import { ping as pingAction } from "#contract/actions/server.ts";
 import type { Server } from "#contract/api.ts";
-import { Role } from "#contract/names.ts";
 import type { ServerStatus } from "#contract/status.ts";
+import * as resolve from "../requests/resolve.ts";
 import { listServerRows, type ServerRow } from "../store/servers.ts";
 import { listGenerations } from "../store/specs.ts";
-import { readWebsite } from "../store/websites.ts";
 import type { ApiContext } from "./context.ts";
 import type { Handler } from "./handler.ts";
 
@@ -17,10 +14,15 @@ export async function describeServers({ store, fabric }: ApiContext): Promise<Se
 
 export const listServers: Handler<"listServers"> = (context) => describeServers(context);
 
-export const ping: Handler<"ping"> = async (context, { input: { target, timeoutMs } }) => {
-  const servers = await resolveTarget(context, target);
-  const answers = await context.fabric.askAll(pingAction, servers, {}, { timeoutMs });
-  return answers.map(({ server, durationMs, fault }) => ({ server, durationMs, error: fault?.message ?? null }));
+export const findServers: Handler<"findServers"> = async (context, { input: { target } }) => {
+  const [found, servers] = await Promise.all([resolve.findServers(context, target), describeServers(context)]);
+  const described = new Map(servers.map((server) => [server.name, server]));
+  return found.flatMap(({ row: { name }, websites, view }) => {
+    const server = described.get(name);
+    return server === undefined
+      ? []
+      : [{ ...server, websites: [...websites], facts: { ...view.facts }, heardAt: context.fabric.lastHeard(name) }];
+  });
 };
 
 function describeServer(row: ServerRow, targetGeneration: number, status: ServerStatus | undefined): Server {
@@ -42,22 +44,4 @@ function stateOf(row: ServerRow, targetGeneration: number, status: ServerStatus 
   if (status.generation < targetGeneration || targetGeneration === 0)
     return { state: "converging", reason: `at generation ${status.generation} of ${targetGeneration}` };
   return { state: "ready", reason: null };
-}
-
-/** A server, a role, a cluster or a website; everything when there is no target. */
-async function resolveTarget(context: ApiContext, target: string | undefined): Promise<string[]> {
-  const servers = (await listServerRows(context.store)).filter((server) => server.state === "present");
-  if (target === undefined || target === "all") return servers.map((server) => server.name);
-  if (/^s\d+$/.test(target)) {
-    const { cluster } = await readWebsite(context.store, target);
-    return servers.filter((server) => server.cluster === cluster).map((server) => server.name);
-  }
-  const isRole = Role.safeParse(target).success;
-  const found = servers.filter(
-    (server) => server.name === target || server.cluster === target || (isRole && server.roles.includes(target as Role)),
-  );
-  if (found.length > 0) return found.map((server) => server.name);
-  throw new Fault("target.unknown", `“${target}” is no server, role, cluster or website of this yard`, {
-    next: "see which there are: boxyard server list",
-  });
 }

@@ -3,6 +3,9 @@ import type { Operator, Subject, Target } from "#contract/target.ts";
 
 export type Value = string | number | boolean;
 
+/** A question as a target asks it. */
+export type Asked = Extract<Subject, { kind: "question" }>;
+
 /** A server as a target sees it. */
 export interface TargetView {
   readonly name: string;
@@ -10,7 +13,7 @@ export interface TargetView {
   readonly labels: ReadonlySet<string>;
   readonly facts: Readonly<Record<string, Value>>;
   /** Answers a live question; absent where nobody can be asked. */
-  readonly ask?: (question: Extract<Subject, { kind: "question" }>) => Promise<Value | null>;
+  readonly ask?: (question: Asked) => Promise<Value | null>;
 }
 
 /**
@@ -41,18 +44,27 @@ export async function matches(target: Target, view: TargetView): Promise<boolean
 }
 
 /** Every live question of a target. */
-export function questionsOf(target: Target): Extract<Subject, { kind: "question" }>[] {
-  if (target.kind === "and" || target.kind === "or") return target.of.flatMap(questionsOf);
-  if (target.kind === "not") return questionsOf(target.of);
-  if (target.kind !== "is" && target.kind !== "compare") return [];
-  return target.subject.kind === "question" ? [target.subject] : [];
+export function questionsOf(target: Target): Asked[] {
+  return subjectsOf(target).flatMap((subject) => (subject.kind === "question" ? [subject] : []));
 }
 
-/** Every name of a target, with or without `*`: what a person may have misspelt. */
+/** Every fact that a target compares: what a person may have misspelt. */
+export function factsOf(target: Target): string[] {
+  return subjectsOf(target).flatMap((subject) => (subject.kind === "fact" ? [subject.name] : []));
+}
+
+/** Every name of a target, with or without `*`. */
 export function namesOf(target: Target): string[] {
-  if (target.kind === "and" || target.kind === "or") return target.of.flatMap(namesOf);
-  if (target.kind === "not") return namesOf(target.of);
-  return target.kind === "named" ? [target.name] : [];
+  return leavesOf(target).flatMap((leaf) => (leaf.kind === "named" ? [leaf.name] : []));
+}
+
+function subjectsOf(target: Target): Subject[] {
+  return leavesOf(target).flatMap((leaf) => (leaf.kind === "is" || leaf.kind === "compare" ? [leaf.subject] : []));
+}
+
+function leavesOf(target: Target): Target[] {
+  if (target.kind === "and" || target.kind === "or") return target.of.flatMap(leavesOf);
+  return target.kind === "not" ? leavesOf(target.of) : [target];
 }
 
 /** Compares numbers as numbers (1K is 1024) where both are some, everything else as text; a commit also by its beginning, as Git does. */

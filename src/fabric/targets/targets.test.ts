@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { isFault } from "#base/fault.ts";
 import { Target } from "#contract/target.ts";
-import { compares, matches, namesOf, questionsOf, type TargetView } from "./match.ts";
+import { compares, factsOf, matches, namesOf, questionsOf, type TargetView } from "./match.ts";
 import { parseTarget } from "./parse.ts";
 
 const box: TargetView = {
@@ -93,6 +93,7 @@ describe("a target", () => {
   test("names its questions and its words", () => {
     const target = parseTarget("not (c1 or box) and disk('/srv').free<2G or service(php).active");
     expect(namesOf(target)).toEqual(["c1", "box"]);
+    expect(factsOf(parseTarget("not (a.b=1 or c~x) and box"))).toEqual(["a.b", "c"]);
     expect(questionsOf(target).map(({ name, args, field }) => [name, args, field])).toEqual([
       ["disk", ["/srv"], "free"],
       ["service", ["php"], "active"],

@@ -1,0 +1,49 @@
+import type { z } from "zod";
+import { Fault } from "#base/fault.ts";
+import { api } from "#contract/api.ts";
+import type { RequestAnswer, RequestInput, RequestSummary } from "#contract/request.ts";
+import type { Client } from "./client.ts";
+
+/** Everything that servers answered to one request. */
+export interface Asked {
+  readonly answers: readonly RequestAnswer[];
+  readonly summary: RequestSummary;
+}
+
+export interface AskServersOptions {
+  readonly progress: (line: string) => void;
+  /** Told of each answer as it arrives, with all servers that are asked. */
+  readonly onAnswer?: (answer: RequestAnswer, servers: readonly string[]) => void;
+}
+
+/** Asks servers for an action. Ctrl-C calls the request off, and what had been done is told; a second one ends the program. */
+export async function askServers(client: Client, input: z.input<typeof RequestInput>, options: AskServersOptions): Promise<Asked> {
+  const answers: RequestAnswer[] = [];
+  let servers: readonly string[] = [];
+  let stopListening = (): void => undefined;
+  try {
+    for await (const line of client.stream(api.request, { input })) {
+      if (line.kind === "asked") {
+        servers = line.servers;
+        stopListening = cancelOnInterrupt(client, line.request, options);
+      } else if (line.kind === "answer") {
+        answers.push(line);
+        options.onAnswer?.(line, servers);
+      } else return { answers, summary: line };
+    }
+  } finally {
+    stopListening();
+  }
+  throw new Fault("request.cut-off", `control broke off after ${answers.length} of ${servers.length} answers`, {
+    next: "what was asked may have been done all the same: boxyard status",
+  });
+}
+
+function cancelOnInterrupt(client: Client, request: string, { progress }: AskServersOptions): () => void {
+  const onInterrupt = (): void => {
+    progress("calling it off: nobody else is asked (Ctrl-C again to leave)");
+    client.call(api.cancelRequest, { params: { request } }).catch(() => undefined);
+  };
+  process.once("SIGINT", onInterrupt);
+  return () => process.off("SIGINT", onInterrupt);
+}

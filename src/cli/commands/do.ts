@@ -1,0 +1,217 @@
+import { type Command, InvalidArgumentError, Option } from "commander";
+import { z } from "zod";
+import { Fault } from "#base/fault.ts";
+import type { Action } from "#contract/action.ts";
+import { operatorActions } from "#contract/actions/operator.ts";
+import type { RequestAnswer, RequestInput, SummedField } from "#contract/request.ts";
+import { type Asked, askServers } from "../ask-servers.ts";
+import { declare, group, seconds, wholeNumber } from "../command.ts";
+import { printable } from "../render/printable.ts";
+import { renderTable } from "../render/table.ts";
+
+/** `boxyard do` and `boxyard actions`: every action that operators may ask for, made from its declaration. */
+export function actionCommands(): Command[] {
+  return [group("do", "Ask servers for an action; `boxyard actions` lists them", operatorActions.map(commandOf)), list()];
+}
+
+interface Options {
+  readonly target: string;
+  readonly broadcast?: boolean;
+  readonly where?: string;
+  readonly sort?: string;
+  readonly names?: boolean;
+  readonly json?: boolean;
+  readonly sample?: number;
+  readonly atOnce?: number;
+  readonly batch?: number;
+  readonly pause: number;
+  readonly stopAfter?: { failures: number } | { percent: number };
+  readonly timeout?: number;
+  readonly deadline?: number;
+}
+
+function commandOf(action: Action): Command {
+  const inputs = inputsOf(action);
+  return declare<[], Options, Asked>({
+    usage: action.name,
+    summary: action.summary,
+    examples: [
+      `do ${action.name}${inputs
+        .filter(({ isRequired }) => isRequired)
+        .map(exampleOf)
+        .join("")} --target 'box and c1'`,
+    ],
+    options: (command) => addLimits(inputs.reduce((made, input) => made.addOption(optionOf(input)), command).addOption(targetOf(action))),
+    run: async ({ client, options, progress }) => {
+      const given = options as unknown as Record<string, unknown>;
+      const input = Object.fromEntries(inputs.flatMap(({ name }) => (given[name] === undefined ? [] : [[name, given[name]]])));
+      const streams = !options.json && !options.names && options.sort === undefined;
+      const asked = await askServers(client, requestOf(action, options, input), {
+        progress,
+        ...(streams ? { onAnswer: (answer, servers) => process.stdout.write(`${renderAnswer(answer, servers)}\n`) } : {}),
+      });
+      return options.sort === undefined ? asked : { ...asked, answers: sortBy(asked.answers, options.sort) };
+    },
+    render: ({ answers, summary }, { names, sort }) => {
+      if (names) return answers.flatMap(({ server, fault }) => (fault === undefined ? [server] : [])).join("\n");
+      const shown =
+        sort === undefined
+          ? []
+          : answers.map((answer) =>
+              renderAnswer(
+                answer,
+                answers.map(({ server }) => server),
+              ),
+            );
+      return [...shown, "", ...renderSummary(summary)].join("\n");
+    },
+    exitCode: ({ summary }) => (summary.failed.length + summary.notAsked.length === 0 ? 0 : 1),
+  });
+}
+
+function list(): Command {
+  return declare<[string | undefined], object, { name: string; summary: string; input: unknown; output: unknown }[]>({
+    usage: "actions [name]",
+    summary: "What servers can be asked for with `boxyard do`",
+    examples: ["actions", "actions service.restart --json"],
+    isLocal: true,
+    run: async ({ args: [name] }) => {
+      const chosen = operatorActions.filter((action) => name === undefined || action.name === name);
+      if (chosen.length === 0) throw new Fault("action.unknown", `there is no action “${name}”`, { next: "boxyard actions" });
+      return chosen.map(({ name, summary, input, output, timeoutMs, idempotent }) => ({
+        name,
+        summary,
+        timeoutMs,
+        idempotent,
+        input: z.toJSONSchema(input, { io: "input" }),
+        output: z.toJSONSchema(output),
+      }));
+    },
+    render: (actions) =>
+      renderTable(actions, [
+        { title: "action", show: ({ name }) => name },
+        { title: "does", show: ({ summary }) => summary },
+      ]),
+  });
+}
+
+/** What changes something is never asked of all servers by forgetting a word. */
+function targetOf({ idempotent }: Action): Option {
+  const help = "which servers: all, c1b2, box and c1, not c2, memory.total>4G, disk('/srv').free<2G";
+  const option = new Option("--target <expression>", help);
+  return idempotent ? option.default("all") : option.makeOptionMandatory();
+}
+
+function addLimits(command: Command): Command {
+  return command
+    .option("--broadcast", "servers decide by their own live facts whether they are meant")
+    .option("--where <expression>", "show only answers whose fields say so, for example usedPercent>80")
+    .option("--sort <field>", "show answers in the order of a field, when all are there")
+    .option("--names", "names of the servers that did it, one a line, to feed another command")
+    .addOption(new Option("--sample <n>", "only so many of them, chosen at random").argParser(wholeNumber))
+    .addOption(new Option("--at-once <n>", "at most so many at once").argParser(wholeNumber))
+    .addOption(new Option("--batch <n>", "so many, then a pause, then the next").argParser(wholeNumber))
+    .addOption(new Option("--pause <seconds>", "the pause between batches").argParser(seconds).default(0))
+    .addOption(new Option("--stop-after <n|n%>", "ask nobody else after so many faults").argParser(failures))
+    .addOption(new Option("--timeout <seconds>", "for each server").argParser(seconds))
+    .addOption(new Option("--deadline <seconds>", "for all of it").argParser(seconds));
+}
+
+function requestOf(action: Action, options: Options, input: Record<string, unknown>): z.input<typeof RequestInput> {
+  const { target, broadcast, where, sample, atOnce, batch, pause, stopAfter, timeout, deadline } = options;
+  return {
+    action: action.name,
+    target,
+    input,
+    ...(broadcast ? { broadcast } : {}),
+    ...(where === undefined ? {} : { where }),
+    ...(sample === undefined ? {} : { sample }),
+    ...(timeout === undefined ? {} : { timeoutMs: Math.round(timeout * 1000) }),
+    limits: {
+      ...(atOnce === undefined ? {} : { atOnce }),
+      ...(batch === undefined ? {} : { batch: { size: batch, pauseMs: Math.round(pause * 1000) } }),
+      ...(stopAfter === undefined ? {} : { stopAfter }),
+      ...(deadline === undefined ? {} : { deadlineMs: Math.round(deadline * 1000) }),
+    },
+  };
+}
+
+function failures(text: string): Options["stopAfter"] {
+  const [, number, percent] = /^(\d{1,6}(?:\.\d+)?)(%?)$/.exec(text) ?? [];
+  if (number === undefined) throw new InvalidArgumentError("Give a number of servers or a share, for example 3 or 5%.");
+  return percent === "%" ? { percent: Number(number) } : { failures: Number(number) };
+}
+
+interface Input {
+  readonly name: string;
+  readonly isRequired: boolean;
+  readonly type: string;
+  readonly choices: readonly string[] | undefined;
+  readonly preset: unknown;
+}
+
+/** An action's inputs, read from its schema. */
+function inputsOf({ input }: Action): Input[] {
+  const schema = z.toJSONSchema(input, { io: "input" }) as {
+    readonly properties?: Record<string, { readonly type?: string; readonly enum?: string[]; readonly default?: unknown }>;
+    readonly required?: readonly string[];
+  };
+  return Object.entries(schema.properties ?? {}).map(([name, property]) => ({
+    name,
+    isRequired: schema.required?.includes(name) ?? false,
+    type: property.type ?? "string",
+    choices: property.enum,
+    preset: property.default,
+  }));
+}
+
+function optionOf({ name, isRequired, type, choices, preset }: Input): Option {
+  const option = new Option(`--${name} <${type === "string" ? "text" : type}>`);
+  if (choices !== undefined) option.choices(choices);
+  else if (type === "integer" || type === "number") option.argParser(Number);
+  else if (type === "boolean") option.argParser((text) => text === "true");
+  if (preset !== undefined) option.default(preset);
+  return option.makeOptionMandatory(isRequired);
+}
+
+function exampleOf({ name, choices, type }: Input): string {
+  return ` --${name} ${choices?.at(-1) ?? (type === "string" ? "…" : "1")}`;
+}
+
+/** One answer as one line: the server, how long it took, and its fields or why there is none. */
+function renderAnswer({ server, durationMs, output, fault }: RequestAnswer, servers: readonly string[]): string {
+  const name = server.padEnd(Math.max(...servers.map(({ length }) => length)));
+  const text = fault === undefined ? renderFields(output) : `${fault.message}${fault.next === null ? "" : ` → ${fault.next}`}`;
+  return printable(`${name}  ${durationMs.toFixed(1).padStart(7)} ms  ${text.replaceAll("\n", " ")}`);
+}
+
+function renderFields(output: unknown): string {
+  return Object.entries(output as Record<string, unknown>)
+    .map(([name, value]) => `${name}=${typeof value === "object" ? JSON.stringify(value) : String(value)}`)
+    .join("  ");
+}
+
+function renderSummary({ answered, failed, notAsked, durationMs, sums }: Asked["summary"]): string[] {
+  const all = answered + failed.length + notAsked.length;
+  const lines = [`${answered} of ${all} servers in ${durationMs.toFixed(0)} ms`];
+  if (failed.length > 0) lines.push(`failed: ${failed.join(" ")}`);
+  if (notAsked.length > 0) lines.push(`not asked: ${notAsked.join(" ")}`);
+  return [...lines, ...Object.entries(sums).map(([field, sum]) => `${field}: ${renderSum(sum)}`)];
+}
+
+function renderSum(sum: SummedField): string {
+  if (sum.kind === "total") return String(sum.total);
+  if (sum.kind === "range") return `${sum.least} – ${sum.greatest}, median ${sum.median}`;
+  return sum.counts.map(({ value, count }) => `${value} (${count})`).join(", ");
+}
+
+/** By a field of the answers, numbers as numbers; answers without it come last. */
+function sortBy(answers: readonly RequestAnswer[], field: string): RequestAnswer[] {
+  const value = ({ output }: RequestAnswer): unknown => (output as Record<string, unknown> | undefined)?.[field];
+  return [...answers].sort((a, b) => {
+    const [one, other] = [value(a), value(b)];
+    if (one === undefined || other === undefined) return Number(one === undefined) - Number(other === undefined);
+    if (typeof one === "number" && typeof other === "number") return one - other;
+    return String(one).localeCompare(String(other), "en", { numeric: true });
+  });
+}

@@ -1,0 +1,150 @@
+import { randomUUID } from "node:crypto";
+import { z } from "zod";
+import { Fault } from "#base/fault.ts";
+import type { Action } from "#contract/action.ts";
+import { findOperatorAction, operatorActions } from "#contract/actions/operator.ts";
+import type { ServerName } from "#contract/names.ts";
+import type { RequestAnswer, RequestInput, RequestLine, RequestSummary } from "#contract/request.ts";
+import type { Target } from "#contract/target.ts";
+import type { ControlFabric } from "#fabric/fabric.ts";
+import { sumUp } from "#fabric/sums.ts";
+import { matches, type Value } from "#fabric/targets/match.ts";
+import { parseTarget } from "#fabric/targets/parse.ts";
+import type { Store } from "../store/schema.ts";
+import { resolveTarget } from "./resolve.ts";
+
+export interface RequestContext {
+  readonly store: Store;
+  readonly fabric: ControlFabric;
+}
+
+/** Requests that people make: under way until the last server has answered or they are called off. */
+export class Requests {
+  readonly #context: RequestContext;
+  readonly #underWay = new Map<string, AbortController>();
+
+  constructor(context: RequestContext) {
+    this.#context = context;
+  }
+
+  /**
+   * Asks the servers of a target and gives each one's answer as it arrives, then what all come to. Faults before the
+   * first line: "action.unknown", "action.bad-input", "target.invalid", "target.unknown", "target.empty".
+   */
+  async *run(asked: z.output<typeof RequestInput>, gone: AbortSignal): AsyncIterable<RequestLine> {
+    const action = requireAction(asked.action);
+    const input = checkInput(action, asked.input);
+    const { servers, select } = await resolveTarget(this.#context, asked.target, asked);
+    const where = parseTarget(asked.where);
+    const chosen = asked.sample === undefined ? servers : sampleOf(servers, asked.sample);
+    if (chosen.length === 0)
+      throw new Fault("target.empty", `no server is of the target “${asked.target}”`, { next: "boxyard server list" });
+    const id = randomUUID();
+    const calledOff = new AbortController();
+    this.#underWay.set(id, calledOff);
+    try {
+      yield { kind: "asked", request: id, servers: [...chosen] };
+      const signal = AbortSignal.any([gone, calledOff.signal]);
+      const { timeoutMs, limits } = asked;
+      const options = {
+        limits,
+        signal,
+        caller: "operator",
+        ...(timeoutMs === undefined ? {} : { timeoutMs }),
+        ...(select === undefined ? {} : { select }),
+      };
+      const summary = new Summary(action);
+      for await (const answer of this.#ask(action, chosen, input, options)) {
+        if (!(await saysSo(where, answer))) continue;
+        summary.add(answer);
+        yield answer;
+      }
+      yield summary.line();
+    } finally {
+      this.#underWay.delete(id);
+    }
+  }
+
+  /** Calls a request off; its own answer then ends with what had been done. Fault "request.unknown" when it is over. */
+  cancel(id: string): void {
+    const calledOff = this.#underWay.get(id);
+    if (calledOff === undefined) throw new Fault("request.unknown", `request ${id} is not under way`);
+    calledOff.abort();
+  }
+
+  /** Servers that are known to be down are told of at once, and not waited for. */
+  async *#ask(action: Action, servers: readonly ServerName[], input: unknown, options: object): AsyncIterable<RequestAnswer> {
+    const { fabric } = this.#context;
+    // One that was never heard of since control started may be there all the same: the broker knows at once.
+    const isDown = (server: ServerName): boolean => !fabric.registry().has(server) && fabric.lastHeard(server) !== null;
+    const down = new Set(servers.filter(isDown));
+    for (const server of down) {
+      const message = `${server} is silent since ${fabric.lastHeard(server)}`;
+      yield { kind: "answer", server, durationMs: 0, fault: { code: "fabric.silent", message, next: "boxyard server list says more" } };
+    }
+    const others = servers.filter((server) => !down.has(server));
+    for await (const { server, durationMs, ...rest } of fabric.ask(action, others, input, options))
+      yield { kind: "answer", server, durationMs, ...rest };
+  }
+}
+
+/** What all answers come to. */
+class Summary {
+  readonly #action: Action;
+  readonly #startedAt = performance.now();
+  readonly #outputs: unknown[] = [];
+  readonly #failed: ServerName[] = [];
+  readonly #notAsked: ServerName[] = [];
+
+  constructor(action: Action) {
+    this.#action = action;
+  }
+
+  add({ server, output, fault }: RequestAnswer): void {
+    if (fault === undefined) this.#outputs.push(output);
+    else (fault.code === "fabric.not-asked" ? this.#notAsked : this.#failed).push(server);
+  }
+
+  line(): RequestSummary {
+    return {
+      kind: "summary",
+      durationMs: performance.now() - this.#startedAt,
+      answered: this.#outputs.length,
+      failed: this.#failed.sort(compareNames),
+      notAsked: this.#notAsked.sort(compareNames),
+      sums: sumUp(this.#action.sums ?? {}, this.#outputs) as RequestSummary["sums"],
+    };
+  }
+}
+
+/** Whether an answer's fields are as wished; a fault always is told. */
+async function saysSo(where: Target, { server, output, fault }: RequestAnswer): Promise<boolean> {
+  return fault !== undefined || matches(where, { name: server, labels: new Set(), facts: output as Record<string, Value> });
+}
+
+function requireAction(name: string): Action {
+  const action = findOperatorAction(name);
+  if (action !== undefined) return action;
+  const known = operatorActions.map((one) => one.name).join(", ");
+  throw new Fault("action.unknown", `there is no action “${name}”`, { next: `there are: ${known}` });
+}
+
+function checkInput(action: Action, input: unknown): unknown {
+  const checked = action.input.safeParse(input);
+  if (checked.success) return checked.data;
+  throw new Fault("action.bad-input", `${action.name}: ${z.prettifyError(checked.error).replaceAll("✖ ", "")}`, {
+    next: `boxyard do ${action.name} --help`,
+  });
+}
+
+/** So many, each with the same chance. */
+function sampleOf(servers: readonly ServerName[], count: number): ServerName[] {
+  const left = [...servers];
+  const chosen: ServerName[] = [];
+  while (chosen.length < count && left.length > 0) chosen.push(...left.splice(Math.floor(Math.random() * left.length), 1));
+  return chosen.sort(compareNames);
+}
+
+function compareNames(a: ServerName, b: ServerName): number {
+  return a.localeCompare(b, "en", { numeric: true });
+}
