@@ -187,8 +187,16 @@ function renderAnswer({ server, durationMs, output, fault }: RequestAnswer, serv
 
 function renderFields(output: unknown): string {
   return Object.entries(output as Record<string, unknown>)
-    .map(([name, value]) => `${name}=${typeof value === "object" ? JSON.stringify(value) : String(value)}`)
+    .map(([name, value]) => `${name}=${typeof value === "object" ? JSON.stringify(value) : renderValue(name, value)}`)
     .join("  ");
+}
+
+/** Sizes as people read them; --json has them exactly. */
+function renderValue(name: string, value: unknown): string {
+  if (typeof value !== "number") return String(value);
+  if (!name.endsWith("Bytes")) return String(Math.round(value * 100) / 100);
+  const power = Math.min(4, Math.max(0, Math.floor(Math.log2(Math.max(value, 1)) / 10)));
+  return power === 0 ? String(value) : `${(value / 2 ** (10 * power)).toFixed(1)}${" KMGT"[power]}`;
 }
 
 function renderSummary({ answered, failed, notAsked, durationMs, sums }: Asked["summary"]): string[] {
@@ -196,12 +204,13 @@ function renderSummary({ answered, failed, notAsked, durationMs, sums }: Asked["
   const lines = [`${answered} of ${all} servers in ${durationMs.toFixed(0)} ms`];
   if (failed.length > 0) lines.push(`failed: ${failed.join(" ")}`);
   if (notAsked.length > 0) lines.push(`not asked: ${notAsked.join(" ")}`);
-  return [...lines, ...Object.entries(sums).map(([field, sum]) => `${field}: ${renderSum(sum)}`)];
+  return [...lines, ...Object.entries(sums).map(([field, sum]) => `${field}: ${renderSum(field, sum)}`)];
 }
 
-function renderSum(sum: SummedField): string {
-  if (sum.kind === "total") return String(sum.total);
-  if (sum.kind === "range") return `${sum.least} – ${sum.greatest}, median ${sum.median}`;
+function renderSum(field: string, sum: SummedField): string {
+  const show = (value: number): string => renderValue(field, value);
+  if (sum.kind === "total") return show(sum.total);
+  if (sum.kind === "range") return `${show(sum.least)} – ${show(sum.greatest)}, median ${show(sum.median)}`;
   return sum.counts.map(({ value, count }) => `${value} (${count})`).join(", ");
 }
 

@@ -76,7 +76,11 @@ export function parseTarget(expression: string): Target {
   if (expression.trim() === "") return { kind: "all" };
   const match = LANGUAGE.match(expression);
   if (!match.failed()) return semantics(match)["target"]() as Target;
-  throw invalid(expression, match.getRightmostFailurePosition(), `expected ${match.getExpectedText() || "the end"}`);
+  throw invalid(
+    expression,
+    match.getRightmostFailurePosition(),
+    `expected ${match.getExpectedText().replaceAll(" (case-insensitive)", "")}`,
+  );
 }
 
 function compare(subject: Subject, operator: Node, value: Node): Target {
