@@ -2,7 +2,7 @@ import { Listr, ListrTaskEventType, ListrTaskState } from "listr2";
 import { until } from "#base/retry.ts";
 import { api, type Website, type YardStatus } from "#contract/api.ts";
 import { type Client, connect } from "../client.ts";
-import { yardReady } from "../wait.ts";
+import { websiteReady, yardReady } from "../wait.ts";
 import { type Bootstrap, bootstrapSteps } from "./bootstrap.ts";
 import { ensureExampleCluster, ensureExamplePushed, ensureExampleWebsite, ensureGitAccess, fetchThroughEdge } from "./example.ts";
 import { readYardState } from "./yard-state.ts";
@@ -69,7 +69,7 @@ const exampleSteps: { readonly title: string; readonly run: (made: Made, note: N
     title: "git push",
     run: async (made, note) => {
       made.directory = await ensureExamplePushed(made.yard, websiteOf(made), note);
-      made.website = await clientOf(made).call(api.showWebsite, { params: { website: websiteOf(made).id } });
+      made.website = await websiteReady(clientOf(made), websiteOf(made).id, { progress: note });
     },
   },
   {
