@@ -16,7 +16,8 @@ export interface Daemon {
   readonly socket: string;
   /** The command-line client, used only to import images. */
   readonly client: string;
-  readonly server: readonly [string, ...string[]];
+  /** As Debian's package brings it, with its arguments. */
+  readonly server: readonly [path: string, ...string[]];
   readonly stateDirectory: string;
 }
 
@@ -26,7 +27,7 @@ const DAEMONS: Record<Daemon["name"], Daemon> = {
     packages: ["lxd", "lxd-client"],
     socket: "/var/lib/lxd/unix.socket",
     client: "lxc",
-    server: ["lxd", "--group", "root"],
+    server: ["/usr/sbin/lxd", "--group", "root"],
     stateDirectory: "/var/lib/lxd",
   },
   incus: {
@@ -34,7 +35,7 @@ const DAEMONS: Record<Daemon["name"], Daemon> = {
     packages: ["incus", "incus-client"],
     socket: "/var/lib/incus/unix.socket",
     client: "incus",
-    server: ["incusd", "--group", "root"],
+    server: ["/usr/libexec/incus/incusd", "--group", "root"],
     stateDirectory: "/var/lib/incus",
   },
 };
@@ -58,7 +59,7 @@ const HOST_PACKAGES = [
 
 /** The daemon that this machine has, or should have by its release of Debian. */
 export async function chooseDaemon(): Promise<Daemon> {
-  for (const daemon of Object.values(DAEMONS)) if (await isInstalled(daemon.server[0])) return daemon;
+  for (const daemon of Object.values(DAEMONS)) if (await isDaemonInstalled(daemon)) return daemon;
   const release = /^VERSION_ID="?(\d+)/m.exec(await readFile("/etc/os-release", "utf8"))?.[1];
   return Number(release) <= 12 ? DAEMONS.lxd : DAEMONS.incus;
 }
@@ -183,13 +184,7 @@ async function hasSystemd(): Promise<boolean> {
 
 /** Whether the daemon is on this machine at all. */
 export function isDaemonInstalled(daemon: Daemon): Promise<boolean> {
-  return isInstalled(daemon.server[0]);
-}
-
-async function isInstalled(program: string): Promise<boolean> {
-  return isThere(`/usr/bin/${program}`).then(
-    async (there) => there || (await isThere(`/usr/sbin/${program}`)) || isThere(`/usr/libexec/${program}`),
-  );
+  return isThere(daemon.server[0]);
 }
 
 async function isThere(path: string): Promise<boolean> {
