@@ -27,7 +27,7 @@ const DAEMONS: Record<Daemon["name"], Daemon> = {
     packages: ["lxd", "lxd-client"],
     socket: "/var/lib/lxd/unix.socket",
     client: "lxc",
-    server: ["/usr/sbin/lxd", "--group", "root"],
+    server: ["/usr/bin/lxd", "--group", "root"],
     stateDirectory: "/var/lib/lxd",
   },
   incus: {
