@@ -69,7 +69,7 @@ const exampleSteps: { readonly title: string; readonly run: (made: Made, note: N
     title: "git push",
     run: async (made, note) => {
       made.directory = await ensureExamplePushed(made.yard, websiteOf(made), note);
-      made.website = await websiteReady(clientOf(made), websiteOf(made).id, { progress: note });
+      made.website = await websiteReady(clientOf(made), websiteOf(made).id, { progress: () => undefined });
     },
   },
   {

@@ -234,10 +234,11 @@ class IncusCloud implements Cloud {
   }
 }
 
-/** The daemon makes errors of two exit codes, and drops what the command has printed. */
+/** The daemon makes errors of two exit codes, LXD as the operation's end, Incus as the answer to waiting for it. */
 function exitCodeOfFault(thrown: unknown): { return: number; output: Record<string, string> } {
   const codes: Record<string, number> = { "Command not executable": 126, "Command not found": 127 };
-  const code = isFault(thrown, "cloud.failed") ? codes[thrown.message] : undefined;
+  const [words = ""] = isFault(thrown, "cloud.failed") ? (/Command not \w+$/.exec(thrown.message) ?? []) : [];
+  const code = codes[words];
   if (code === undefined) throw thrown;
   return { return: code, output: {} };
 }
