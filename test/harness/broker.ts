@@ -4,21 +4,28 @@ import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import type { NatsConnection } from "@nats-io/transport-node";
 import { silentLog } from "#base/log.ts";
 import type { Enrolment } from "#contract/enrolment.ts";
 import type { Role, ServerName } from "#contract/names.ts";
 import { createAuthority, issueCertificate } from "#control/authority/authority.ts";
 import { connectAgent } from "#fabric/agent.ts";
+import { connectBus } from "#fabric/connection.ts";
 import { connectControl } from "#fabric/control.ts";
 import type { AgentFabric, ControlFabric } from "#fabric/fabric.ts";
-import { createYardKeys, credentialsForControl, credentialsForServer, renderBrokerConfig } from "#fabric/identity.ts";
+import { createYardKeys, credentialsForControl, credentialsForServer, renderBrokerConfig, type YardKeys } from "#fabric/identity.ts";
 
 const HOST = "127.0.0.1";
 const YARD = "trial";
 
 /** A real nats-server of its own, configured as a yard's, with both ends of the fabric to connect to it. */
 export interface TestBroker {
+  readonly keys: YardKeys;
+  /** The broker's process. */
+  pid(): number;
   joinAsControl(): Promise<ControlFabric>;
+  /** Control's rights, without the fabric around them. */
+  connectPlainly(): Promise<NatsConnection>;
   /** Gives the fabric when it is connected. */
   joinAsServer(server: ServerName, roles?: readonly Role[]): Promise<AgentFabric>;
   /** What a server is given to join; for those who connect past the fabric's own code. */
@@ -73,7 +80,14 @@ export async function startBroker(): Promise<TestBroker> {
     };
   };
   return {
+    keys,
+    pid: () => broker.pid ?? 0,
     enrolmentOf,
+    connectPlainly: async () => {
+      const connection = await connectBus({ brokers, caPem, credentials: await credentialsForControl(keys), name: "control", log });
+      joined.push(connection);
+      return connection;
+    },
     joinAsControl: async () => {
       const credentials = await credentialsForControl(keys);
       const signerPrivatePem = keys.signerPrivatePem;

@@ -1,0 +1,185 @@
+/**
+ * How the fabric grows: 100, 1,000 and 10,000 emulated agents on a broker of their own, against plain NATS responders with
+ * the same connections and the same bytes: `node test/bench/fabric.ts [sizes…]`. Writes docs/benchmarks-fabric.md.
+ */
+import { type ChildProcess, fork } from "node:child_process";
+import { once } from "node:events";
+import { readFile, writeFile } from "node:fs/promises";
+import { cpus, totalmem } from "node:os";
+import { createInbox, type NatsConnection } from "@nats-io/transport-node";
+import { ping } from "#contract/actions/server.ts";
+import { startBroker, type TestBroker } from "#harness/broker.ts";
+import type { Order } from "./emulated-agents.ts";
+
+const ROUNDS = 7;
+const PROCESSES = 2;
+const IDLE_MS = 10_000;
+const sizes = process.argv.length > 2 ? process.argv.slice(2).map(Number) : [100, 1_000, 10_000];
+
+interface Figures {
+  readonly size: number;
+  readonly connectMs: number;
+  readonly firstMs: number;
+  readonly lastMs: number;
+  readonly plainMs: number;
+  readonly cpuPerReplyUs: number;
+  readonly brokerMegabytes: number;
+  readonly idleBrokerPercent: number;
+  readonly idleControlPercent: number;
+}
+
+const figures: Figures[] = [];
+for (const size of sizes) {
+  figures.push(await measure(size));
+  console.log(figures.at(-1));
+}
+await write();
+
+async function measure(size: number): Promise<Figures> {
+  const servers = Array.from({ length: size }, (_, index) => `c${1 + Math.floor(index / 50)}b${1 + (index % 50)}`);
+  const plainMs = await withAgents("plain", servers, async (broker) => {
+    const connection = await broker.connectPlainly();
+    return median(await rounds(() => askPlainly(connection, servers)));
+  });
+  return withAgents("agents", servers, async (broker, connectMs) => {
+    const control = await broker.joinAsControl();
+    const first: number[] = [];
+    const startedCpu = process.cpuUsage();
+    const last = await rounds(async () => {
+      const startedAt = performance.now();
+      let answered = 0;
+      for await (const { fault } of control.ask(ping, servers, {}, { timeoutMs: 30_000 })) {
+        if (fault !== undefined) throw new Error(fault.message);
+        if (answered++ === 0) first.push(performance.now() - startedAt);
+      }
+    });
+    const { user, system } = process.cpuUsage(startedCpu);
+    const idle = await idleLoad(broker.pid());
+    return {
+      size,
+      connectMs,
+      firstMs: median(first),
+      lastMs: median(last),
+      plainMs,
+      cpuPerReplyUs: (user + system) / (size * (ROUNDS + 1)),
+      brokerMegabytes: await memoryOf(broker.pid()),
+      ...idle,
+    };
+  });
+}
+
+/** A broker, and agents that have joined it; all end with `work`. */
+async function withAgents<T>(
+  kind: Order["kind"],
+  servers: readonly string[],
+  work: (broker: TestBroker, connectMs: number) => Promise<T>,
+): Promise<T> {
+  const broker = await startBroker();
+  const enrolment = await broker.enrolmentOf("c1b1");
+  const startedAt = performance.now();
+  const processes = Array.from({ length: PROCESSES }, (_, index) => {
+    const child = fork(new URL("./emulated-agents.ts", import.meta.url), { stdio: ["ignore", "inherit", "inherit", "ipc"] });
+    const share = servers.filter((_, at) => at % PROCESSES === index);
+    child.send({ kind, servers: share, keys: broker.keys, enrolment, bytes: REPLY } satisfies Order);
+    return child;
+  });
+  try {
+    await Promise.all(processes.map((child) => once(child, "message")));
+    return await work(broker, performance.now() - startedAt);
+  } finally {
+    await Promise.all(processes.map(endProcess));
+    await broker.stop();
+  }
+}
+
+/** As long as an agent's own answer to a ping. */
+const REPLY = JSON.stringify({
+  server: "c100b50",
+  last: true,
+  durationMs: 0.123456789,
+  output: { at: "2026-11-23T08:00:00.123456Z", generation: 1 },
+});
+
+/** The limit: one message to each, one answer from each, and nothing looked at. */
+async function askPlainly(connection: NatsConnection, servers: readonly string[]): Promise<void> {
+  const inbox = createInbox("_INBOX_control");
+  await new Promise<void>((resolve) => {
+    let missing = servers.length;
+    const callback = (): void => {
+      if (--missing === 0) resolve();
+    };
+    connection.subscribe(`${inbox}.*`, { callback, max: servers.length });
+    for (const server of servers) connection.publish(`request.${server}.server.ping`, REPLY, { reply: `${inbox}.${server}` });
+  });
+}
+
+/** Times of `once`, the first of which warms everything up and does not count. */
+async function rounds(once: () => Promise<void>): Promise<number[]> {
+  const times: number[] = [];
+  for (let round = 0; round <= ROUNDS; round++) {
+    const startedAt = performance.now();
+    await once();
+    if (round > 0) times.push(performance.now() - startedAt);
+  }
+  return times;
+}
+
+/** What heartbeats alone cost, in percent of one core. */
+async function idleLoad(pid: number): Promise<{ idleBrokerPercent: number; idleControlPercent: number }> {
+  const [broker, own] = [await cpuSeconds(pid), process.cpuUsage()];
+  await new Promise((resolve) => setTimeout(resolve, IDLE_MS));
+  const { user, system } = process.cpuUsage(own);
+  return {
+    idleBrokerPercent: (((await cpuSeconds(pid)) - broker) / (IDLE_MS / 1000)) * 100,
+    idleControlPercent: ((user + system) / 1000 / IDLE_MS) * 100,
+  };
+}
+
+async function cpuSeconds(pid: number): Promise<number> {
+  const fields = (await readFile(`/proc/${pid}/stat`, "utf8")).replace(/^.*\) /s, "").split(" ");
+  return (Number(fields[11]) + Number(fields[12])) / 100;
+}
+
+async function memoryOf(pid: number): Promise<number> {
+  const text = await readFile(`/proc/${pid}/smaps_rollup`, "utf8");
+  return Number(/^Pss:\s+(\d+)/m.exec(text)?.[1]) / 1024;
+}
+
+async function endProcess(child: ChildProcess): Promise<void> {
+  const ended = once(child, "exit");
+  child.kill("SIGKILL");
+  await ended;
+}
+
+function median(values: readonly number[]): number {
+  return [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)] ?? Number.NaN;
+}
+
+async function write(): Promise<void> {
+  const machine = `${cpus().length} × ${cpus()[0]?.model.trim()}, ${Math.round(totalmem() / 2 ** 30)} GiB`;
+  const row = (title: string, show: (one: Figures) => string): string => `| ${title} | ${figures.map(show).join(" | ")} |`;
+  await writeFile(
+    "docs/benchmarks-fabric.md",
+    [
+      "# Figures of the fabric",
+      "",
+      `Taken by \`node test/bench/fabric.ts\` on ${new Date().toISOString().slice(0, 10)}: ${machine}; broker, agents and control on this one machine.`,
+      `Agents are emulated in ${PROCESSES} processes: real TLS connections, identities, signatures, validation and heartbeats; only roles are absent.`,
+      `"Plain" is the limit: as many connections of the NATS library that answer the same bytes, with nothing signed or looked at. Medians of ${ROUNDS}.`,
+      "",
+      `| agents | ${figures.map(({ size }) => size.toLocaleString("en")).join(" | ")} |`,
+      `|---|${figures.map(() => "---|").join("")}`,
+      row("request → first answer", ({ firstMs }) => `${firstMs.toFixed(1)} ms`),
+      row("request → last answer", ({ lastMs }) => `${lastMs.toFixed(0)} ms`),
+      row("the same, plain", ({ plainMs }) => `${plainMs.toFixed(0)} ms`),
+      row("ratio", ({ lastMs, plainMs }) => (lastMs / plainMs).toFixed(2)),
+      row("answers per second", ({ size, lastMs }) => ((size / lastMs) * 1000).toFixed(0)),
+      row("control's CPU per answer", ({ cpuPerReplyUs }) => `${cpuPerReplyUs.toFixed(0)} µs`),
+      row("broker's memory (PSS)", ({ brokerMegabytes }) => `${brokerMegabytes.toFixed(0)} MB`),
+      row("all connected after", ({ connectMs }) => `${(connectMs / 1000).toFixed(1)} s`),
+      row("idle: broker's share of a core", ({ idleBrokerPercent }) => `${idleBrokerPercent.toFixed(1)} %`),
+      row("idle: control's share of a core", ({ idleControlPercent }) => `${idleControlPercent.toFixed(1)} %`),
+      "",
+    ].join("\n"),
+  );
+}

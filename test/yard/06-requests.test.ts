@@ -1,0 +1,141 @@
+import { afterEach, describe, expect, test } from "vitest";
+import type { RequestAnswer, RequestSummary } from "#contract/request.ts";
+import { inServer, mustInServer } from "#harness/servers.ts";
+import { boxyard, boxyardJson, eventually, listServers } from "#harness/yard.ts";
+
+interface Asked {
+  readonly answers: readonly RequestAnswer[];
+  readonly summary: RequestSummary;
+}
+
+/** `boxyard do … --json`, whatever its exit status. */
+async function ask(...args: string[]): Promise<Asked> {
+  const { stdout, stderr } = await boxyard("do", ...args, "--json");
+  if (stdout === "") throw new Error(stderr);
+  return JSON.parse(stdout) as Asked;
+}
+
+const named = ({ answers }: Asked): string[] => answers.map(({ server, fault }) => `${server} ${fault?.code ?? "answers"}`).sort();
+const everyone = ["c1b1", "c1b2", "c1s", "c1v1", "c1v2"].map((server) => `${server} answers`);
+
+async function signalAgent(server: string, signal: string): Promise<void> {
+  await mustInServer(server, "systemctl", "kill", "--kill-whom=main", `--signal=${signal}`, "boxyard-agent");
+}
+
+async function isBack(server: string): Promise<void> {
+  await eventually(`${server} to be back`, async () =>
+    (await listServers()).find(({ name, state }) => name === server && state === "ready"),
+  );
+}
+
+describe("a target", () => {
+  test("means servers by role, cluster and fact, as control last heard of them", async () => {
+    const found = await boxyardJson<{ name: string; facts: Record<string, unknown> }[]>("find", "box and c1 and os.release=13");
+    expect(found.map(({ name }) => name)).toEqual(["c1b1", "c1b2"]);
+    expect(found[0]?.facts).toMatchObject({ "os.name": "debian", "agent.version": expect.any(String) });
+    expect((await boxyard("find", "cache and c1", "--names")).stdout).toBe("c1v1\nc1v2");
+  });
+
+  test("is decided by the servers themselves when it asks what is so now", async () => {
+    const live = await ask("service.status", "--service", "varnish", "--target", "c1 and service('varnish').active");
+    expect(named(live)).toEqual(["c1v1 answers", "c1v2 answers"]);
+    expect(live.summary.sums["state"]).toEqual({ kind: "distribution", counts: [{ value: "active", count: 2 }] });
+    const { release } = await boxyardJson<{ release: string }>("website", "show", "s1");
+    const carriers = await ask("server.ping", "--target", `c1 and release('s1')=${release.slice(0, 6)}`);
+    expect(named(carriers)).toEqual(["c1b1 answers", "c1b2 answers", "c1s answers"]);
+  });
+
+  test("that cannot be read is shown with a caret under the fault", async () => {
+    const { exitCode, stderr } = await boxyard("ping", "box adn c1");
+    expect(exitCode).toBe(1);
+    expect(stderr).toContain("  box adn c1\n      ^");
+  });
+});
+
+describe("an action", () => {
+  test("that changes something is carried out where it was asked for and nowhere else, one after the other", async () => {
+    const startOf = (server: string) => mustInServer(server, "systemctl", "show", "-p", "ActiveEnterTimestampMonotonic", "memcached");
+    const servers = ["c1v1", "c1v2"];
+    const before = await Promise.all(servers.map(startOf));
+    const one = await ask("service.restart", "--service", "memcached", "--target", "c1v1", "--at-once", "1");
+    expect(one.summary).toMatchObject({ answered: 1, failed: [] });
+    const after = await Promise.all(servers.map(startOf));
+    expect(after[0]).not.toBe(before[0]);
+    expect(after[1]).toBe(before[1]);
+  });
+
+  test("is not carried out on a server that lacks what it is for, and says so", async () => {
+    const { answers, summary } = await ask("service.restart", "--service", "varnish", "--target", "c1b1");
+    expect(answers[0]?.fault?.code).toBe("service.not-here");
+    expect(summary.failed).toEqual(["c1b1"]);
+  });
+
+  test("stops after the first fault when told, and names whom it spared", async () => {
+    const { summary } = await ask(
+      "service.restart",
+      "--service",
+      "haproxy",
+      "--target",
+      "box and c1",
+      "--at-once",
+      "1",
+      "--stop-after",
+      "1",
+    );
+    expect(summary).toMatchObject({ answered: 0, failed: ["c1b1"], notAsked: ["c1b2"] });
+  });
+});
+
+describe("an agent", () => {
+  afterEach(async () => {
+    await inServer("c1b2", ["systemctl", "kill", "--kill-whom=main", "--signal=CONT", "boxyard-agent"]);
+    await isBack("c1b2");
+  });
+
+  test("that hangs costs its time limit and delays nobody; when it is known to be silent it is not waited for; then it is back", async () => {
+    await signalAgent("c1b2", "STOP");
+    const hanging = await ask("server.ping", "--target", "c1", "--timeout", "1");
+    expect(named(hanging)).toEqual(everyone.map((line) => (line.startsWith("c1b2") ? "c1b2 fabric.timed-out" : line)));
+    const others = hanging.answers.filter(({ server }) => server !== "c1b2");
+    expect(Math.max(...others.map(({ durationMs }) => durationMs))).toBeLessThan(1_000);
+    await eventually("c1b2 to be missed", async () =>
+      (await listServers()).find(({ name, state }) => name === "c1b2" && state === "unreachable"),
+    );
+    const known = await ask("server.ping", "--target", "c1", "--timeout", "10");
+    const silent = known.answers.find(({ server }) => server === "c1b2");
+    expect(silent?.fault).toMatchObject({ code: "fabric.silent", message: expect.stringMatching(/silent since 20\d\d-/) });
+    expect(known.summary.durationMs).toBeLessThan(5_000);
+    await signalAgent("c1b2", "CONT");
+    await isBack("c1b2");
+    expect(named(await ask("server.ping", "--target", "c1"))).toEqual(everyone);
+  });
+
+  test("is restarted by request, answers before it ends, and comes back as a new process", async () => {
+    const startedAt = async (): Promise<unknown> => (await ask("agent.version", "--target", "c1b2")).answers[0]?.output;
+    const before = await startedAt();
+    expect((await ask("agent.restart", "--target", "c1b2")).summary).toMatchObject({ answered: 1 });
+    const after = await eventually("a new agent", async () => {
+      const now = await startedAt();
+      return now !== undefined && JSON.stringify(now) !== JSON.stringify(before) ? now : null;
+    });
+    expect(after).toMatchObject({ version: expect.any(String) });
+  });
+
+  test("whose process is killed is started again by the server, without a manual step", async () => {
+    await signalAgent("c1b2", "KILL");
+    await eventually("c1b2 to answer", async () => named(await ask("server.ping", "--target", "c1b2"))[0] === "c1b2 answers");
+  });
+});
+
+describe("the broker", () => {
+  test("that is killed while servers work is back by itself, every server with it, and each caller was told how his request ended", async () => {
+    const asking = ask("server.converge", "--target", "all", "--timeout", "20");
+    await mustInServer("control1", "systemctl", "kill", "--signal=KILL", "nats-server");
+    const { answers, summary } = await asking;
+    expect(answers).toHaveLength((await listServers()).filter(({ state }) => state !== "deleting").length);
+    expect(summary.answered + summary.failed.length).toBe(answers.length);
+    await eventually("all to answer", async () =>
+      named(await ask("server.ping", "--timeout", "1")).every((line) => line.endsWith("answers")),
+    );
+  });
+});
