@@ -78,7 +78,20 @@ describe("the command line", () => {
   });
 
   test("help is complete: every command with its options and examples", async () => {
-    const commands = ["", "status", "ping", "ca", "server list", "logs", "find", "facts", "actions", "do", "do service.restart"].concat(
+    const commands = [
+      "",
+      "status",
+      "ping",
+      "ca",
+      "server list",
+      "logs",
+      "find",
+      "facts",
+      "actions",
+      "events",
+      "do",
+      "do service.restart",
+    ].concat(
       ["create", "list", "show", "scale", "delete"].map((verb) => `cluster ${verb}`),
       ["create", "list", "show", "delete"].map((verb) => `website ${verb}`),
       ["domain add", "domain remove", "key add", "key list", "key remove"],

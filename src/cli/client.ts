@@ -49,7 +49,11 @@ export function createClient(yard: string, access: Access, { timeoutMs = ANSWER_
     headersTimeout: timeoutMs,
     bodyTimeout: timeoutMs,
   });
-  const send = (route: Route, given: Untyped, options: { readonly bodyTimeout?: number } = {}): ReturnType<typeof request> => {
+  const send = (
+    route: Route,
+    given: Untyped,
+    options: { readonly headersTimeout?: number; readonly bodyTimeout?: number } = {},
+  ): ReturnType<typeof request> => {
     const path = pathOf(route, check(route.params, given.params ?? {}));
     const input = check(route.input, given.input ?? {});
     const hasBody = route.method === "POST" || route.method === "PATCH";
@@ -74,7 +78,7 @@ export function createClient(yard: string, access: Access, { timeoutMs = ANSWER_
     },
     stream: async function* (route, given) {
       // A line may be long in coming: servers may take their time.
-      const { statusCode, body } = await send(route, given, { bodyTimeout: 0 }).catch(silent);
+      const { statusCode, body } = await send(route, given, { headersTimeout: 0, bodyTimeout: 0 }).catch(silent);
       if (statusCode >= 400) readAnswer(route, { status: statusCode, text: await body.text() });
       let rest = "";
       try {

@@ -7,6 +7,7 @@ import { deploymentCommand } from "./commands/deployment.ts";
 import { actionCommands } from "./commands/do.ts";
 import { domainCommand } from "./commands/domain.ts";
 import { downCommand } from "./commands/down.ts";
+import { eventsCommand } from "./commands/events.ts";
 import { findCommands } from "./commands/find.ts";
 import { keyCommand } from "./commands/key.ts";
 import { logsCommand } from "./commands/logs.ts";
@@ -54,6 +55,7 @@ function createProgram(): Command {
     pingCommand(),
     ...findCommands(),
     ...actionCommands(),
+    eventsCommand(),
     serverCommand(),
     clusterCommand(),
     websiteCommand(),

@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { CommitId, Role, ServerName, Timestamp, WebsiteId } from "./names.ts";
 
-/** What a server says of itself, its heartbeat: written to KV bucket `registry` under its own name. */
+/** What a server says of itself, its heartbeat. */
 export const ServerStatus = z.object({
   server: ServerName,
   at: Timestamp,

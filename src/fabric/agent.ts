@@ -16,6 +16,7 @@ import { connectBus } from "./connection.ts";
 import { Verifier } from "./envelope.ts";
 import type { AgentFabric, Handler } from "./fabric.ts";
 import { NOT_MEANT } from "./request.ts";
+import { Spool } from "./spool.ts";
 import { subjects } from "./subjects.ts";
 
 const MAX_AT_ONCE = 64;
@@ -26,9 +27,15 @@ interface Answering {
   readonly handler: Handler<z.ZodType, z.ZodType>;
 }
 
+export interface ConnectAgentOptions {
+  readonly log: Log;
+  /** Where events wait while the broker is away. */
+  readonly spool: string;
+}
+
 /** Joins the bus as a server; returns at once, and connects as soon as a broker answers. */
-export function connectAgent(enrolment: Enrolment, { log }: { readonly log: Log }): AgentFabric {
-  const fabric = new ServerEnd(enrolment, log);
+export function connectAgent(enrolment: Enrolment, options: ConnectAgentOptions): AgentFabric {
+  const fabric = new ServerEnd(enrolment, options);
   fabric.start();
   return fabric;
 }
@@ -37,6 +44,7 @@ class ServerEnd implements AgentFabric {
   readonly #enrolment: Enrolment;
   readonly #log: Log;
   readonly #verifier: Verifier;
+  readonly #events: Spool<Event>;
   readonly #answering = new Map<string, Answering>();
   readonly #nudged: (() => void)[] = [];
   #isMeant: ((target: Target) => Promise<boolean>) | undefined;
@@ -45,9 +53,12 @@ class ServerEnd implements AgentFabric {
   #isClosed = false;
   #atOnce = 0;
 
-  constructor(enrolment: Enrolment, log: Log) {
+  constructor(enrolment: Enrolment, { log, spool }: ConnectAgentOptions) {
     this.#enrolment = enrolment;
     this.#log = log;
+    const deliver = (event: Event, id: string): Promise<void> =>
+      this.#publish(subjects.event(enrolment.server, event.kind), event, `${enrolment.server}-${id}`);
+    this.#events = new Spool({ path: spool, deliver });
     this.#verifier = new Verifier(enrolment.yard, enrolment.server, enrolment.signerPem);
   }
 
@@ -78,11 +89,11 @@ class ServerEnd implements AgentFabric {
   }
 
   async putStatus(status: ServerStatus): Promise<void> {
-    await this.#publish(subjects.status(this.#enrolment.server), status);
+    this.#bus().publish(subjects.status(this.#enrolment.server), JSON.stringify(status));
   }
 
-  async publishEvent(event: Event): Promise<void> {
-    await this.#publish(subjects.event(this.#enrolment.server, event.kind), event);
+  publishEvent(event: Event): Promise<void> {
+    return this.#events.add(event);
   }
 
   async *followDeployments(signal: AbortSignal): AsyncIterable<Event> {
@@ -126,6 +137,7 @@ class ServerEnd implements AgentFabric {
   }
 
   #nudge(): void {
+    this.#events.flush().catch((thrown: unknown) => this.#log.warn({ fault: reportFault(thrown) }, "events not stored"));
     for (const listener of this.#nudged) listener();
   }
 

@@ -1,9 +1,16 @@
 import { randomUUID } from "node:crypto";
-import { AckPolicy, type JetStreamClient, jetstream, jetstreamManager, RetentionPolicy, type StreamConfig } from "@nats-io/jetstream";
+import {
+  AckPolicy,
+  DeliverPolicy,
+  type JetStreamClient,
+  jetstream,
+  jetstreamManager,
+  RetentionPolicy,
+  type StreamConfig,
+} from "@nats-io/jetstream";
 import { Kvm } from "@nats-io/kv";
 import { createInbox, type Msg, type NatsConnection, nanos } from "@nats-io/transport-node";
 import type { z } from "zod";
-import { Channel } from "#base/channel.ts";
 import { timestamp } from "#base/clock.ts";
 import { reportFault } from "#base/fault.ts";
 import type { Log } from "#base/log.ts";
@@ -17,9 +24,9 @@ import { REGISTRY_EXPIRY_MS, ServerStatus } from "#contract/status.ts";
 import type { Target } from "#contract/target.ts";
 import { type BusOptions, connectBus } from "./connection.ts";
 import { Signer } from "./envelope.ts";
-import type { Answer, AskOptions, ControlFabric } from "./fabric.ts";
+import type { Answer, AskOptions, ControlFabric, ReadEventsOptions, StoredEvent } from "./fabric.ts";
 import { Request, type Result } from "./request.ts";
-import { EVENT_STREAM, PUSH_CONSUMER, PUSH_STREAM, REGISTRY_BUCKET, SPEC_BUCKET, subjects } from "./subjects.ts";
+import { EVENT_STREAM, PUSH_CONSUMER, PUSH_STREAM, SPEC_BUCKET, subjects } from "./subjects.ts";
 
 export interface ControlFabricOptions extends BusOptions {
   readonly yard: string;
@@ -124,8 +131,7 @@ class ControlEnd implements ControlFabric {
     this.#statuses.delete(server);
     this.#heardAtMs.delete(server);
     this.#lastHeard.delete(server);
-    const kvm = new Kvm(this.#connection);
-    for (const bucket of [SPEC_BUCKET, REGISTRY_BUCKET]) await (await kvm.open(bucket)).purge(server);
+    await (await new Kvm(this.#connection).open(SPEC_BUCKET)).purge(server);
   }
 
   registry(): ReadonlyMap<ServerName, ServerStatus> {
@@ -145,19 +151,27 @@ class ControlEnd implements ControlFabric {
     await this.#stream.publish(subjects.event(this.#server, event.kind), JSON.stringify(event));
   }
 
-  async *followEvents(signal: AbortSignal): AsyncIterable<Event> {
-    const channel = new Channel<Event>();
-    const subscription = this.#connection.subscribe(subjects.allEvents, {
-      callback: (error, message) => {
-        const event = error === null ? Event.safeParse(message.json()) : undefined;
-        if (event?.success) channel.push(event.data);
-      },
+  async *readEvents({ after, last = 0, follow = false }: ReadEventsOptions, signal: AbortSignal): AsyncIterable<StoredEvent> {
+    const { state } = await (await this.#stream.jetstreamManager()).streams.info(EVENT_STREAM);
+    const first = Math.max(after === undefined ? state.last_seq - last + 1 : after + 1, 1);
+    if (!follow && first > state.last_seq) return;
+    const consumer = await this.#stream.consumers.get(EVENT_STREAM, {
+      deliver_policy: DeliverPolicy.StartSequence,
+      opt_start_seq: first,
     });
-    signal.addEventListener("abort", () => channel.close(), { once: true });
+    const messages = await consumer.consume();
+    const stop = (): void => void messages.close();
+    signal.addEventListener("abort", stop, { once: true });
     try {
-      yield* channel;
+      if (signal.aborted) return;
+      for await (const message of messages) {
+        const event = Event.safeParse(message.json());
+        if (event.success) yield { number: message.seq, event: event.data };
+        if (!follow && message.seq >= state.last_seq) return;
+      }
     } finally {
-      subscription.unsubscribe();
+      signal.removeEventListener("abort", stop);
+      await messages.close();
     }
   }
 
@@ -259,15 +273,20 @@ function hasChanged(before: ServerStatus, after: ServerStatus): boolean {
 async function ensureStreams(connection: NatsConnection): Promise<void> {
   const kvm = new Kvm(connection);
   await kvm.create(SPEC_BUCKET, { history: 1, allow_direct: true });
-  await kvm.create(REGISTRY_BUCKET, { history: 1, allow_direct: true, ttl: 60_000 });
   const manager = await jetstreamManager(connection);
-  const streams: Partial<StreamConfig>[] = [
-    { name: EVENT_STREAM, subjects: [subjects.allEvents], max_age: nanos(30 * DAY_MS), max_bytes: 512 * 1024 * 1024 },
+  const streams: (Partial<StreamConfig> & { readonly name: string })[] = [
+    {
+      name: EVENT_STREAM,
+      subjects: [subjects.allEvents],
+      max_age: nanos(30 * DAY_MS),
+      max_bytes: 512 * 1024 * 1024,
+      duplicate_window: nanos(DAY_MS),
+    },
     { name: PUSH_STREAM, subjects: [subjects.allPushes], retention: RetentionPolicy.Workqueue, duplicate_window: nanos(DAY_MS) },
   ];
   for (const stream of streams) {
-    const have = await manager.streams.info(stream.name ?? "").catch(() => null);
-    if (have === null) await manager.streams.add(stream as StreamConfig & { name: string });
+    const have = await manager.streams.info(stream.name).catch(() => null);
+    await (have === null ? manager.streams.add(stream) : manager.streams.update(stream.name, stream));
   }
   const consumer = { durable_name: PUSH_CONSUMER, ack_policy: AckPolicy.Explicit, ack_wait: nanos(PUSH_RETURN_MS), max_deliver: -1 };
   const known = await manager.consumers.info(PUSH_STREAM, PUSH_CONSUMER).catch(() => null);

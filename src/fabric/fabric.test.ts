@@ -5,11 +5,12 @@ import { timestamp } from "#base/clock.ts";
 import { Fault } from "#base/fault.ts";
 import { until } from "#base/retry.ts";
 import { action } from "#contract/action.ts";
+import type { Event } from "#contract/events.ts";
 import type { Push } from "#contract/push.ts";
 import type { ServerStatus } from "#contract/status.ts";
 import { startBroker, type TestBroker } from "#harness/broker.ts";
 import { identityCheck } from "./connection.ts";
-import type { AgentFabric, ControlFabric } from "./fabric.ts";
+import type { AgentFabric, ControlFabric, ReadEventsOptions, StoredEvent } from "./fabric.ts";
 
 const double = action("trial.double", {
   summary: "Double a number",
@@ -186,6 +187,52 @@ describe("a push", () => {
   });
 });
 
+function converged(server: string, generation: number): Event {
+  return { kind: "converged", at: timestamp(), server, generation, changed: [], faults: [] };
+}
+
+/** Events as they are read, without those that other tests have made. */
+async function readEvents(options: ReadEventsOptions, signal = AbortSignal.timeout(20_000)): Promise<StoredEvent[]> {
+  const events: StoredEvent[] = [];
+  for await (const stored of control.readEvents(options, signal)) events.push(stored);
+  return events;
+}
+
+describe("events", () => {
+  test("are read in their order, the newest or those after a known one, and followed as they come", async () => {
+    for (const generation of [1, 2, 3]) await agent("c1b1").publishEvent(converged("c1b1", generation));
+    const newest = await readEvents({ last: 2 });
+    expect(newest.map(({ event }) => event)).toMatchObject([{ generation: 2 }, { generation: 3 }]);
+    const after = newest[0]?.number ?? 0;
+    expect(await readEvents({ after })).toEqual(newest.slice(1));
+    expect(await readEvents({ after: after + 1 })).toEqual([]);
+    const stopped = new AbortController();
+    const followed: StoredEvent[] = [];
+    const following = (async () => {
+      for await (const stored of control.readEvents({ after, follow: true }, stopped.signal)) followed.push(stored);
+    })();
+    await control.publishEvent({ kind: "server", at: timestamp(), server: "c1b1", line: "c1b1 has been created" });
+    await until("the new event", async () => (followed.length === 2 ? true : null), { timeoutMs: 5_000 });
+    stopped.abort();
+    await following;
+    expect(followed.at(-1)?.event).toMatchObject({ kind: "server" });
+  });
+
+  test("of a server that cannot reach the broker arrive when it can: all of them, in order, once", async () => {
+    const [{ number: after } = { number: 0 }] = await readEvents({ last: 1 });
+    await broker.kill();
+    const published = Promise.all([11, 12, 13].map((generation) => agent("c1b1").publishEvent(converged("c1b1", generation))));
+    await broker.restart();
+    await published;
+    const arrived = async (): Promise<StoredEvent[] | null> => {
+      const events = await readEvents({ after }).catch(() => []);
+      return events.length >= 3 ? events : null;
+    };
+    const events = await until("the events", arrived, { timeoutMs: 20_000 });
+    expect(events.map(({ event }) => event)).toMatchObject([{ generation: 11 }, { generation: 12 }, { generation: 13 }]);
+  });
+});
+
 describe("after the broker was killed and is back", () => {
   test("requests and nudges reach the servers as before", async () => {
     const nudged = new Promise<void>((resolve) => agent("c1b1").onNudge(resolve));
@@ -230,7 +277,7 @@ describe("a server's credentials", () => {
     "event.c1b1.converged",
     "push.c1b9.s1",
     "$KV.spec.c1b9",
-    "$KV.registry.c1b1",
+    "status.c1b1",
     "$JS.API.DIRECT.GET.KV_spec.$KV.spec.c1b1",
     "$JS.API.DIRECT.GET.KV_spec",
     "$JS.API.STREAM.MSG.GET.KV_spec",

@@ -36,6 +36,22 @@ export interface AskOptions {
   readonly select?: Target;
 }
 
+/** Where to read events from, and whether to stay. */
+export interface ReadEventsOptions {
+  /** The number of the last event that is known already. */
+  readonly after?: number;
+  /** Without `after`: so many of the newest; none unless told. */
+  readonly last?: number;
+  /** Goes on with what comes until the signal aborts. */
+  readonly follow?: boolean;
+}
+
+/** An event with its number in the stream, by which a reader goes on from where it stopped. */
+export interface StoredEvent {
+  readonly number: number;
+  readonly event: Event;
+}
+
 /** The control plane's end of the fabric. */
 export interface ControlFabric {
   /**
@@ -69,8 +85,8 @@ export interface ControlFabric {
   onRegistryChange(listener: () => void): () => void;
   /** Publishes to stream EVENTS and waits for the acknowledgement. */
   publishEvent(event: Event): Promise<void>;
-  /** Events live, from now on. */
-  followEvents(signal: AbortSignal): AsyncIterable<Event>;
+  /** Events in their order from any point of the last 30 days; ends at the newest, or goes on with what comes. */
+  readEvents(options: ReadEventsOptions, signal: AbortSignal): AsyncIterable<StoredEvent>;
   /**
    * Hands over pushes from stream PUSHES, oldest first; a push is acknowledged when `take` has resolved, and comes again
    * when it threw or the process ended. Durable across restarts. Returns when the signal aborts.
@@ -102,6 +118,7 @@ export interface AgentFabric {
   onNudge(listener: () => void): void;
   /** Writes the server's status: its heartbeat. */
   putStatus(status: ServerStatus): Promise<void>;
+  /** Publishes an event after all before it, once; while the broker is away it waits on disk, with a bounded number of others. */
   publishEvent(event: Event): Promise<void>;
   /** Deployment events live, from now on; only the git server may. */
   followDeployments(signal: AbortSignal): AsyncIterable<Event>;

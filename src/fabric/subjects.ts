@@ -7,8 +7,8 @@ export const subjects = {
   nudge: (server: ServerName) => `nudge.${server}`,
   spec: (server: ServerName) => `$KV.spec.${server}`,
   readSpec: (server: ServerName) => `$JS.API.DIRECT.GET.KV_spec.$KV.spec.${server}`,
-  status: (server: ServerName) => `$KV.registry.${server}`,
-  allStatuses: "$KV.registry.*",
+  status: (server: ServerName) => `status.${server}`,
+  allStatuses: "status.*",
   event: (emitter: ServerName, kind: string) => `event.${emitter}.${kind}`,
   eventsOf: (emitter: ServerName) => `event.${emitter}.>`,
   allEvents: "event.>",
@@ -20,7 +20,6 @@ export const subjects = {
 } as const;
 
 export const SPEC_BUCKET = "spec";
-export const REGISTRY_BUCKET = "registry";
 export const EVENT_STREAM = "EVENTS";
 export const PUSH_STREAM = "PUSHES";
 export const PUSH_CONSUMER = "control";

@@ -105,7 +105,7 @@ export async function startBroker(): Promise<TestBroker> {
       return fabric;
     },
     joinAsServer: async (server, roles) => {
-      const fabric = connectAgent(await enrolmentOf(server, roles), { log });
+      const fabric = connectAgent(await enrolmentOf(server, roles), { log, spool: join(folder, `events-${server}`) });
       joined.push(fabric);
       await new Promise<void>((resolve) => fabric.onNudge(resolve));
       return fabric;

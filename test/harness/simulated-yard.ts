@@ -92,7 +92,7 @@ export class SimulatedYard {
       registry: () => new Map(),
       lastHeard: () => null,
       onRegistryChange: () => () => undefined,
-      followEvents: () => new Channel(),
+      readEvents: () => new Channel(),
       isConnected: () => true,
       close: async () => undefined,
     };

@@ -42,7 +42,7 @@ describe("the credential of a server", () => {
       "nudge.c1b2",
       "$KV.spec.c1b2",
       "$KV.spec.c1b1",
-      "$KV.registry.c1b2",
+      "status.c1b2",
       "push.git1.s1",
       "event.control1.deployment",
     ]) {

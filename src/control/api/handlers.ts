@@ -1,6 +1,7 @@
 import { createCluster, deleteCluster, listClusters, scaleCluster, showCluster } from "./clusters.ts";
 import { deploymentEvents, listDeployments, showDeployment } from "./deployments.ts";
 import { addDomain, removeDomain } from "./domains.ts";
+import { events } from "./events.ts";
 import type { Handlers } from "./handler.ts";
 import { addKey, listKeys, removeKey } from "./keys.ts";
 import { readLogs } from "./logs.ts";
@@ -16,6 +17,7 @@ export const handlers: Handlers = {
   findServers,
   request,
   cancelRequest,
+  events,
   createCluster,
   listClusters,
   showCluster,

@@ -66,6 +66,7 @@ type HandleStream = (context: ApiContext, given: { params: unknown; input: unkno
 /** A fault before the first line is an error answer; a later one ends the stream without its last line, and the caller notices. */
 async function streamLines(http: Context, route: Route, open: (gone: AbortSignal) => AsyncIterable<unknown>): Promise<Response> {
   const gone = new AbortController();
+  http.req.raw.signal.addEventListener("abort", () => gone.abort(), { once: true });
   const lines = open(gone.signal)[Symbol.asyncIterator]();
   const first = await lines.next();
   http.header("content-type", "application/x-ndjson");

@@ -1,0 +1,54 @@
+import { type Command, Option } from "commander";
+import type { z } from "zod";
+import { api } from "#contract/api.ts";
+import type { Event } from "#contract/events.ts";
+import { declare, wholeNumber } from "../command.ts";
+import { printable } from "../render/printable.ts";
+
+type Stored = z.output<typeof api.events.output>;
+
+interface Options {
+  readonly follow?: boolean;
+  readonly json?: boolean;
+  readonly last: number;
+  readonly after?: number;
+  readonly target: string;
+}
+
+/** `boxyard events`. */
+export function eventsCommand(): Command {
+  return declare<[], Options, Stored[]>({
+    usage: "events",
+    summary: "What happened in the yard: deployments, servers that came, changed, failed or went",
+    examples: ["events", "events --follow", "events --target 'box and c1' --last 200", "events --after 1200 --json"],
+    options: (command) =>
+      command
+        .option("-f, --follow", "go on with what comes, until Ctrl-C; with --json a document a line")
+        .addOption(new Option("--last <n>", "so many of the newest").argParser(wholeNumber).default(50))
+        .addOption(new Option("--after <number>", "go on after the event of this number").argParser(wholeNumber))
+        .option("--target <expression>", "only events of these servers", ""),
+    run: async ({ client, options: { follow = false, json, last, after, target } }) => {
+      const input = { last, target, follow: String(follow), ...(after === undefined ? {} : { after }) };
+      const events: Stored[] = [];
+      for await (const stored of client.stream(api.events, { input })) {
+        if (follow) process.stdout.write(`${json ? JSON.stringify(stored) : renderEvent(stored)}\n`);
+        else events.push(stored);
+      }
+      return events;
+    },
+    render: (events) => events.map(renderEvent).join("\n"),
+  });
+}
+
+function renderEvent({ number, event }: Stored): string {
+  const at = `${event.at.slice(0, 19).replace("T", " ")}`;
+  return printable(`${String(number).padStart(6)}  ${at}  ${(event.server ?? "-").padEnd(8)}  ${lineOf(event)}`.replaceAll("\n", " "));
+}
+
+function lineOf(event: Event): string {
+  if (event.kind === "server") return event.line;
+  if (event.kind === "deployment") return `deployment ${event.deployment} of ${event.website} ${event.state}: ${event.line}`;
+  const faults = event.faults.map(({ resource, message }) => `${resource}: ${message}`);
+  const changed = event.changed.length === 0 ? [] : [`changed ${event.changed.join(", ")}`];
+  return [`generation ${event.generation}`, ...changed, ...faults].join("; ");
+}
