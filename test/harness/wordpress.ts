@@ -4,9 +4,6 @@ import { join } from "node:path";
 import { execa } from "execa";
 import type { Repository } from "./repository.ts";
 
-/** WordPress as Debian packages it, with the packages that its links point into. */
-const PACKAGES = ["wordpress", "libjs-cropper", "libjs-underscore", "php-getid3"];
-
 const BOXFILE = `version: 2.0
 shared_folders:
   - docroot/wp-content/uploads
@@ -40,7 +37,7 @@ export async function addWordpress(repository: Repository): Promise<void> {
   try {
     await execa("apt-get", ["-qq", "update"], { reject: false });
     await execa("chmod", ["755", scratch]);
-    await execa("apt-get", ["-qq", "download", ...PACKAGES, ...(await recommendedThemes())], { cwd: scratch });
+    await execa("apt-get", ["-qq", "download", "wordpress", ...(await partsOfWordpress())], { cwd: scratch });
     const root = join(scratch, "root");
     await mkdir(root);
     for (const file of await readdir(scratch)) if (file.endsWith(".deb")) await execa("dpkg-deb", ["-x", join(scratch, file), root]);
@@ -58,10 +55,10 @@ export async function addWordpress(repository: Repository): Promise<void> {
   });
 }
 
-/** Each Debian release recommends the theme of its year. */
-async function recommendedThemes(): Promise<string[]> {
+/** The packages that Debian's WordPress links into, and the theme of its year; each Debian release has others. */
+async function partsOfWordpress(): Promise<string[]> {
   const { stdout } = await execa("apt-cache", ["depends", "wordpress"]);
-  return [...new Set(stdout.match(/wordpress-theme-[a-z]+/g) ?? [])];
+  return [...new Set(stdout.match(/\b(?:wordpress-theme-[a-z]+|libjs-[a-z]+|php-getid3)\b/g) ?? [])];
 }
 
 async function assemble(root: string, docroot: string): Promise<void> {
