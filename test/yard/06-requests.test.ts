@@ -1,4 +1,5 @@
 import { afterEach, describe, expect, test } from "vitest";
+import type { Event } from "#contract/events.ts";
 import type { RequestAnswer, RequestSummary } from "#contract/request.ts";
 import { inServer, mustInServer } from "#harness/servers.ts";
 import { boxyard, boxyardJson, eventually, listServers } from "#harness/yard.ts";
@@ -124,6 +125,50 @@ describe("an agent", () => {
   test("whose process is killed is started again by the server, without a manual step", async () => {
     await signalAgent("c1b2", "KILL");
     await eventually("c1b2 to answer", async () => named(await ask("server.ping", "--target", "c1b2"))[0] === "c1b2 answers");
+  });
+});
+
+interface Stored {
+  readonly number: number;
+  readonly event: Event;
+}
+
+describe("events", () => {
+  const agentTold = async (generation: number): Promise<Stored | undefined> =>
+    (await boxyardJson<Stored[]>("events", "--target", "c1v1", "--last", "500")).findLast(
+      ({ event }) => event.kind === "converged" && event.generation === generation,
+    );
+
+  test("are in their order, go on after a known one, and can be those of some servers", async () => {
+    const all = await boxyardJson<Stored[]>("events", "--last", "100");
+    const numbers = all.map(({ number }) => number);
+    expect(numbers).toEqual([...numbers].sort((a, b) => a - b));
+    const middle = numbers[Math.floor(numbers.length / 2)] ?? 0;
+    const rest = await boxyardJson<Stored[]>("events", "--after", String(middle));
+    expect(rest[0]?.number).toBe(middle + 1);
+    const ofCaches = await boxyardJson<Stored[]>("events", "--target", "cache", "--last", "500");
+    expect(new Set(ofCaches.map(({ event }) => event.server?.replace(/\d+$/, "")))).toEqual(new Set(["c1v"]));
+  });
+
+  test("of a server that is cut off from the broker wait on its disk, and arrive when it is back", async () => {
+    const rule = ["inet", "trial", "out", "tcp", "dport", "4222", "drop"];
+    const drop = `nft add table inet trial && nft 'add chain inet trial out { type filter hook output priority 0; }' && nft add rule ${rule.join(" ")}`;
+    await mustInServer("c1v1", "sh", "-c", drop);
+    try {
+      await eventually("c1v1 to be missed", async () =>
+        (await listServers()).find(({ name, state }) => name === "c1v1" && state === "unreachable"),
+      );
+      // Mended by the agent alone, which tells of it although nobody can hear it.
+      await mustInServer("c1v1", "sh", "-c", "echo broken > /etc/hosts");
+      const spool = ["sh", "-c", "grep -c hosts /var/lib/boxyard/agent/events"];
+      await eventually("the event to wait on disk", async () => (await inServer("c1v1", spool)).exitCode === 0, 90_000);
+    } finally {
+      await mustInServer("c1v1", "nft", "delete", "table", "inet", "trial");
+    }
+    await isBack("c1v1");
+    const { targetGeneration } = (await listServers()).find(({ name }) => name === "c1v1") ?? { targetGeneration: 0 };
+    const told = await eventually("the event to arrive", () => agentTold(targetGeneration));
+    expect(told.event).toMatchObject({ changed: expect.arrayContaining(["file /etc/hosts"]) });
   });
 });
 
