@@ -89,6 +89,7 @@ describe("the command line", () => {
       "facts",
       "actions",
       "events",
+      "audit",
       "do",
       "do service.restart",
     ].concat(

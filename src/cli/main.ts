@@ -2,6 +2,7 @@
 import { readFileSync } from "node:fs";
 import { Command, Option } from "commander";
 import { isFault, renderFault } from "#base/fault.ts";
+import { auditCommand } from "./commands/audit.ts";
 import { clusterCommand } from "./commands/cluster.ts";
 import { deploymentCommand } from "./commands/deployment.ts";
 import { actionCommands } from "./commands/do.ts";
@@ -56,6 +57,7 @@ function createProgram(): Command {
     ...findCommands(),
     ...actionCommands(),
     eventsCommand(),
+    auditCommand(),
     serverCommand(),
     clusterCommand(),
     websiteCommand(),

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { AuditEntry } from "./audit.ts";
 import { Deployment } from "./deployment.ts";
 import { Domain, DomainKind, DomainName } from "./domain.ts";
 import { Event } from "./events.ts";
@@ -128,6 +129,14 @@ export const api = {
     }),
     output: z.object({ number: z.int(), event: Event }),
     streams: true,
+  }),
+  audit: route({
+    method: "GET",
+    path: "/v1/audit",
+    summary: "Who asked servers for what, and how it ended",
+    params: none,
+    input: z.object({ last: z.coerce.number().int().min(1).max(10_000).default(50) }),
+    output: z.array(AuditEntry),
   }),
   cancelRequest: route({
     method: "DELETE",

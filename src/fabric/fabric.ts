@@ -16,24 +16,24 @@ export type Answer<O> =
 /** How far a request may go; everything at once unless told. */
 export interface Limits {
   /** At most so many servers at work at once. */
-  readonly atOnce?: number;
+  readonly atOnce?: number | undefined;
   /** So many servers, then, when all have answered, a pause, then the next. */
-  readonly batch?: { readonly size: number; readonly pauseMs: number };
+  readonly batch?: { readonly size: number; readonly pauseMs: number } | undefined;
   /** Nobody else is asked after so many faults, or after faults of this share of all servers. */
-  readonly stopAfter?: { readonly failures: number } | { readonly percent: number };
+  readonly stopAfter?: { readonly failures: number } | { readonly percent: number } | undefined;
   /** For the whole request. */
-  readonly deadlineMs?: number;
+  readonly deadlineMs?: number | undefined;
 }
 
 export interface AskOptions {
   /** For each server, from the moment it is asked; the action's own limit unless told. */
-  readonly timeoutMs?: number;
+  readonly timeoutMs?: number | undefined;
   readonly limits?: Limits;
   readonly signal?: AbortSignal;
   /** Who caused it; "control" unless told. */
   readonly caller?: string;
   /** Each server decides by its own live facts whether it is meant; one that is not has no answer. */
-  readonly select?: Target;
+  readonly select?: Target | undefined;
 }
 
 /** Where to read events from, and whether to stay. */

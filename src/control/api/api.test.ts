@@ -5,6 +5,7 @@ import { silentLog } from "#base/log.ts";
 import { until } from "#base/retry.ts";
 import { disk } from "#contract/actions/server.ts";
 import { Cluster, Website } from "#contract/api.ts";
+import type { AuditEntry } from "#contract/audit.ts";
 import type { ControlConfig } from "#contract/control-config.ts";
 import { FaultReport } from "#contract/fault.ts";
 import { RequestLine } from "#contract/request.ts";
@@ -367,6 +368,20 @@ describe("a request to servers", () => {
     expect(JSON.parse(text.trimEnd().split("\n").at(-1) ?? "")).toMatchObject({ kind: "summary", answered: 1, notAsked: ["c1b2"] });
     expect(carriedOut).toEqual(["c1b1"]);
     expect((await faultOf("DELETE", `/v1/requests/${id}`)).code).toBe("request.unknown");
+  });
+
+  test("is in the audit before anybody is asked, with its end, and also when it was refused; nothing there can be changed", async () => {
+    await request({ action: "server.disk", target: "box", input: { path: "/srv" } });
+    await faultOf("POST", "/v1/requests", { action: "server.reboot", target: "all" });
+    const entries = (await ask("GET", "/v1/audit")).body as AuditEntry[];
+    expect(entries).toMatchObject([
+      { kind: "asked", action: "server.disk", target: "box", details: { input: { path: "/srv" }, servers: ["c1b1", "c1b2"] } },
+      { kind: "ended", details: { answered: 2, failed: [], notAsked: [] } },
+      { kind: "refused", action: "server.reboot", details: { fault: expect.stringContaining("no action") } },
+    ]);
+    expect(entries[0]?.request).toBe(entries[1]?.request);
+    await expect(store.deleteFrom("audit").execute()).rejects.toThrow("only ever added to");
+    await expect(store.updateTable("audit").set({ caller: "nobody" }).execute()).rejects.toThrow("only ever added to");
   });
 
   test("finds servers with what was last heard of them", async () => {

@@ -5,7 +5,7 @@ import { events } from "./events.ts";
 import type { Handlers } from "./handler.ts";
 import { addKey, listKeys, removeKey } from "./keys.ts";
 import { readLogs } from "./logs.ts";
-import { cancelRequest, request } from "./requests.ts";
+import { audit, cancelRequest, request } from "./requests.ts";
 import { findServers, listServers } from "./servers.ts";
 import { status } from "./status.ts";
 import { createWebsite, deleteWebsite, listWebsites, showWebsite } from "./websites.ts";
@@ -17,6 +17,7 @@ export const handlers: Handlers = {
   findServers,
   request,
   cancelRequest,
+  audit,
   events,
   createCluster,
   listClusters,

@@ -1,15 +1,18 @@
 import { randomUUID } from "node:crypto";
 import { z } from "zod";
-import { Fault } from "#base/fault.ts";
+import { Fault, reportFault } from "#base/fault.ts";
 import type { Action } from "#contract/action.ts";
 import { findOperatorAction, operatorActions } from "#contract/actions/operator.ts";
+import type { AuditEntry } from "#contract/audit.ts";
 import type { ServerName } from "#contract/names.ts";
 import type { RequestAnswer, RequestInput, RequestLine, RequestSummary } from "#contract/request.ts";
+import { masked } from "#contract/secret.ts";
 import type { Target } from "#contract/target.ts";
-import type { ControlFabric } from "#fabric/fabric.ts";
+import type { AskOptions, ControlFabric } from "#fabric/fabric.ts";
 import { sumUp } from "#fabric/sums.ts";
 import { matches, type Value } from "#fabric/targets/match.ts";
 import { parseTarget } from "#fabric/targets/parse.ts";
+import { appendAudit } from "../store/audit.ts";
 import type { Store } from "../store/schema.ts";
 import { resolveTarget } from "./resolve.ts";
 
@@ -17,6 +20,9 @@ export interface RequestContext {
   readonly store: Store;
   readonly fabric: ControlFabric;
 }
+
+/** There is one operator's token so far. */
+const CALLER = "operator";
 
 /** Requests that people make: under way until the last server has answered or they are called off. */
 export class Requests {
@@ -28,41 +34,48 @@ export class Requests {
   }
 
   /**
-   * Asks the servers of a target and gives each one's answer as it arrives, then what all come to. Faults before the
-   * first line: "action.unknown", "action.bad-input", "target.invalid", "target.unknown", "target.empty".
+   * Asks the servers of a target and gives each one's answer as it arrives, then what all come to. Every request is in the
+   * audit before anybody is asked. Faults before the first line: "action.unknown", "action.bad-input", "target.invalid",
+   * "target.unknown", "target.empty".
    */
   async *run(asked: z.output<typeof RequestInput>, gone: AbortSignal): AsyncIterable<RequestLine> {
-    const action = requireAction(asked.action);
-    const input = checkInput(action, asked.input);
-    const { servers, select } = await resolveTarget(this.#context, asked.target, asked);
-    const where = parseTarget(asked.where);
-    const chosen = asked.sample === undefined ? servers : sampleOf(servers, asked.sample);
-    if (chosen.length === 0)
-      throw new Fault("target.empty", `no server is of the target “${asked.target}”`, { next: "boxyard server list" });
     const id = randomUUID();
+    const { action: name, target } = asked;
+    const audit = (kind: AuditEntry["kind"], details: AuditEntry["details"]): Promise<void> =>
+      appendAudit(this.#context.store, { request: id, caller: CALLER, action: name, target, kind, details });
+    const { action, input, servers, select, where } = await this.#prepare(asked).catch(async (thrown: unknown) => {
+      await audit("refused", { fault: reportFault(thrown).message });
+      throw thrown;
+    });
+    await audit("asked", { input: masked(action.input, input), servers: [...servers] });
     const calledOff = new AbortController();
     this.#underWay.set(id, calledOff);
+    const summary = new Summary(action);
     try {
-      yield { kind: "asked", request: id, servers: [...chosen] };
-      const signal = AbortSignal.any([gone, calledOff.signal]);
+      yield { kind: "asked", request: id, servers: [...servers] };
       const { timeoutMs, limits } = asked;
-      const options = {
-        limits,
-        signal,
-        caller: "operator",
-        ...(timeoutMs === undefined ? {} : { timeoutMs }),
-        ...(select === undefined ? {} : { select }),
-      };
-      const summary = new Summary(action);
-      for await (const answer of this.#ask(action, chosen, input, options)) {
-        if (!(await saysSo(where, answer))) continue;
+      const options = { limits, signal: AbortSignal.any([gone, calledOff.signal]), caller: CALLER, timeoutMs, select };
+      for await (const answer of this.#ask(action, servers, input, options)) {
         summary.add(answer);
-        yield answer;
+        if (await saysSo(where, answer)) yield answer;
       }
       yield summary.line();
     } finally {
       this.#underWay.delete(id);
+      const { answered, failed, notAsked } = summary.line();
+      await audit("ended", { answered, failed, notAsked });
     }
+  }
+
+  /** All that can be refused is refused here, before anybody is asked. */
+  async #prepare(asked: z.output<typeof RequestInput>) {
+    const action = requireAction(asked.action);
+    const input = checkInput(action, asked.input);
+    const where = parseTarget(asked.where);
+    const { servers, select } = await resolveTarget(this.#context, asked.target, asked);
+    if (servers.length === 0)
+      throw new Fault("target.empty", `no server is of the target “${asked.target}”`, { next: "boxyard server list" });
+    return { action, input, where, select, servers: asked.sample === undefined ? servers : sampleOf(servers, asked.sample) };
   }
 
   /** Calls a request off; its own answer then ends with what had been done. Fault "request.unknown" when it is over. */
@@ -73,7 +86,7 @@ export class Requests {
   }
 
   /** Servers that are known to be down are told of at once, and not waited for. */
-  async *#ask(action: Action, servers: readonly ServerName[], input: unknown, options: object): AsyncIterable<RequestAnswer> {
+  async *#ask(action: Action, servers: readonly ServerName[], input: unknown, options: AskOptions): AsyncIterable<RequestAnswer> {
     const { fabric } = this.#context;
     // One that was never heard of since control started may be there all the same: the broker knows at once.
     const isDown = (server: ServerName): boolean => !fabric.registry().has(server) && fabric.lastHeard(server) !== null;

@@ -1,4 +1,5 @@
 import type { ColumnType, Generated, JSONColumnType, Kysely } from "kysely";
+import type { AuditEntry } from "#contract/audit.ts";
 import type { DomainKind } from "#contract/domain.ts";
 import type { Enrolment } from "#contract/enrolment.ts";
 import type { ClusterId, CommitId, Role, ServerName, WebsiteId } from "#contract/names.ts";
@@ -67,6 +68,12 @@ interface SpecTable {
   body: JSONColumnType<ServerPlan>;
 }
 
+interface AuditTable extends Pick<AuditEntry, "request" | "caller" | "action" | "target" | "kind"> {
+  number: Generated<string>;
+  at: Generated<Date>;
+  details: JSONColumnType<AuditEntry["details"]>;
+}
+
 /** The yard's rows. */
 export interface Tables extends DeploymentTables {
   server: ServerTable;
@@ -76,6 +83,7 @@ export interface Tables extends DeploymentTables {
   database: DatabaseTable;
   ssh_key: SshKeyTable;
   spec: SpecTable;
+  audit: AuditTable;
 }
 
 /** Access to the yard's rows. */

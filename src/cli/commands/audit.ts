@@ -1,0 +1,32 @@
+import { type Command, Option } from "commander";
+import { api } from "#contract/api.ts";
+import type { AuditEntry } from "#contract/audit.ts";
+import { declare, wholeNumber } from "../command.ts";
+import { renderTable } from "../render/table.ts";
+
+/** `boxyard audit`. */
+export function auditCommand(): Command {
+  return declare<[], { last: number }, AuditEntry[]>({
+    usage: "audit",
+    summary: "Who asked servers for what with `boxyard do`, and how it ended; entries are never changed",
+    examples: ["audit", "audit --last 500 --json"],
+    options: (command) => command.addOption(new Option("--last <n>", "so many of the newest").argParser(wholeNumber).default(50)),
+    run: ({ client, options: { last } }) => client.call(api.audit, { input: { last } }),
+    render: (entries) =>
+      renderTable(entries, [
+        { title: "at", show: ({ at }) => at.slice(0, 19).replace("T", " ") },
+        { title: "who", show: ({ caller }) => caller },
+        { title: "request", show: ({ request }) => request.slice(0, 8) },
+        { title: "action", show: ({ action }) => action },
+        { title: "target", show: ({ target }) => target || "all" },
+        { title: "", show: describe },
+      ]),
+  });
+}
+
+function describe({ kind, details }: AuditEntry): string {
+  if (kind === "refused") return `refused: ${details.fault}`;
+  if (kind === "asked") return `asks ${details.servers?.length} servers ${JSON.stringify(details.input)}`;
+  const left = [...(details.failed ?? []).map((name) => `${name} failed`), ...(details.notAsked ?? []).map((name) => `${name} not asked`)];
+  return [`ended: ${details.answered} answered`, ...left].join(", ");
+}

@@ -1,0 +1,26 @@
+import { z } from "zod";
+import { ServerName, Timestamp } from "./names.ts";
+
+/** One line of the audit: a request that was made, refused before anybody was asked, or that has ended. */
+export const AuditEntry = z.object({
+  number: z.int(),
+  at: Timestamp,
+  /** The request's id: its entries belong together. */
+  request: z.string(),
+  caller: z.string(),
+  action: z.string(),
+  target: z.string(),
+  kind: z.enum(["asked", "refused", "ended"]),
+  details: z.object({
+    /** Of "asked": what was asked for, secrets masked, and whom. */
+    input: z.unknown().optional(),
+    servers: z.array(ServerName).optional(),
+    /** Of "refused": why. */
+    fault: z.string().optional(),
+    /** Of "ended". */
+    answered: z.int().optional(),
+    failed: z.array(ServerName).optional(),
+    notAsked: z.array(ServerName).optional(),
+  }),
+});
+export type AuditEntry = z.infer<typeof AuditEntry>;
