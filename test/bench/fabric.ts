@@ -14,6 +14,13 @@ import type { Order } from "./emulated-agents.ts";
 const ROUNDS = 7;
 const PROCESSES = 2;
 const IDLE_MS = 10_000;
+/** As long as an agent's own answer to a ping. */
+const REPLY = JSON.stringify({
+  server: "c100b50",
+  last: true,
+  durationMs: 0.123456789,
+  output: { at: "2026-11-23T08:00:00.123456Z", generation: 1 },
+});
 const sizes = process.argv.length > 2 ? process.argv.slice(2).map(Number) : [100, 1_000, 10_000];
 
 interface Figures {
@@ -91,14 +98,6 @@ async function withAgents<T>(
     await broker.stop();
   }
 }
-
-/** As long as an agent's own answer to a ping. */
-const REPLY = JSON.stringify({
-  server: "c100b50",
-  last: true,
-  durationMs: 0.123456789,
-  output: { at: "2026-11-23T08:00:00.123456Z", generation: 1 },
-});
 
 /** The limit: one message to each, one answer from each, and nothing looked at. */
 async function askPlainly(connection: NatsConnection, servers: readonly string[]): Promise<void> {
