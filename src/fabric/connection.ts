@@ -1,7 +1,8 @@
 import { checkServerIdentity } from "node:tls";
-import { type ConnectionOptions, connect, jwtAuthenticator, type NatsConnection } from "@nats-io/transport-node";
+import { type ConnectionOptions, connect, type NatsConnection } from "@nats-io/transport-node";
 import type { Log } from "#base/log.ts";
 import type { Credentials } from "./identity.ts";
+import { authenticatorFor } from "./native-keys.ts";
 import { subjects } from "./subjects.ts";
 
 export interface BusOptions {
@@ -18,7 +19,7 @@ export async function connectBus({ brokers, credentials, caPem, name, log }: Bus
   const options: ConnectionOptions = {
     servers: [...brokers],
     tls: { ca: caPem, ...identityCheck(brokers) },
-    authenticator: jwtAuthenticator(credentials.jwt, new TextEncoder().encode(credentials.seed)),
+    authenticator: authenticatorFor(credentials),
     name,
     inboxPrefix: subjects.inboxOf(name),
     waitOnFirstConnect: true,

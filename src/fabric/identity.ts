@@ -2,6 +2,7 @@ import { generateKeyPairSync } from "node:crypto";
 import { encodeAccount, encodeOperator, encodeUser } from "@nats-io/jwt";
 import { createAccount, createOperator, createUser, fromSeed, type KeyPair } from "@nats-io/nkeys";
 import type { Role, ServerName } from "#contract/names.ts";
+import { signingNatively } from "./native-keys.ts";
 import { subjects } from "./subjects.ts";
 
 /** A yard's roots of trust on the bus; only the control server has them. Plain JSON. */
@@ -99,7 +100,7 @@ export async function renderBrokerConfig(keys: YardKeys, options: BrokerOptions)
 }
 
 async function signUser(keys: YardKeys, name: string, permissions: object): Promise<Credentials> {
-  const user = createUser();
+  const user = signingNatively(createUser());
   const unlimited = { subs: -1, data: -1, payload: -1 };
   return { jwt: await encodeUser(name, user, keyOf(keys.accountSeed), { ...unlimited, ...permissions }), seed: seedOf(user) };
 }
@@ -108,6 +109,11 @@ function seedOf(key: KeyPair): string {
   return new TextDecoder().decode(key.getSeed());
 }
 
+const pairs = new Map<string, KeyPair>();
+
+/** Made once for each seed: the yard's own keys sign every credential. */
 function keyOf(seed: string): KeyPair {
-  return fromSeed(new TextEncoder().encode(seed));
+  const known = pairs.get(seed) ?? signingNatively(fromSeed(new TextEncoder().encode(seed)));
+  pairs.set(seed, known);
+  return known;
 }

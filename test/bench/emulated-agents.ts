@@ -1,5 +1,5 @@
 /** Many agents in one process, for test/bench/fabric.ts: real connections, identities, signatures and validation; only roles are absent. */
-import { connect, jwtAuthenticator } from "@nats-io/transport-node";
+import { connect } from "@nats-io/transport-node";
 import { timestamp } from "#base/clock.ts";
 import { silentLog } from "#base/log.ts";
 import { ping } from "#contract/actions/server.ts";
@@ -8,6 +8,7 @@ import { HEARTBEAT_MS } from "#contract/status.ts";
 import { connectAgent } from "#fabric/agent.ts";
 import { identityCheck } from "#fabric/connection.ts";
 import { credentialsForServer, type YardKeys } from "#fabric/identity.ts";
+import { authenticatorFor } from "#fabric/native-keys.ts";
 
 /** What the parent process tells this one. */
 export interface Order {
@@ -60,7 +61,7 @@ async function startPlain({ brokers, caPem, credentials, server }: Enrolment, by
   const connection = await connect({
     servers: [...brokers],
     tls: { ca: caPem, ...identityCheck(brokers) },
-    authenticator: jwtAuthenticator(credentials.jwt, new TextEncoder().encode(credentials.seed)),
+    authenticator: authenticatorFor(credentials),
     inboxPrefix: `_INBOX_${server}`,
     pingInterval: 60_000,
   });
