@@ -14,8 +14,8 @@ export const SignedPayload = z.object({
   /** Unique per request; a server that has seen it before refuses. Specs use "spec-<generation>". */
   id: z.string().max(80),
   yard: YardName,
-  /** The one server that this is for. */
-  target: ServerName,
+  /** The one server that this is for; "*" for all that `select` means, signed once for however many. */
+  target: z.union([ServerName, z.literal("*")]),
   /** Action name, or "spec". */
   action: z.string().max(80),
   body: z.unknown(),

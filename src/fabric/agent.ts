@@ -164,7 +164,7 @@ class ServerEnd implements AgentFabric {
     const name = message.subject.split(".").slice(2).join(".");
     const { id, caller, body, select } = this.#verifier.open(message.string(), name);
     if (this.#atOnce > MAX_AT_ONCE) throw new Fault("fabric.busy", `${this.#enrolment.server} already works on ${MAX_AT_ONCE} requests`);
-    if (select !== undefined && !(await this.#isMeant?.(select)))
+    if (select !== undefined && select.kind !== "all" && !(await this.#isMeant?.(select)))
       throw new Fault(NOT_MEANT, `${this.#enrolment.server} is not of the target`);
     const answering = this.#answering.get(name);
     if (answering === undefined) throw new Fault("fabric.unknown-action", `${this.#enrolment.server} does not offer ${name}`);

@@ -82,8 +82,11 @@ class ControlEnd implements ControlFabric {
     { timeoutMs = action.timeoutMs, limits = {}, signal, caller = "control", select }: AskOptions = {},
   ): AsyncIterable<Answer<z.output<O>>> {
     const inbox = createInbox(subjects.inboxOf("control"));
+    const seal = (target: ServerName | "*"): string => this.#seal(target, action, input, { caller, timeoutMs, select });
+    // Whoever decides by itself needs no message of its own: one signature for all.
+    const shared = select === undefined ? null : seal("*");
     const send = (server: ServerName): void =>
-      this.#send(server, action, input, { caller, timeoutMs, select, reply: `${inbox}.${server}` });
+      this.#connection.publish(subjects.request(server, action.name), shared ?? seal(server), { reply: `${inbox}.${server}` });
     const request = new Request<z.output<O>>({ action: action.name, servers, timeoutMs, limits, send });
     const subscription = this.#connection.subscribe(`${inbox}.*`, {
       callback: (error, message) => {
@@ -199,23 +202,14 @@ class ControlEnd implements ControlFabric {
     await this.#connection.close();
   }
 
-  #send<I extends z.ZodType>(
-    server: ServerName,
+  #seal<I extends z.ZodType>(
+    target: ServerName | "*",
     action: Action<I>,
     input: z.input<I>,
-    how: { caller: string; timeoutMs: number; select: Target | undefined; reply: string },
-  ): void {
-    const id = randomUUID();
-    const message = this.#signer.seal({
-      id,
-      target: server,
-      action: action.name,
-      body: input,
-      caller: how.caller,
-      select: how.select,
-      validMs: how.timeoutMs + VALIDITY_MARGIN_MS,
-    });
-    this.#connection.publish(subjects.request(server, action.name), message, { reply: how.reply });
+    { caller, timeoutMs, select }: { caller: string; timeoutMs: number; select: Target | undefined },
+  ): string {
+    const validMs = timeoutMs + VALIDITY_MARGIN_MS;
+    return this.#signer.seal({ id: randomUUID(), target, action: action.name, body: input, caller, select, validMs });
   }
 
   #heard(message: Msg): void {

@@ -39,6 +39,15 @@ describe("an envelope", () => {
     expect(verifier.open(sealedSpec, "spec").body).toEqual({ a: 1 });
   });
 
+  test("for all is opened by each server once, and only when it says who is meant", () => {
+    const sealed = signer.seal({ ...request, target: "*", select: { kind: "all" } });
+    expect(verifier.open(sealed, "server.ping").select).toEqual({ kind: "all" });
+    expect(() => verifier.open(sealed, "server.ping")).toThrow(expect.objectContaining({ code: "fabric.refused-replayed" }));
+    expect(() => verifier.open(signer.seal({ ...request, id: "r2", target: "*" }), "server.ping")).toThrow(
+      expect.objectContaining({ code: "fabric.refused-target" }),
+    );
+  });
+
   test.each([
     { what: "for another server", sealed: () => signer.seal({ ...request, target: "c1b2" }), code: "fabric.refused-target" },
     { what: "for another action", sealed: () => signer.seal({ ...request, action: "release.switch" }), code: "fabric.refused-target" },

@@ -54,7 +54,8 @@ export class Verifier {
   /** The payload of a genuine envelope for this server and action. Faults: fabric.malformed, fabric.refused-{signature,target,expired,replayed}. */
   open(text: string, action: string): SignedPayload {
     const payload = this.#verify(text);
-    if (payload.yard !== this.#yard || payload.target !== this.#server || payload.action !== action) {
+    const isForThis = payload.target === this.#server || (payload.target === "*" && payload.select !== undefined);
+    if (payload.yard !== this.#yard || !isForThis || payload.action !== action) {
       throw new Fault("fabric.refused-target", `a message for ${payload.yard}/${payload.target} ${payload.action} is not for this server`);
     }
     if (payload.expiresAt !== undefined) this.#refuseOldAndRepeated(payload.id, microsOf(payload.expiresAt));

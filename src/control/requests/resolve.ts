@@ -37,8 +37,8 @@ export async function resolveTarget(context: ResolveContext, expression: string,
   const target = parseTarget(expression);
   const known = await knownServers(context);
   refuseUnknown(target, known);
-  const isLive = broadcast || questionsOf(target).length > 0;
-  if (isLive) return { servers: known.map(({ row }) => row.name), select: target };
+  const isDecidedThere = broadcast || target.kind === "all" || questionsOf(target).length > 0;
+  if (isDecidedThere) return { servers: known.map(({ row }) => row.name), select: target };
   return { servers: (await filterServers(known, target)).map(({ row }) => row.name) };
 }
 
