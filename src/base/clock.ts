@@ -1,6 +1,19 @@
-/** Wall-clock time in microseconds since 1970, from the monotonic clock anchored at process start: it never goes back within a process. */
+/** Date.now() tells milliseconds: within one of them, and one more for what lies between two readings, both clocks agree. */
+const TOLERANCE_MICROS = 1_000;
+/** What the wall clock was moved by since the process began. */
+let movedMicros = 0;
+
+/**
+ * Wall-clock time in microseconds since 1970. It runs with the monotonic clock, which has the microseconds, and follows
+ * the wall clock when that is set: servers act at one agreed instant, and a process that began before its server's clock
+ * was set must not keep the old time for ever.
+ */
 export function nowMicros(): number {
-  return Math.round((performance.timeOrigin + performance.now()) * 1000);
+  const micros = (performance.timeOrigin + performance.now()) * 1000 + movedMicros;
+  const wallMicros = Date.now() * 1000;
+  if (micros >= wallMicros - TOLERANCE_MICROS && micros < wallMicros + 1_000 + TOLERANCE_MICROS) return Math.round(micros);
+  movedMicros += wallMicros - micros;
+  return wallMicros;
 }
 
 /** Microseconds since 1970 as RFC 3339 in UTC with six decimals. */
