@@ -170,9 +170,15 @@ class ServerEnd implements AgentFabric {
     if (answering === undefined) throw new Fault("fabric.unknown-action", `${this.#enrolment.server} does not offer ${name}`);
     const input = answering.action.input.safeParse(body);
     if (!input.success) throw new Fault("fabric.bad-input", `${name}: ${z.prettifyError(input.error)}`);
-    const signal = AbortSignal.timeout(answering.action.timeoutMs);
-    const output = await Promise.race([answering.handler(input.data, { id, caller, signal }), timedOut(signal, name)]);
-    return answering.action.output.parse(output);
+    const late = new AbortController();
+    const timer = setTimeout(() => late.abort(), answering.action.timeoutMs);
+    try {
+      const { signal } = late;
+      const output = await Promise.race([answering.handler(input.data, { id, caller, signal }), timedOut(signal, name)]);
+      return answering.action.output.parse(output);
+    } finally {
+      clearTimeout(timer);
+    }
   }
 
   async #publish(subject: string, body: unknown, id?: string): Promise<void> {
