@@ -28,7 +28,7 @@ async function measure(): Promise<void> {
   const size = (await listServers()).length;
   const whole = await repeat(() => timed(() => must(boxyard("ping"))));
   const last = await repeat(async () => (await ask("--target", "all")).durationMs);
-  record(`whole ping command, ${size} servers`, `${median(whole).toFixed(0)} ms`, their("ping", "wall_s", 1_000, "ms"));
+  record(`whole ping command, ${size} servers`, `${median(whole).toFixed(0)} ms`, their("rpc_ping_discovery", "wall_s", 1_000, "ms"));
   record(`request → last reply, ${size} servers`, `${median(last).toFixed(0)} ms`, their("rpc_ping_direct_all", "finished_ms", 1, "ms"));
   record("memory of an agent (PSS), idle", `${median(await memory()).toFixed(0)} MB`, their("mem_loaded", "pss_kib", 1 / 1024, "MB"));
   const one = "c1b7";
