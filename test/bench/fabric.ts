@@ -10,6 +10,7 @@ import { createInbox, type NatsConnection } from "@nats-io/transport-node";
 import { ping } from "#contract/actions/server.ts";
 import { startBroker, type TestBroker } from "#harness/broker.ts";
 import type { Order } from "./emulated-agents.ts";
+import { median, repeat, timed } from "./measure.ts";
 
 const ROUNDS = 7;
 const PROCESSES = 2;
@@ -112,15 +113,10 @@ async function askPlainly(connection: NatsConnection, servers: readonly string[]
   });
 }
 
-/** Times of `once`, the first of which warms everything up and does not count. */
+/** Times of `once`; a first round warms everything up and does not count. */
 async function rounds(once: () => Promise<void>): Promise<number[]> {
-  const times: number[] = [];
-  for (let round = 0; round <= ROUNDS; round++) {
-    const startedAt = performance.now();
-    await once();
-    if (round > 0) times.push(performance.now() - startedAt);
-  }
-  return times;
+  await once();
+  return repeat(ROUNDS, () => timed(once));
 }
 
 /** What heartbeats alone cost, in percent of one core. */
@@ -148,10 +144,6 @@ async function endProcess(child: ChildProcess): Promise<void> {
   const ended = once(child, "exit");
   child.kill("SIGKILL");
   await ended;
-}
-
-function median(values: readonly number[]): number {
-  return [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)] ?? Number.NaN;
 }
 
 async function write(): Promise<void> {

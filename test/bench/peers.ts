@@ -5,6 +5,7 @@
 import { readFile, writeFile } from "node:fs/promises";
 import { cpus } from "node:os";
 import type { RequestSummary } from "#contract/request.ts";
+import { median, must, repeat, timed } from "./measure.ts";
 
 process.env["BOXYARD_TEST_YARD"] ??= "bench";
 const { bin, boxyard, boxyardJson, listServers, TEST_YARD } = await import("../harness/yard.ts");
@@ -26,8 +27,8 @@ await must(bin("down", ["--yard", TEST_YARD]));
 
 async function measure(): Promise<void> {
   const size = (await listServers()).length;
-  const whole = await repeat(() => timed(() => must(boxyard("ping"))));
-  const last = await repeat(async () => (await ask("--target", "all")).durationMs);
+  const whole = await repeat(ROUNDS, () => timed(() => must(boxyard("ping"))));
+  const last = await repeat(ROUNDS, async () => (await ask("--target", "all")).durationMs);
   record(`whole ping command, ${size} servers`, `${median(whole).toFixed(0)} ms`, their("rpc_ping_discovery", "wall_s", 1_000, "ms"));
   record(`request → last reply, ${size} servers`, `${median(last).toFixed(0)} ms`, their("rpc_ping_direct_all", "finished_ms", 1, "ms"));
   record("memory of an agent (PSS), idle", `${median(await memory()).toFixed(0)} MB`, their("mem_loaded", "pss_kib", 1 / 1024, "MB"));
@@ -39,15 +40,15 @@ async function measure(): Promise<void> {
   await mustInServer(one, "systemctl", "kill", "--kill-whom=main", "--signal=CONT", "boxyard-agent");
   record("whole ping command, one agent just stopped (time limit 1 s)", `${hanging.toFixed(0)} ms, named`, "10 s, or left out in silence");
   record("the same 10 s later (time limit 10 s)", `${known.toFixed(0)} ms, named`, "10 s, or left out in silence");
-  const restarted = await repeat(async () => {
+  const restarted = await repeat(ROUNDS, async () => {
     await mustInServer(one, "systemctl", "restart", "boxyard-agent");
     return timed(() => answering(one, 1));
   });
   record("a fresh agent is reachable after", `${median(restarted).toFixed(0)} ms`, "–");
-  const back = await repeat(async () => {
+  const back = await repeat(3, async () => {
     await mustInServer("control1", "systemctl", "kill", "--signal=KILL", "nats-server");
     return timed(() => answering("all", size));
-  }, 3);
+  });
   record("broker killed: all agents answer again after", `${(median(back) / 1_000).toFixed(1)} s`, "7 – 27 s with 25 daemons (design.md)");
 }
 
@@ -91,27 +92,6 @@ async function readTheirs(): Promise<Map<string, number>> {
 function their(test: string, metric: string, factor: number, unit: string): string {
   const value = theirs.get(`${test} ${metric}`);
   return value === undefined ? "not taken" : `${(value * factor).toFixed(0)} ${unit}`;
-}
-
-async function repeat(once: () => Promise<number>, rounds = ROUNDS): Promise<number[]> {
-  const times: number[] = [];
-  for (let round = 0; round < rounds; round++) times.push(await once());
-  return times;
-}
-
-async function timed(work: () => Promise<unknown>): Promise<number> {
-  const startedAt = performance.now();
-  await work();
-  return performance.now() - startedAt;
-}
-
-async function must(running: Promise<{ exitCode: number; stderr: string }>): Promise<void> {
-  const { exitCode, stderr } = await running;
-  if (exitCode !== 0) throw new Error(stderr);
-}
-
-function median(values: readonly number[]): number {
-  return [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)] ?? Number.NaN;
 }
 
 function record(figure: string, ours: string, mcollective: string): void {

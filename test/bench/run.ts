@@ -2,6 +2,7 @@
 import { rm, writeFile } from "node:fs/promises";
 import { cpus, totalmem } from "node:os";
 import { execa } from "execa";
+import { must, repeat, timed } from "./measure.ts";
 
 process.env["BOXYARD_TEST_YARD"] ??= "bench";
 const { bin, boxyardJson, lastDeployment, status, TEST_YARD } = await import("../harness/yard.ts");
@@ -23,11 +24,11 @@ await write();
 
 /** Packages are installed in every round: what apt takes depends on the mirror, not on us. */
 async function benchUp(): Promise<void> {
-  const cold = (): Promise<number> => timed(() => must(bin("up", ["--yard", TEST_YARD, "--json"], 1_800_000)));
+  const cold = (): Promise<number> => inSeconds(() => must(bin("up", ["--yard", TEST_YARD, "--json"], 1_800_000)));
   const down = (): Promise<void> => must(bin("down", ["--yard", TEST_YARD]));
   record(
     "`bin/up`, cold: the image is built, the yard is new",
-    await repeat(async () => {
+    await repeat(ROUNDS, async () => {
       await down();
       await forgetImage();
       await rm(IMAGE_CACHE, { recursive: true, force: true });
@@ -38,14 +39,14 @@ async function benchUp(): Promise<void> {
   );
   record(
     "`bin/up`, image at hand, the yard is new",
-    await repeat(async () => {
+    await repeat(ROUNDS, async () => {
       await down();
       return cold();
     }),
     "s",
     "–",
   );
-  record("`bin/up`, warm", await repeat(() => timed(() => must(bin("up", ["--yard", TEST_YARD, "--json"])))), "s", "≤ 15 s");
+  record("`bin/up`, warm", await repeat(ROUNDS, () => inSeconds(() => must(bin("up", ["--yard", TEST_YARD, "--json"])))), "s", "≤ 15 s");
 }
 
 async function benchCluster(): Promise<string> {
@@ -53,7 +54,7 @@ async function benchCluster(): Promise<string> {
   let last = "";
   for (let round = 0; round < ROUNDS; round++) {
     times.push(
-      await timed(async () => {
+      await inSeconds(async () => {
         last = (await boxyardJson<{ id: string }>("cluster", "create", "--boxes", "1")).id;
       }),
     );
@@ -66,7 +67,7 @@ async function benchCluster(): Promise<string> {
 async function benchAddBox(cluster: string): Promise<void> {
   const times: number[] = [];
   for (let round = 0; round < ROUNDS; round++) {
-    times.push(await timed(() => boxyardJson("cluster", "scale", cluster, "--boxes", "5")));
+    times.push(await inSeconds(() => boxyardJson("cluster", "scale", cluster, "--boxes", "5")));
     await boxyardJson("cluster", "scale", cluster, "--boxes", "4");
   }
   record("add a box until it serves (one website of 1,240 files)", times, "s", "≤ 20 s");
@@ -92,7 +93,7 @@ async function benchDeployment(cluster: string): Promise<void> {
   for (let round = 0; round <= ROUNDS + 2; round++) {
     await repository.write({ "docroot/index.php": `<?php echo 'round ${round}';` });
     await repository.commit(`round ${round}`);
-    const took = await timed(async () => {
+    const took = await inSeconds(async () => {
       const pushed = await repository.push(website.gitUrl);
       if (pushed.exitCode !== 0) throw new Error(pushed.stderr);
     });
@@ -150,21 +151,8 @@ async function ensureWrk(): Promise<void> {
   await execa("apt-get", ["-qq", "install", "-y", "--no-install-recommends", "wrk"], { env: { DEBIAN_FRONTEND: "noninteractive" } });
 }
 
-async function repeat(once: () => Promise<number>): Promise<number[]> {
-  const times: number[] = [];
-  for (let round = 0; round < ROUNDS; round++) times.push(await once());
-  return times;
-}
-
-async function timed(work: () => Promise<unknown>): Promise<number> {
-  const startedAt = performance.now();
-  await work();
-  return (performance.now() - startedAt) / 1000;
-}
-
-async function must(running: Promise<{ exitCode: number; stderr: string }>): Promise<void> {
-  const { exitCode, stderr } = await running;
-  if (exitCode !== 0) throw new Error(stderr);
+async function inSeconds(work: () => Promise<unknown>): Promise<number> {
+  return (await timed(work)) / 1000;
 }
 
 function micros(timestamp: string): number {
