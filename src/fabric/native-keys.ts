@@ -1,14 +1,14 @@
 import { createPrivateKey, sign } from "node:crypto";
 import type { KeyPair } from "@nats-io/nkeys";
 import type { Authenticator } from "@nats-io/transport-node";
-import type { Credentials } from "./identity.ts";
+import type { Enrolment } from "#contract/enrolment.ts";
 
 /** PKCS #8 of an Ed25519 private key (RFC 8410), up to its 32 bytes. */
 const PKCS8_ED25519 = Buffer.from("302e020100300506032b657004220420", "hex");
 const BASE32 = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
 
 /** Answers the broker's challenge with a user JWT and the signature of its key. */
-export function authenticatorFor({ jwt, seed }: Credentials): Authenticator {
+export function authenticatorFor({ jwt, seed }: Enrolment["credentials"]): Authenticator {
   const signNonce = nativeSigner(seed);
   const { sub: nkey } = JSON.parse(Buffer.from(jwt.split(".")[1] ?? "", "base64url").toString()) as { sub: string };
   return (nonce) => ({ jwt, nkey, sig: signNonce(Buffer.from(nonce ?? "")).toString("base64url") });
