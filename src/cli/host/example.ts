@@ -46,9 +46,11 @@ export async function ensureExamplePushed(yard: string, website: Website, note: 
   await rm(directory, { recursive: true, force: true });
   await mkdir(directory, { recursive: true });
   await cp(EXAMPLE, directory, { recursive: true });
-  const git = (...args: string[]) =>
-    run(["git", "-C", directory, "-c", "user.name=Boxyard", "-c", "user.email=boxyard@localhost", ...args], { timeoutMs: 300_000 });
+  const git = (...args: string[]) => run(["git", "-C", directory, ...args], { timeoutMs: 300_000 });
   await git("init", "-q", "-b", website.branch);
+  // A fresh machine has nobody's name yet, and without one the newcomer's first commit would fail.
+  await git("config", "user.name", "Boxyard");
+  await git("config", "user.email", "boxyard@localhost");
   await git("remote", "add", "origin", website.gitUrl);
   await git("add", "-A");
   await git("commit", "-q", "-m", "The example website");
