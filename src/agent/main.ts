@@ -5,12 +5,12 @@ import { ENROLMENT_PATH, Enrolment } from "#contract/enrolment.ts";
 import { connectAgent } from "#fabric/agent.ts";
 import { Agent } from "./agent.ts";
 
-const EVENT_SPOOL = "/var/lib/boxyard/agent/events";
+const DIRECTORY = "/var/lib/boxyard/agent";
 
 const log = openLog("agent");
 const enrolment = Enrolment.parse(JSON.parse(await readFile(ENROLMENT_PATH, "utf8")));
 const end = (): void => void agent.stop().then(() => process.exit(0));
-const agent = new Agent(enrolment, connectAgent(enrolment, { log, spool: EVENT_SPOOL }), { log, restart: end });
+const agent = new Agent(enrolment, connectAgent(enrolment, { log, directory: DIRECTORY }), { log, restart: end });
 for (const signal of ["SIGTERM", "SIGINT"] as const) process.once(signal, end);
 await agent.start();
 log.info({ server: enrolment.server }, "agent started");

@@ -48,6 +48,23 @@ export async function run(argv: Argv, options: RunOptions = {}): Promise<RunResu
   });
 }
 
+/** Runs a command that goes on, and gives its lines as they come; the signal ends it. Throws Fault "run.failed" when it ends by itself with a fault. */
+export async function* runLines([program, ...args]: Argv, signal: AbortSignal): AsyncIterable<string> {
+  const subprocess = execa(program, args, {
+    env: FIXED_ENVIRONMENT,
+    extendEnv: false,
+    stdin: "ignore",
+    cancelSignal: signal,
+    buffer: false,
+  });
+  subprocess.catch(() => undefined);
+  try {
+    for await (const line of subprocess) yield line;
+  } catch (thrown) {
+    if (!signal.aborted) throw new Fault("run.failed", `${program} ended`, { cause: thrown });
+  }
+}
+
 /** The last lines of what the program said, or how it ended when it said nothing. */
 function describeFailure(program: string, said: string, howItEnded: string): string {
   const lines = said.trim().split("\n").slice(-8).join("\n");

@@ -1,11 +1,13 @@
 import type { z } from "zod";
 import { Fault } from "#base/fault.ts";
 import { api } from "#contract/api.ts";
-import type { RequestAnswer, RequestInput, RequestSummary } from "#contract/request.ts";
+import type { RequestAnswer, RequestInput, RequestPart, RequestSummary } from "#contract/request.ts";
 import type { Client } from "./client.ts";
 
 /** Everything that servers answered to one request. */
 export interface Asked {
+  /** The request's id; of what is a job also the job's. */
+  readonly request: string;
   readonly answers: readonly RequestAnswer[];
   readonly summary: RequestSummary;
 }
@@ -14,22 +16,26 @@ export interface AskServersOptions {
   readonly progress: (line: string) => void;
   /** Told of each answer as it arrives, with all servers that are asked. */
   readonly onAnswer?: (answer: RequestAnswer, servers: readonly string[]) => void;
+  /** Told of each part of an answer. */
+  readonly onPart?: (part: RequestPart, servers: readonly string[]) => void;
 }
 
 /** Asks servers for an action. Ctrl-C calls the request off, and what had been done is told; a second one ends the program. */
 export async function askServers(client: Client, input: z.input<typeof RequestInput>, options: AskServersOptions): Promise<Asked> {
   const answers: RequestAnswer[] = [];
   let servers: readonly string[] = [];
+  let request = "";
   let stopListening = (): void => undefined;
   try {
     for await (const line of client.stream(api.request, { input })) {
       if (line.kind === "asked") {
-        servers = line.servers;
-        stopListening = cancelOnInterrupt(client, line.request, options);
+        ({ request, servers } = line);
+        stopListening = cancelOnInterrupt(client, request, options);
       } else if (line.kind === "answer") {
         answers.push(line);
         options.onAnswer?.(line, servers);
-      } else return { answers, summary: line };
+      } else if (line.kind === "part") options.onPart?.(line, servers);
+      else return { request, answers, summary: line };
     }
   } finally {
     stopListening();

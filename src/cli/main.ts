@@ -10,6 +10,7 @@ import { domainCommand } from "./commands/domain.ts";
 import { downCommand } from "./commands/down.ts";
 import { eventsCommand } from "./commands/events.ts";
 import { findCommands } from "./commands/find.ts";
+import { jobsCommand } from "./commands/jobs.ts";
 import { keyCommand } from "./commands/key.ts";
 import { logsCommand } from "./commands/logs.ts";
 import { pingCommand } from "./commands/ping.ts";
@@ -56,6 +57,7 @@ function createProgram(): Command {
     pingCommand(),
     ...findCommands(),
     ...actionCommands(),
+    jobsCommand(),
     eventsCommand(),
     auditCommand(),
     serverCommand(),

@@ -2,7 +2,8 @@ import { z } from "zod";
 import { AuditEntry } from "./audit.ts";
 import { Deployment } from "./deployment.ts";
 import { Domain, DomainKind, DomainName } from "./domain.ts";
-import { Event } from "./events.ts";
+import { Event, JobEvent } from "./events.ts";
+import { Job } from "./job.ts";
 import { Address, BranchName, ClusterId, CommitId, EnvironmentLabel, Role, ServerName, Timestamp, WebsiteId, YardName } from "./names.ts";
 import { RequestInput, RequestLine } from "./request.ts";
 import { SshPublicKey } from "./ssh-key.ts";
@@ -27,6 +28,7 @@ function route<const R extends Route>(declared: R): R {
 
 const none = z.object({});
 const ofCluster = z.object({ cluster: ClusterId });
+const ofJob = z.object({ job: z.uuid() });
 const ofWebsite = z.object({ website: WebsiteId });
 
 /** `creating` until its first heartbeat, `ready` when converged, `converging` when behind its target, `failed` with faults, `unreachable` when silent. */
@@ -145,6 +147,32 @@ export const api = {
     params: z.object({ request: z.uuid() }),
     input: none,
     output: z.object({ request: z.string() }),
+  }),
+  listJobs: route({
+    method: "GET",
+    path: "/v1/jobs",
+    summary: "Every job of the last 30 days, the oldest first",
+    params: none,
+    input: none,
+    output: z.array(Job),
+  }),
+  showJob: route({ method: "GET", path: "/v1/jobs/{job}", summary: "One job", params: ofJob, input: none, output: Job }),
+  watchJob: route({
+    method: "GET",
+    path: "/v1/jobs/{job}/events",
+    summary: "What servers tell of a job, from its beginning until it is over",
+    params: ofJob,
+    input: none,
+    output: JobEvent,
+    streams: true,
+  }),
+  cancelJob: route({
+    method: "DELETE",
+    path: "/v1/jobs/{job}",
+    summary: "End a job on every server where it runs",
+    params: ofJob,
+    input: none,
+    output: z.object({ ended: z.array(ServerName), failed: z.array(ServerName) }),
   }),
   createCluster: route({
     method: "POST",

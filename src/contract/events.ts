@@ -30,6 +30,27 @@ const ConvergedEvent = z.object({
 /** Published by control when a server appears, becomes ready, unreachable or is removed. */
 const ServerEvent = z.object({ kind: z.literal("server"), at: Timestamp, server: ServerName, line: z.string() });
 
-/** Everything that stands in the stream EVENTS; subject `event.<emitter>.<kind>`. */
-export const Event = z.discriminatedUnion("kind", [DeploymentEvent, ConvergedEvent, ServerEvent]);
+export const JobState = z.enum(["running", "done", "failed", "cancelled", "interrupted"]);
+export type JobState = z.infer<typeof JobState>;
+
+/** Published by an agent when a job of it begins, gets on and ends; `interrupted` when the agent ended before the job. */
+export const JobEvent = z.object({
+  kind: z.literal("job"),
+  at: Timestamp,
+  server: ServerName,
+  /** The request that began it: one job on each of its servers. */
+  job: z.uuid(),
+  action: z.string().max(80),
+  caller: z.string().max(120),
+  startedAt: Timestamp,
+  state: JobState,
+  /** What a person reads. */
+  line: z.string().max(2_000),
+  /** Of "done": as the action declares it. */
+  result: z.unknown().optional(),
+});
+export type JobEvent = z.infer<typeof JobEvent>;
+
+/** Everything that stands in the stream EVENTS; subject `event.<emitter>.<kind>`, of jobs `event.<emitter>.job.<job>`. */
+export const Event = z.discriminatedUnion("kind", [DeploymentEvent, ConvergedEvent, ServerEvent, JobEvent]);
 export type Event = z.infer<typeof Event>;

@@ -34,7 +34,7 @@ export const SummedField = z.discriminatedUnion("kind", [
 ]);
 export type SummedField = z.infer<typeof SummedField>;
 
-/** One line of the answer to a request: who is asked, each server's answer as it arrives, and what all come to. */
+/** One line of the answer to a request: who is asked, each server's answer as it arrives (of some actions after parts of it), and what all come to. */
 export const RequestLine = z.discriminatedUnion("kind", [
   z.object({ kind: z.literal("asked"), request: z.string(), servers: z.array(ServerName) }),
   z.object({
@@ -44,6 +44,7 @@ export const RequestLine = z.discriminatedUnion("kind", [
     output: z.unknown().optional(),
     fault: FaultReport.optional(),
   }),
+  z.object({ kind: z.literal("part"), server: ServerName, part: z.unknown() }),
   z.object({
     kind: z.literal("summary"),
     durationMs: z.number(),
@@ -58,3 +59,4 @@ export const RequestLine = z.discriminatedUnion("kind", [
 export type RequestLine = z.infer<typeof RequestLine>;
 export type RequestAnswer = Extract<RequestLine, { kind: "answer" }>;
 export type RequestSummary = Extract<RequestLine, { kind: "summary" }>;
+export type RequestPart = Extract<RequestLine, { kind: "part" }>;

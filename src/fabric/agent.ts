@@ -1,20 +1,26 @@
+import { join } from "node:path";
 import { type JetStreamClient, jetstream } from "@nats-io/jetstream";
 import type { Msg, NatsConnection } from "@nats-io/transport-node";
 import { z } from "zod";
 import { Channel } from "#base/channel.ts";
+import { microsOf } from "#base/clock.ts";
 import { Fault, type FaultReport, reportFault } from "#base/fault.ts";
 import type { Log } from "#base/log.ts";
-import type { Action } from "#contract/action.ts";
+import type { Action, JobAction, StreamAction } from "#contract/action.ts";
+import { endRequest } from "#contract/actions/request.ts";
 import type { Enrolment } from "#contract/enrolment.ts";
 import type { Reply } from "#contract/envelope.ts";
 import { Event } from "#contract/events.ts";
+import type { ServerName } from "#contract/names.ts";
 import type { Push } from "#contract/push.ts";
 import { ServerSpec } from "#contract/spec/server.ts";
 import type { ServerStatus } from "#contract/status.ts";
 import type { Target } from "#contract/target.ts";
 import { connectBus } from "./connection.ts";
 import { Verifier } from "./envelope.ts";
-import type { AgentFabric, Handler } from "./fabric.ts";
+import type { AgentFabric, Handler, JobHandler, StreamHandler } from "./fabric.ts";
+import { Jobs } from "./jobs.ts";
+import { Once } from "./once.ts";
 import { NOT_MEANT } from "./request.ts";
 import { Spool } from "./spool.ts";
 import { subjects } from "./subjects.ts";
@@ -24,13 +30,20 @@ const PUBLISH_TIMEOUT_MS = 5_000;
 
 interface Answering {
   readonly action: Action;
-  readonly handler: Handler<z.ZodType, z.ZodType>;
+  readonly handler: (input: unknown, context: AnswerContext) => Promise<unknown>;
+}
+
+interface AnswerContext {
+  readonly id: string;
+  readonly caller: string;
+  readonly signal: AbortSignal;
+  readonly send: (part: unknown) => void;
 }
 
 export interface ConnectAgentOptions {
   readonly log: Log;
-  /** Where events wait while the broker is away. */
-  readonly spool: string;
+  /** Where the process keeps what must outlive it: events that wait for the broker, jobs under way, requests that must not come twice. */
+  readonly directory: string;
 }
 
 /** Joins the bus as a server; returns at once, and connects as soon as a broker answers. */
@@ -45,7 +58,11 @@ class ServerEnd implements AgentFabric {
   readonly #log: Log;
   readonly #verifier: Verifier;
   readonly #events: Spool<Event>;
+  readonly #jobs: Jobs;
+  readonly #once: Once;
   readonly #answering = new Map<string, Answering>();
+  /** What can be ended before its time, by the id of its request. */
+  readonly #underWay = new Map<string, AbortController>();
   readonly #nudged: (() => void)[] = [];
   #isMeant: ((target: Target) => Promise<boolean>) | undefined;
   #connection: NatsConnection | undefined;
@@ -53,16 +70,21 @@ class ServerEnd implements AgentFabric {
   #isClosed = false;
   #atOnce = 0;
 
-  constructor(enrolment: Enrolment, { log, spool }: ConnectAgentOptions) {
+  constructor(enrolment: Enrolment, { log, directory }: ConnectAgentOptions) {
     this.#enrolment = enrolment;
     this.#log = log;
     const deliver = (event: Event, id: string): Promise<void> =>
-      this.#publish(subjects.event(enrolment.server, event.kind), event, `${enrolment.server}-${id}`);
-    this.#events = new Spool({ path: spool, deliver });
+      this.#publish(subjectOf(enrolment.server, event), event, `${enrolment.server}-${id}`);
+    this.#events = new Spool({ path: join(directory, "events"), deliver });
+    this.#once = new Once(join(directory, "requests"));
+    const publish = (event: Event): Promise<void> => this.#events.add(event);
+    this.#jobs = new Jobs({ server: enrolment.server, path: join(directory, "jobs"), publish });
     this.#verifier = new Verifier(enrolment.yard, enrolment.server, enrolment.signerPem);
   }
 
   start(): void {
+    void this.#jobs.tellInterrupted();
+    this.answer(endRequest, async ({ request }) => ({ wasUnderWay: this.#end(request) }));
     const { brokers, credentials, caPem, server: name } = this.#enrolment;
     connectBus({ brokers, credentials, caPem, name, log: this.#log }).then(
       (connection) => this.#connected(connection),
@@ -71,7 +93,22 @@ class ServerEnd implements AgentFabric {
   }
 
   answer<I extends z.ZodType, O extends z.ZodType>(action: Action<I, O>, handler: Handler<I, O>): void {
-    this.#answering.set(action.name, { action, handler: handler as Handler<z.ZodType, z.ZodType> });
+    this.#answering.set(action.name, { action, handler: (input, context) => handler(input as z.output<I>, context) });
+  }
+
+  answerInParts<I extends z.ZodType, O extends z.ZodType, P extends z.ZodType>(
+    action: StreamAction<I, O, P>,
+    handler: StreamHandler<I, O, P>,
+  ): void {
+    this.#answering.set(action.name, { action, handler: (input, context) => handler(input as z.output<I>, context) });
+  }
+
+  answerWithJob<I extends z.ZodType, R extends z.ZodType>(action: JobAction<I, R>, handler: JobHandler<I, R>): void {
+    this.#answering.set(action.name, {
+      action,
+      handler: (input, { id, caller }) =>
+        this.#jobs.begin(action, (context) => handler(input as z.output<I>, { id, caller, ...context }), { id, caller }),
+    });
   }
 
   selectBy(decide: (target: Target) => Promise<boolean>): void {
@@ -122,6 +159,7 @@ class ServerEnd implements AgentFabric {
 
   async close(): Promise<void> {
     this.#isClosed = true;
+    this.#jobs.stop();
     await this.#connection?.close();
   }
 
@@ -143,13 +181,13 @@ class ServerEnd implements AgentFabric {
 
   async #serve(message: Msg): Promise<void> {
     const startedAt = performance.now();
-    const reply = (rest: { output: unknown } | { fault: FaultReport }): void => {
-      const answer: Reply = { server: this.#enrolment.server, last: true, durationMs: performance.now() - startedAt, ...rest };
+    const reply = (rest: { output: unknown } | { fault: FaultReport }, last = true): void => {
+      const answer: Reply = { server: this.#enrolment.server, last, durationMs: performance.now() - startedAt, ...rest };
       message.respond(JSON.stringify(answer));
     };
     this.#atOnce++;
     try {
-      reply({ output: await this.#carryOut(message) });
+      reply({ output: await this.#carryOut(message, (output) => reply({ output }, false)) });
     } catch (thrown) {
       const fault = reportFault(thrown);
       if (fault.code.startsWith("fabric.refused") || fault.code === "unexpected")
@@ -160,25 +198,42 @@ class ServerEnd implements AgentFabric {
     }
   }
 
-  async #carryOut(message: Msg): Promise<unknown> {
+  async #carryOut(message: Msg, send: (part: unknown) => void): Promise<unknown> {
     const name = message.subject.split(".").slice(2).join(".");
-    const { id, caller, body, select } = this.#verifier.open(message.string(), name);
+    const asked = this.#verifier.open(message.string(), name);
+    const { select } = asked;
     if (this.#atOnce > MAX_AT_ONCE) throw new Fault("fabric.busy", `${this.#enrolment.server} already works on ${MAX_AT_ONCE} requests`);
     if (select !== undefined && select.kind !== "all" && !(await this.#isMeant?.(select)))
       throw new Fault(NOT_MEANT, `${this.#enrolment.server} is not of the target`);
     const answering = this.#answering.get(name);
     if (answering === undefined) throw new Fault("fabric.unknown-action", `${this.#enrolment.server} does not offer ${name}`);
-    const input = answering.action.input.safeParse(body);
+    const input = answering.action.input.safeParse(asked.body);
     if (!input.success) throw new Fault("fabric.bad-input", `${name}: ${z.prettifyError(input.error)}`);
-    const late = new AbortController();
-    const timer = setTimeout(() => late.abort(), answering.action.timeoutMs);
+    if (!answering.action.idempotent && asked.expiresAt !== undefined) await this.#once.take(asked.id, microsOf(asked.expiresAt));
+    return this.#handle(answering, input.data, { ...asked, send });
+  }
+
+  /** Until it is done, takes too long or is ended by another request. */
+  async #handle({ action, handler }: Answering, input: unknown, { id, caller, send }: Omit<AnswerContext, "signal">): Promise<unknown> {
+    const ended = new AbortController();
+    this.#underWay.set(id, ended);
+    const timer = setTimeout(() => ended.abort(new Fault("fabric.timed-out", `${action.name} took too long`)), action.timeoutMs);
     try {
-      const { signal } = late;
-      const output = await Promise.race([answering.handler(input.data, { id, caller, signal }), timedOut(signal, name)]);
-      return answering.action.output.parse(output);
+      const { signal } = ended;
+      const context = { id, caller, signal, send };
+      // What answers in parts ends by itself when it is called off, and says what it has come to.
+      const answer = action.manner === "stream" ? handler(input, context) : Promise.race([handler(input, context), aborted(signal)]);
+      return action.output.parse(await answer);
     } finally {
       clearTimeout(timer);
+      this.#underWay.delete(id);
     }
+  }
+
+  #end(request: string): boolean {
+    const underWay = this.#underWay.get(request);
+    underWay?.abort(new Fault("fabric.cancelled", "it was called off"));
+    return this.#jobs.end(request) || underWay !== undefined;
   }
 
   async #publish(subject: string, body: unknown, id?: string): Promise<void> {
@@ -192,8 +247,12 @@ class ServerEnd implements AgentFabric {
   }
 }
 
-function timedOut(signal: AbortSignal, action: string): Promise<never> {
+function subjectOf(server: ServerName, event: Event): string {
+  return event.kind === "job" ? subjects.jobEvent(server, event.job) : subjects.event(server, event.kind);
+}
+
+function aborted(signal: AbortSignal): Promise<never> {
   return new Promise((_, reject) => {
-    signal.addEventListener("abort", () => reject(new Fault("fabric.timed-out", `${action} took too long`)), { once: true });
+    signal.addEventListener("abort", () => reject(signal.reason), { once: true });
   });
 }

@@ -5,6 +5,7 @@ import {
   type JetStreamClient,
   jetstream,
   jetstreamManager,
+  type OrderedConsumerOptions,
   RetentionPolicy,
   type StreamConfig,
 } from "@nats-io/jetstream";
@@ -14,9 +15,10 @@ import type { z } from "zod";
 import { timestamp } from "#base/clock.ts";
 import { reportFault } from "#base/fault.ts";
 import type { Log } from "#base/log.ts";
-import type { Action } from "#contract/action.ts";
+import { type Action, isStream, type StreamAction } from "#contract/action.ts";
+import { endRequest } from "#contract/actions/request.ts";
 import { Reply } from "#contract/envelope.ts";
-import { Event } from "#contract/events.ts";
+import { Event, type JobEvent } from "#contract/events.ts";
 import type { ServerName, Timestamp } from "#contract/names.ts";
 import { Push } from "#contract/push.ts";
 import type { ServerSpec } from "#contract/spec/server.ts";
@@ -24,7 +26,7 @@ import { REGISTRY_EXPIRY_MS, ServerStatus } from "#contract/status.ts";
 import type { Target } from "#contract/target.ts";
 import { type BusOptions, connectBus } from "./connection.ts";
 import { Signer } from "./envelope.ts";
-import type { Answer, AskOptions, ControlFabric, ReadEventsOptions, StoredEvent } from "./fabric.ts";
+import type { Answer, AskOptions, ControlFabric, Part, ReadEventsOptions, StoredEvent } from "./fabric.ts";
 import { Request, type Result } from "./request.ts";
 import { EVENT_STREAM, PUSH_CONSUMER, PUSH_STREAM, SPEC_BUCKET, subjects } from "./subjects.ts";
 
@@ -47,6 +49,7 @@ export async function connectControl(options: ControlFabricOptions): Promise<Con
 /** An envelope is valid a little longer than its action may take, so that a slow broker does not void it. */
 const VALIDITY_MARGIN_MS = 10_000;
 const DAY_MS = 86_400_000;
+const READ_TIMEOUT_MS = 30_000;
 /** Taking a push is one row in the database: one that was not acknowledged in this time was lost on the way, and comes again. */
 const PUSH_RETURN_MS = 10_000;
 
@@ -75,35 +78,77 @@ class ControlEnd implements ControlFabric {
     this.#expiry = setInterval(() => this.#forgetSilent(), 500);
   }
 
-  async *ask<I extends z.ZodType, O extends z.ZodType>(
+  ask<I extends z.ZodType, O extends z.ZodType>(
     action: Action<I, O>,
     servers: readonly ServerName[],
     input: z.input<I>,
-    { timeoutMs = action.timeoutMs, limits = {}, signal, caller = "control", select }: AskOptions = {},
+    options: AskOptions = {},
   ): AsyncIterable<Answer<z.output<O>>> {
+    return this.#request<z.output<O>, never>(action, servers, input, options);
+  }
+
+  follow<I extends z.ZodType, O extends z.ZodType, P extends z.ZodType>(
+    action: StreamAction<I, O, P>,
+    servers: readonly ServerName[],
+    input: z.input<I>,
+    options: AskOptions = {},
+  ): AsyncIterable<Answer<z.output<O>> | Part<z.output<P>>> {
+    return this.#request<z.output<O>, z.output<P>>(action, servers, input, options);
+  }
+
+  async *#request<O, P>(
+    action: Action,
+    servers: readonly ServerName[],
+    input: unknown,
+    options: AskOptions,
+  ): AsyncIterable<Answer<O> | Part<P>> {
+    const { id = randomUUID(), timeoutMs = action.timeoutMs, limits = {}, signal, caller = "control", select } = options;
     const inbox = createInbox(subjects.inboxOf("control"));
-    const seal = (target: ServerName | "*"): string => this.#seal(target, action, input, { caller, timeoutMs, select });
+    const seal = (target: ServerName | "*"): string => this.#seal(target, action, input, { id, caller, timeoutMs, select });
     // Whoever decides by itself needs no message of its own: one signature for all.
     const shared = select === undefined ? null : seal("*");
     const send = (server: ServerName): void =>
       this.#connection.publish(subjects.request(server, action.name), shared ?? seal(server), { reply: `${inbox}.${server}` });
-    const request = new Request<z.output<O>>({ action: action.name, servers, timeoutMs, limits, send });
+    const request = new Request<O, P>({ action: action.name, servers, timeoutMs, limits, send });
     const subscription = this.#connection.subscribe(`${inbox}.*`, {
       callback: (error, message) => {
         const server = message.subject.slice(inbox.length + 1);
-        if (error === null) request.settle(server, readReply(action, server, message));
+        if (error !== null) return;
+        const read = readReply(action, server, message);
+        if ("part" in read) request.takePart(server, read.part as P);
+        else request.settle(server, read as Result<O>);
       },
     });
     const cancel = (): void => request.cancel();
+    const unwatch = isStream(action) ? this.onRegistryChange(() => this.#settleSilent(request)) : null;
     signal?.addEventListener("abort", cancel, { once: true });
     try {
       if (signal?.aborted) cancel();
       else request.start();
       yield* request.answers;
     } finally {
-      request.end();
+      unwatch?.();
       signal?.removeEventListener("abort", cancel);
       subscription.unsubscribe();
+      if (isStream(action)) this.#end(id, request.unanswered());
+      request.end();
+    }
+  }
+
+  /** Tells servers to stop what they do for a request; one that does not hear it stops at the action's own limit. */
+  #end(request: string, servers: readonly ServerName[]): void {
+    const { timeoutMs } = endRequest;
+    for (const server of servers) {
+      const sealed = this.#seal(server, endRequest, { request }, { id: randomUUID(), caller: "control", timeoutMs, select: undefined });
+      this.#connection.publish(subjects.request(server, endRequest.name), sealed);
+    }
+  }
+
+  #settleSilent<O>(request: Request<O, unknown>): void {
+    for (const server of request.underWay()) {
+      if (this.#statuses.has(server) || !this.#lastHeard.has(server)) continue;
+      const message = `${server} is silent since ${this.#lastHeard.get(server)}`;
+      request.settle(server, { fault: { code: "fabric.silent", message, next: null } });
     }
   }
 
@@ -154,14 +199,32 @@ class ControlEnd implements ControlFabric {
     await this.#stream.publish(subjects.event(this.#server, event.kind), JSON.stringify(event));
   }
 
-  async *readEvents({ after, last = 0, follow = false }: ReadEventsOptions, signal: AbortSignal): AsyncIterable<StoredEvent> {
+  async *readEvents({ after, last = 0, follow = false, job }: ReadEventsOptions, signal: AbortSignal): AsyncIterable<StoredEvent> {
     const { state } = await (await this.#stream.jetstreamManager()).streams.info(EVENT_STREAM);
-    const first = Math.max(after === undefined ? state.last_seq - last + 1 : after + 1, 1);
-    if (!follow && first > state.last_seq) return;
-    const consumer = await this.#stream.consumers.get(EVENT_STREAM, {
+    const first = Math.max(after === undefined ? (job === undefined ? state.last_seq - last + 1 : 0) : after + 1, 1);
+    const options = {
       deliver_policy: DeliverPolicy.StartSequence,
       opt_start_seq: first,
-    });
+      filter_subjects: job === undefined ? subjects.allEvents : subjects.jobEvents(job),
+    };
+    if (follow || first <= state.last_seq) yield* this.#readStream(options, { follow, signal });
+  }
+
+  async listJobs(): Promise<JobEvent[]> {
+    const options = { deliver_policy: DeliverPolicy.LastPerSubject, filter_subjects: subjects.jobEvents("*") };
+    const jobs: JobEvent[] = [];
+    const reading = { follow: false, signal: AbortSignal.timeout(READ_TIMEOUT_MS) };
+    for await (const { event } of this.#readStream(options, reading)) if (event.kind === "job") jobs.push(event);
+    return jobs;
+  }
+
+  /** What stands in the stream of events, up to the newest or on with what comes; events that speak for another server are left out. */
+  async *#readStream(
+    options: Partial<OrderedConsumerOptions>,
+    { follow, signal }: { readonly follow: boolean; readonly signal: AbortSignal },
+  ): AsyncIterable<StoredEvent> {
+    const consumer = await this.#stream.consumers.get(EVENT_STREAM, options);
+    if (!follow && (await consumer.info()).num_pending === 0) return;
     const messages = await consumer.consume();
     const stop = (): void => void messages.close();
     signal.addEventListener("abort", stop, { once: true });
@@ -169,13 +232,19 @@ class ControlEnd implements ControlFabric {
       if (signal.aborted) return;
       for await (const message of messages) {
         const event = Event.safeParse(message.json());
-        if (event.success) yield { number: message.seq, event: event.data };
-        if (!follow && message.seq >= state.last_seq) return;
+        if (event.success && this.#isOf(event.data, message.subject)) yield { number: message.seq, event: event.data };
+        if (!follow && message.info.pending === 0) return;
       }
     } finally {
       signal.removeEventListener("abort", stop);
       await messages.close();
     }
+  }
+
+  /** The broker lets a server publish under its own name only; what it says there must be of itself. */
+  #isOf(event: Event, subject: string): boolean {
+    const emitter = subject.split(".")[1];
+    return emitter === this.#server || (event.kind !== "deployment" && emitter === event.server);
   }
 
   async consumePushes(take: (push: Push) => Promise<void>, signal: AbortSignal): Promise<void> {
@@ -206,10 +275,11 @@ class ControlEnd implements ControlFabric {
     target: ServerName | "*",
     action: Action<I>,
     input: z.input<I>,
-    { caller, timeoutMs, select }: { caller: string; timeoutMs: number; select: Target | undefined },
+    { id, caller, timeoutMs, select }: { id: string; caller: string; timeoutMs: number; select: Target | undefined },
   ): string {
-    const validMs = timeoutMs + VALIDITY_MARGIN_MS;
-    return this.#signer.seal({ id: randomUUID(), target, action: action.name, body: input, caller, select, validMs });
+    // What answers in parts may go on for hours; to begin it, it has as long as others.
+    const validMs = (isStream(action) ? 0 : timeoutMs) + VALIDITY_MARGIN_MS;
+    return this.#signer.seal({ id, target, action: action.name, body: input, caller, select, validMs });
   }
 
   #heard(message: Msg): void {
@@ -238,15 +308,20 @@ class ControlEnd implements ControlFabric {
   }
 }
 
-function readReply<O extends z.ZodType>(action: Action<z.ZodType, O>, server: ServerName, message: Msg): Result<z.output<O>> {
+function readReply(action: Action, server: ServerName, message: Msg): Result<unknown> | { readonly part: unknown } {
   if (message.headers?.code === 503) return { fault: { code: "fabric.no-server", message: `${server} is not connected`, next: null } };
+  const malformed = (how: string): Result<unknown> => ({
+    fault: { code: "fabric.malformed", message: `${server} answered ${action.name} with ${how}`, next: null },
+  });
   const reply = Reply.safeParse(parseJson(message));
-  if (!reply.success)
-    return { fault: { code: "fabric.malformed", message: `${server} answered ${action.name} with something unreadable`, next: null } };
-  if (reply.data.fault !== undefined) return { fault: reply.data.fault };
-  const output = action.output.safeParse(reply.data.output);
-  if (output.success) return { output: output.data };
-  return { fault: { code: "fabric.malformed", message: `${server} answered ${action.name} with another shape than declared`, next: null } };
+  if (!reply.success) return malformed("something unreadable");
+  const { last, fault, output } = reply.data;
+  if (fault !== undefined) return { fault };
+  if (!last && !isStream(action)) return malformed("a part, and is not meant to");
+  const schema = last || !isStream(action) ? action.output : action.part;
+  const checked = schema.safeParse(output);
+  if (!checked.success) return malformed("another shape than declared");
+  return last ? { output: checked.data } : { part: checked.data };
 }
 
 function parseJson(message: Msg): unknown {

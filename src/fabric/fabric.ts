@@ -1,7 +1,7 @@
 import type { z } from "zod";
 import type { FaultReport } from "#base/fault.ts";
-import type { Action } from "#contract/action.ts";
-import type { Event } from "#contract/events.ts";
+import type { Action, JobAction, StreamAction } from "#contract/action.ts";
+import type { Event, JobEvent } from "#contract/events.ts";
 import type { ServerName, Timestamp } from "#contract/names.ts";
 import type { Push } from "#contract/push.ts";
 import type { ServerSpec } from "#contract/spec/server.ts";
@@ -12,6 +12,9 @@ import type { Target } from "#contract/target.ts";
 export type Answer<O> =
   | { readonly server: ServerName; readonly durationMs: number; readonly output: O; readonly fault?: never }
   | { readonly server: ServerName; readonly durationMs: number; readonly fault: FaultReport; readonly output?: never };
+
+/** A part of one server's answer, before the answer that ends it; an action that answers once has none. */
+export type Part<P> = P extends unknown ? { readonly server: ServerName; readonly part: P } : never;
 
 /** How far a request may go; everything at once unless told. */
 export interface Limits {
@@ -26,6 +29,8 @@ export interface Limits {
 }
 
 export interface AskOptions {
+  /** By which servers know the request, and never carry it out twice; a new one unless told. */
+  readonly id?: string;
   /** For each server, from the moment it is asked; the action's own limit unless told. */
   readonly timeoutMs?: number | undefined;
   readonly limits?: Limits;
@@ -44,6 +49,8 @@ export interface ReadEventsOptions {
   readonly last?: number;
   /** Goes on with what comes until the signal aborts. */
   readonly follow?: boolean;
+  /** Only what servers tell of this job. */
+  readonly job?: string;
 }
 
 /** An event with its number in the stream, by which a reader goes on from where it stopped. */
@@ -73,6 +80,18 @@ export interface ControlFabric {
     input: z.input<I>,
     options?: AskOptions,
   ): Promise<Answer<z.output<O>>[]>;
+  /**
+   * The same for an action that answers in parts: these come before the server's answer. A server that falls silent
+   * meanwhile ends with "fabric.silent"; those that are not waited for any more are told to stop.
+   */
+  follow<I extends z.ZodType, O extends z.ZodType, P extends z.ZodType>(
+    action: StreamAction<I, O, P>,
+    servers: readonly ServerName[],
+    input: z.input<I>,
+    options?: AskOptions,
+  ): AsyncIterable<Answer<z.output<O>> | Part<z.output<P>>>;
+  /** Every job of the last 30 days, on each server as it was last told of; oldest news first. */
+  listJobs(): Promise<JobEvent[]>;
   /** Signs and stores a server's spec, then nudges the server. */
   putSpec(spec: ServerSpec): Promise<void>;
   /** Forgets a removed server: its spec and status. */
@@ -104,12 +123,37 @@ interface RequestContext {
   readonly signal: AbortSignal;
 }
 
+/** What a handler of an action in parts gets beside. */
+interface StreamContext<P> extends RequestContext {
+  readonly send: (part: P) => void;
+}
+
+/** What the work of a job gets beside; its signal aborts when the job is called off, has taken too long or the agent stops. */
+interface JobContext extends RequestContext {
+  /** Tells how far it is; at most one line a second is passed on, of a job that goes on for long fewer. */
+  readonly report: (line: string) => void;
+}
+
+export type StreamHandler<I extends z.ZodType, O extends z.ZodType, P extends z.ZodType> = (
+  input: z.output<I>,
+  context: StreamContext<z.input<P>>,
+) => Promise<z.input<O>>;
+
+export type JobHandler<I extends z.ZodType, R extends z.ZodType> = (input: z.output<I>, context: JobContext) => Promise<z.input<R>>;
+
 export type Handler<I extends z.ZodType, O extends z.ZodType> = (input: z.output<I>, context: RequestContext) => Promise<z.input<O>>;
 
 /** A server's end of the fabric. */
 export interface AgentFabric {
   /** Answers requests for the action; verified, validated, each request id once; a thrown Fault becomes the answer. */
   answer<I extends z.ZodType, O extends z.ZodType>(action: Action<I, O>, handler: Handler<I, O>): void;
+  /** The same in parts; the handler ends when its signal aborts. */
+  answerInParts<I extends z.ZodType, O extends z.ZodType, P extends z.ZodType>(
+    action: StreamAction<I, O, P>,
+    handler: StreamHandler<I, O, P>,
+  ): void;
+  /** Answers with a job's id, and tells in events how it gets on; a job that this process did not see to its end is told of by the next. */
+  answerWithJob<I extends z.ZodType, R extends z.ZodType>(action: JobAction<I, R>, handler: JobHandler<I, R>): void;
   /** How the server decides whether a target means it; without it, it refuses to. */
   selectBy(decide: (target: Target) => Promise<boolean>): void;
   /** The server's own spec, verified (signature, yard, target); null when there is none yet. */

@@ -1,13 +1,16 @@
 import { Channel } from "#base/channel.ts";
 import type { FaultReport } from "#base/fault.ts";
 import type { ServerName } from "#contract/names.ts";
-import type { Answer, Limits } from "./fabric.ts";
+import type { Answer, Limits, Part } from "./fabric.ts";
 
 /** The fault of a server that the target does not mean; it never leaves the fabric. */
 export const NOT_MEANT = "fabric.not-meant";
 
 /** What a server answered, or why it did not. */
 export type Result<O> = { readonly output: O; readonly fault?: never } | { readonly fault: FaultReport; readonly output?: never };
+
+/** A reader that does not keep up with what servers send loses the oldest of it. */
+const MOST_PARTS_UNREAD = 10_000;
 
 export interface RequestOptions {
   /** For people: the action's name. */
@@ -25,12 +28,14 @@ export interface RequestOptions {
  * answer: its own, "fabric.timed-out" when it was silent, or "fabric.not-asked" with the reason. Only a server that says
  * that it is not meant gets none.
  */
-export class Request<O> {
-  readonly answers: Channel<Answer<O>>;
+export class Request<O, P = never> {
+  readonly answers: Channel<Answer<O> | Part<P>>;
   readonly #options: RequestOptions;
   readonly #waiting: ServerName[];
   /** Servers that were asked, with the moment until which they may answer; in the order asked, hence of that moment. */
   readonly #underWay = new Map<ServerName, number>();
+  /** Servers that were asked, and were not waited for to the end. */
+  readonly #givenUp: ServerName[] = [];
   readonly #startedAt = performance.now();
   #leftInBatch: number;
   #failures = 0;
@@ -43,7 +48,7 @@ export class Request<O> {
     // Taken from the end, which costs the same however many there are.
     this.#waiting = [...new Set(options.servers)].reverse();
     this.#leftInBatch = options.limits.batch?.size ?? Number.POSITIVE_INFINITY;
-    this.answers = new Channel(options.servers.length + 1);
+    this.answers = new Channel(options.servers.length + MOST_PARTS_UNREAD);
   }
 
   start(): void {
@@ -59,6 +64,21 @@ export class Request<O> {
     if (result.fault !== undefined && result.fault.code !== NOT_MEANT) this.#countFailure();
     this.#endBatch();
     this.#askMore();
+  }
+
+  /** A part of a server's answer; one of a server that is not waited for counts for nothing. */
+  takePart(server: ServerName, part: P): void {
+    if (this.#underWay.has(server)) this.answers.push({ server, part } as Part<P>);
+  }
+
+  /** Servers that were asked and are waited for. */
+  underWay(): ServerName[] {
+    return [...this.#underWay.keys()];
+  }
+
+  /** The same, and those that were given up. */
+  unanswered(): ServerName[] {
+    return [...this.#underWay.keys(), ...this.#givenUp];
   }
 
   /** Nobody else is asked, and nobody is waited for. */
@@ -118,7 +138,7 @@ export class Request<O> {
     for (const [server, until] of this.#underWay) {
       if (until > now) break;
       const message = `${server} has not answered ${action} within ${timeoutMs / 1000} s`;
-      this.settle(server, { fault: { code: "fabric.timed-out", message, next: null } });
+      this.#giveUpOn(server, { code: "fabric.timed-out", message, next: null });
     }
     this.#watch();
   }
@@ -130,8 +150,13 @@ export class Request<O> {
 
   #giveUp(code: string, ofAsked: string, ofWaiting: string): void {
     this.#askNobodyElse(ofWaiting);
-    for (const server of [...this.#underWay.keys()]) this.settle(server, { fault: { code, message: `${server} ${ofAsked}`, next: null } });
+    for (const server of this.underWay()) this.#giveUpOn(server, { code, message: `${server} ${ofAsked}`, next: null });
     this.end();
+  }
+
+  #giveUpOn(server: ServerName, fault: FaultReport): void {
+    this.#givenUp.push(server);
+    this.settle(server, { fault });
   }
 
   #askNobodyElse(why: string): void {

@@ -10,6 +10,8 @@ export const subjects = {
   status: (server: ServerName) => `status.${server}`,
   allStatuses: "status.*",
   event: (emitter: ServerName, kind: string) => `event.${emitter}.${kind}`,
+  jobEvent: (emitter: ServerName, job: string) => `event.${emitter}.job.${job}`,
+  jobEvents: (job: string) => `event.*.job.${job}`,
   eventsOf: (emitter: ServerName) => `event.${emitter}.>`,
   allEvents: "event.>",
   deploymentEvents: "event.*.deployment",

@@ -39,7 +39,7 @@ async function join({ kind, servers, keys, enrolment, bytes }: Order): Promise<v
 }
 
 async function startAgent(enrolment: Enrolment): Promise<void> {
-  const fabric = connectAgent(enrolment, { log: silentLog(), spool: "/dev/null/no-events" });
+  const fabric = connectAgent(enrolment, { log: silentLog(), directory: "/dev/null/none" });
   fabric.answer(ping, async () => ({ at: timestamp(), generation: 1 }));
   await new Promise<void>((resolve) => fabric.onNudge(resolve));
   const startedAt = timestamp();

@@ -105,9 +105,11 @@ export async function startBroker(): Promise<TestBroker> {
       return fabric;
     },
     joinAsServer: async (server, roles) => {
-      const fabric = connectAgent(await enrolmentOf(server, roles), { log, spool: join(folder, `events-${server}`) });
+      const fabric = connectAgent(await enrolmentOf(server, roles), { log, directory: join(folder, server) });
       joined.push(fabric);
       await new Promise<void>((resolve) => fabric.onNudge(resolve));
+      // An answer comes after the broker has taken the subscriptions.
+      await fabric.readSpec();
       return fabric;
     },
     kill: end,
@@ -117,7 +119,8 @@ export async function startBroker(): Promise<TestBroker> {
     stop: async () => {
       await Promise.all(joined.map((fabric) => fabric.close()));
       await end();
-      await rm(folder, { recursive: true, force: true });
+      // What a fabric still writes as it ends must not fail the removal.
+      await rm(folder, { recursive: true, force: true, maxRetries: 5 });
     },
   };
 }

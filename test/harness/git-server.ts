@@ -31,6 +31,8 @@ export class PlayedControl implements AgentFabric {
   readonly #followers = new Set<Channel<Event>>();
 
   answer(): void {}
+  answerInParts(): void {}
+  answerWithJob(): void {}
   selectBy(): void {}
   onNudge(): void {}
   async readSpec(): Promise<null> {

@@ -93,6 +93,8 @@ export class SimulatedYard {
       lastHeard: () => null,
       onRegistryChange: () => () => undefined,
       readEvents: () => new Channel(),
+      listJobs: async () => [],
+      follow: () => new Channel(),
       isConnected: () => true,
       close: async () => undefined,
     };

@@ -1,10 +1,13 @@
 import { agentRestart, agentVersion } from "#contract/actions/agent.ts";
-import { disk, facts, processes } from "#contract/actions/server.ts";
+import { tailLog } from "#contract/actions/logs.ts";
+import { disk, facts, processes, scrub } from "#contract/actions/server.ts";
 import { serviceRestart, serviceStatus } from "#contract/actions/service.ts";
 import type { Timestamp } from "#contract/names.ts";
 import type { AgentFabric } from "#fabric/fabric.ts";
 import { readFacts, readVersion } from "../facts.ts";
 import { readDisk, readProcesses } from "./host.ts";
+import { followJournal } from "./journal.ts";
+import { scrubFiles } from "./scrub.ts";
 import { restartService, serviceState } from "./services.ts";
 
 /** An answer must be on its way before the process that gives it ends. */
@@ -17,6 +20,8 @@ export function answerOperators(fabric: AgentFabric, { startedAt, restart }: { s
   fabric.answer(processes, ({ count }) => readProcesses(count));
   fabric.answer(serviceStatus, ({ service }) => serviceState(service));
   fabric.answer(serviceRestart, ({ service }) => restartService(service));
+  fabric.answerInParts(tailLog, followJournal);
+  fabric.answerWithJob(scrub, scrubFiles);
   fabric.answer(agentVersion, async () => {
     const { user, system } = process.cpuUsage();
     const memoryBytes = process.memoryUsage.rss();

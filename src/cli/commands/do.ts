@@ -1,13 +1,16 @@
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { z } from "zod";
 import { Fault } from "#base/fault.ts";
-import type { Action } from "#contract/action.ts";
+import { type Action, isJob, isStream } from "#contract/action.ts";
 import { operatorActions } from "#contract/actions/operator.ts";
 import type { RequestAnswer, RequestInput, SummedField } from "#contract/request.ts";
-import { type Asked, askServers } from "../ask-servers.ts";
+import { type Asked, type AskServersOptions, askServers } from "../ask-servers.ts";
+import type { Client } from "../client.ts";
 import { declare, group, seconds, wholeNumber } from "../command.ts";
+import { shortJob } from "../render/job.ts";
 import { printable } from "../render/printable.ts";
 import { renderTable } from "../render/table.ts";
+import { watchJob } from "../watch-job.ts";
 
 /** `boxyard do` and `boxyard actions`: every action that operators may ask for, made from its declaration. */
 export function actionCommands(): Command[] {
@@ -28,6 +31,7 @@ interface Options {
   readonly stopAfter?: { failures: number } | { percent: number };
   readonly timeout?: number;
   readonly deadline?: number;
+  readonly watch?: boolean;
 }
 
 function commandOf(action: Action): Command {
@@ -41,32 +45,51 @@ function commandOf(action: Action): Command {
         .map(exampleOf)
         .join("")} --target 'box and c1'`,
     ],
-    options: (command) => addLimits(inputs.reduce((made, input) => made.addOption(optionOf(input)), command).addOption(targetOf(action))),
+    options: (command) => {
+      const made = inputs.reduce((made, input) => made.addOption(optionOf(input)), command).addOption(targetOf(action));
+      return addLimits(isJob(action) ? made.option("--watch", "tell how the job gets on, until it is over") : made);
+    },
     run: async ({ client, options, progress }) => {
       const given = options as unknown as Record<string, unknown>;
       const input = Object.fromEntries(inputs.flatMap(({ name }) => (given[name] === undefined ? [] : [[name, given[name]]])));
-      const streams = !options.json && !options.names && options.sort === undefined;
-      const asked = await askServers(client, requestOf(action, options, input), {
-        progress,
-        ...(streams ? { onAnswer: (answer, servers) => process.stdout.write(`${renderAnswer(answer, servers)}\n`) } : {}),
-      });
+      const asked = await askServers(client, requestOf(action, options, input), { progress, ...listeners(options) });
+      if (isJob(action) && asked.summary.answered > 0) await goOnWatching(client, asked, options, progress);
       return options.sort === undefined ? asked : { ...asked, answers: sortBy(asked.answers, options.sort) };
     },
     render: ({ answers, summary }, { names, sort }) => {
       if (names) return answers.flatMap(({ server, fault }) => (fault === undefined ? [server] : [])).join("\n");
-      const shown =
-        sort === undefined
-          ? []
-          : answers.map((answer) =>
-              renderAnswer(
-                answer,
-                answers.map(({ server }) => server),
-              ),
-            );
+      if (isStream(action) && wasCalledOff(summary, answers)) return "";
+      const servers = answers.map(({ server }) => server);
+      const shown = sort === undefined ? [] : answers.map((answer) => renderAnswer(answer, servers));
       return [...shown, "", ...renderSummary(summary)].join("\n");
     },
-    exitCode: ({ summary }) => (summary.failed.length + summary.notAsked.length === 0 ? 0 : 1),
+    exitCode: ({ summary, answers }) =>
+      summary.failed.length + summary.notAsked.length === 0 || (isStream(action) && wasCalledOff(summary, answers)) ? 0 : 1,
   });
+}
+
+/** Answers are shown as they come, unless they are wanted as a whole; parts always are. */
+function listeners({ json, names, sort }: Options): Pick<AskServersOptions, "onAnswer" | "onPart"> {
+  const say = (line: string): void => void process.stdout.write(`${line}\n`);
+  return {
+    onPart: ({ server, part }, servers) => say(json ? JSON.stringify({ server, part }) : renderPart(server, part, servers)),
+    ...(json || names || sort !== undefined
+      ? {}
+      : { onAnswer: (answer, servers) => answer.fault?.code === CALLED_OFF || say(renderAnswer(answer, servers)) }),
+  };
+}
+
+const CALLED_OFF = "fabric.cancelled";
+
+/** What goes on until Ctrl-C has not failed by it. */
+function wasCalledOff({ failed, notAsked }: Asked["summary"], answers: readonly RequestAnswer[]): boolean {
+  const ended = answers.filter(({ fault }) => fault?.code === CALLED_OFF);
+  return ended.length > 0 && ended.length === failed.length && notAsked.length === 0;
+}
+
+async function goOnWatching(client: Client, { request }: Asked, { watch }: Options, progress: (line: string) => void): Promise<void> {
+  if (watch) await watchJob(client, request, progress);
+  else progress(`it goes on in the background: boxyard jobs ${shortJob(request)} --watch`);
 }
 
 function list(): Command {
@@ -183,6 +206,14 @@ function renderAnswer({ server, durationMs, output, fault }: RequestAnswer, serv
   const name = server.padEnd(Math.max(...servers.map(({ length }) => length)));
   const text = fault === undefined ? renderFields(output) : `${fault.message}${fault.next === null ? "" : ` → ${fault.next}`}`;
   return printable(`${name}  ${durationMs.toFixed(1).padStart(7)} ms  ${text.replaceAll("\n", " ")}`);
+}
+
+/** Lines as they are, each with its server; any other part as its fields. */
+function renderPart(server: string, part: unknown, servers: readonly string[]): string {
+  const lines = (part as { readonly lines?: unknown }).lines;
+  const name = server.padEnd(Math.max(...servers.map(({ length }) => length)));
+  const shown = Array.isArray(lines) ? lines.map(String) : [renderFields(part)];
+  return shown.map((line) => printable(`${name}  ${line}`.replaceAll("\n", " "))).join("\n");
 }
 
 function renderFields(output: unknown): string {

@@ -3,6 +3,7 @@ import type { z } from "zod";
 import { api } from "#contract/api.ts";
 import type { Event } from "#contract/events.ts";
 import { declare, wholeNumber } from "../command.ts";
+import { renderJobEvent } from "../render/job.ts";
 import { printable } from "../render/printable.ts";
 
 type Stored = z.output<typeof api.events.output>;
@@ -48,6 +49,7 @@ function renderEvent({ number, event }: Stored): string {
 function lineOf(event: Event): string {
   if (event.kind === "server") return event.line;
   if (event.kind === "deployment") return `deployment ${event.deployment} of ${event.website} ${event.state}: ${event.line}`;
+  if (event.kind === "job") return renderJobEvent(event);
   const faults = event.faults.map(({ resource, message }) => `${resource}: ${message}`);
   const changed = event.changed.length === 0 ? [] : [`changed ${event.changed.join(", ")}`];
   return [`generation ${event.generation}`, ...changed, ...faults].join("; ");

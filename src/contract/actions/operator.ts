@@ -1,6 +1,7 @@
 import type { Action } from "../action.ts";
 import { agentRestart, agentVersion } from "./agent.ts";
-import { converge, disk, facts, ping, processes, status } from "./server.ts";
+import { tailLog } from "./logs.ts";
+import { converge, disk, facts, ping, processes, scrub, status } from "./server.ts";
 import { serviceRestart, serviceStatus } from "./service.ts";
 
 /** What operators may ask servers for by `boxyard do`; all other actions are control's own. */
@@ -11,8 +12,10 @@ export const operatorActions: readonly Action[] = [
   converge,
   disk,
   processes,
+  scrub,
   serviceStatus,
   serviceRestart,
+  tailLog,
   agentVersion,
   agentRestart,
 ];

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { action } from "../action.ts";
+import { action, jobAction } from "../action.ts";
 import { Role, Timestamp } from "../names.ts";
 import { ServerStatus } from "../status.ts";
 
@@ -73,4 +73,18 @@ export const processes = action("server.processes", {
   idempotent: true,
   faults: [],
   sums: { total: "range" },
+});
+
+/** Reads all files once, as backups and visitors will want to. */
+export const scrub = jobAction("server.scrub", {
+  summary: "Read every file beneath a path once, within its file system, and tell which the disk cannot read",
+  input: z.object({
+    path: z.string().startsWith("/", "give an absolute path").max(500).default("/srv"),
+    /** Leaves the disk to those who need it now. */
+    megabytesPerSecond: z.number().min(0.01).max(10_000).default(20),
+  }),
+  result: z.object({ files: z.int(), bytes: z.number(), unreadable: z.array(z.object({ path: z.string(), why: z.string() })).max(100) }),
+  limitMs: 24 * 3_600_000,
+  idempotent: false,
+  faults: ["server.no-path", "job.too-many"],
 });

@@ -3,6 +3,7 @@ import { deploymentEvents, listDeployments, showDeployment } from "./deployments
 import { addDomain, removeDomain } from "./domains.ts";
 import { events } from "./events.ts";
 import type { Handlers } from "./handler.ts";
+import { cancelJob, listJobs, showJob, watchJob } from "./jobs.ts";
 import { addKey, listKeys, removeKey } from "./keys.ts";
 import { readLogs } from "./logs.ts";
 import { audit, cancelRequest, request } from "./requests.ts";
@@ -19,6 +20,10 @@ export const handlers: Handlers = {
   cancelRequest,
   audit,
   events,
+  listJobs,
+  showJob,
+  watchJob,
+  cancelJob,
   createCluster,
   listClusters,
   showCluster,

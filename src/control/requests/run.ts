@@ -1,11 +1,11 @@
 import { randomUUID } from "node:crypto";
 import { z } from "zod";
 import { Fault, reportFault } from "#base/fault.ts";
-import type { Action } from "#contract/action.ts";
+import { type Action, isStream } from "#contract/action.ts";
 import { findOperatorAction, operatorActions } from "#contract/actions/operator.ts";
 import type { AuditEntry } from "#contract/audit.ts";
 import type { ServerName } from "#contract/names.ts";
-import type { RequestAnswer, RequestInput, RequestLine, RequestSummary } from "#contract/request.ts";
+import type { RequestAnswer, RequestInput, RequestLine, RequestPart, RequestSummary } from "#contract/request.ts";
 import { masked } from "#contract/secret.ts";
 import type { Target } from "#contract/target.ts";
 import type { AskOptions, ControlFabric } from "#fabric/fabric.ts";
@@ -54,10 +54,13 @@ export class Requests {
     try {
       yield { kind: "asked", request: id, servers: [...servers] };
       const { timeoutMs, limits } = asked;
-      const options = { limits, signal: AbortSignal.any([gone, calledOff.signal]), caller: CALLER, timeoutMs, select };
+      const options = { id, limits, signal: AbortSignal.any([gone, calledOff.signal]), caller: CALLER, timeoutMs, select };
       for await (const answer of this.#ask(action, servers, input, options)) {
-        summary.add(answer);
-        if (await saysSo(where, answer)) yield answer;
+        if (answer.kind === "part") yield answer;
+        else {
+          summary.add(answer);
+          if (await saysSo(where, answer)) yield answer;
+        }
       }
       yield summary.line();
     } finally {
@@ -86,7 +89,12 @@ export class Requests {
   }
 
   /** Servers that are known to be down are told of at once, and not waited for. */
-  async *#ask(action: Action, servers: readonly ServerName[], input: unknown, options: AskOptions): AsyncIterable<RequestAnswer> {
+  async *#ask(
+    action: Action,
+    servers: readonly ServerName[],
+    input: unknown,
+    options: AskOptions,
+  ): AsyncIterable<RequestAnswer | RequestPart> {
     const { fabric } = this.#context;
     // One that was never heard of since control started may be there all the same: the broker knows at once.
     const isDown = (server: ServerName): boolean => !fabric.registry().has(server) && fabric.lastHeard(server) !== null;
@@ -96,8 +104,8 @@ export class Requests {
       yield { kind: "answer", server, durationMs: 0, fault: { code: "fabric.silent", message, next: "boxyard server list says more" } };
     }
     const others = servers.filter((server) => !down.has(server));
-    for await (const { server, durationMs, ...rest } of fabric.ask(action, others, input, options))
-      yield { kind: "answer", server, durationMs, ...rest };
+    const answers = isStream(action) ? fabric.follow(action, others, input, options) : fabric.ask(action, others, input, options);
+    for await (const answer of answers) yield "part" in answer ? { kind: "part", ...answer } : { kind: "answer", ...answer };
   }
 }
 
