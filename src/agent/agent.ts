@@ -2,12 +2,14 @@ import { timestamp } from "#base/clock.ts";
 import { reportFault } from "#base/fault.ts";
 import type { Log } from "#base/log.ts";
 import { type Loop, loop } from "#base/loop.ts";
+import { findOperatorAction } from "#contract/actions/operator.ts";
 import { converge, ping, status } from "#contract/actions/server.ts";
 import type { Enrolment } from "#contract/enrolment.ts";
 import type { CommitId, WebsiteId } from "#contract/names.ts";
 import type { ServerSpec } from "#contract/spec/server.ts";
 import { HEARTBEAT_MS, type ServerStatus } from "#contract/status.ts";
 import type { AgentFabric } from "#fabric/fabric.ts";
+import { mayAsk } from "#fabric/policy.ts";
 import { matches, type TargetView } from "#fabric/targets/match.ts";
 import { commonGroup } from "./common.ts";
 import type { Resource, ResourceGroup } from "./converge/resource.ts";
@@ -64,6 +66,10 @@ export class Agent {
   async start(): Promise<void> {
     this.#spec = await this.#ledger.readSpec();
     this.#fabric.selectBy(async (target) => matches(target, await this.#targetView()));
+    this.#fabric.allowBy(async (caller, action) => {
+      const { policy } = this.#spec ?? { policy: {} };
+      return findOperatorAction(action) !== undefined && mayAsk(policy, { caller, action }, await this.#targetView());
+    });
     this.#fabric.answer(ping, async () => ({ at: timestamp(), generation: this.#reached }));
     this.#fabric.answer(status, () => this.#status());
     this.#fabric.answer(converge, async (_, { signal }) => {
@@ -184,7 +190,7 @@ export class Agent {
       roles: [...this.#running.keys()],
       faults: [...this.#outcome.faults],
       releases,
-      facts: await readFacts(),
+      facts: { ...(await readFacts()), "fabric.refused": this.#fabric.refused() },
     };
   }
 

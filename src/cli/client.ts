@@ -3,7 +3,7 @@ import type { z } from "zod";
 import { Fault, faultFromReport } from "#base/fault.ts";
 import type { Route } from "#contract/api.ts";
 import { FaultReport } from "#contract/fault.ts";
-import { readYardState } from "./host/yard-state.ts";
+import { accessOf } from "./access.ts";
 
 type Given<R extends Route> = (z.input<R["params"]> extends Record<string, never>
   ? { params?: never }
@@ -33,13 +33,10 @@ export interface Access {
 const CONNECT_TIMEOUT_MS = 5_000;
 const ANSWER_TIMEOUT_MS = 60_000;
 
-/** Access to a yard of this machine; nothing is sent yet. Fault "yard.not-here" when there is none. */
+/** A client for the yard that BOXYARD_ACCESS opens, or else of this name on this machine; nothing is sent yet. */
 export async function connect(yard: string): Promise<Client> {
-  const { url, token, caPem } = await readYardState(yard);
-  if (url === undefined || token === undefined || caPem === undefined) {
-    throw new Fault("yard.not-ready", `yard ${yard} has not been set up to its end`, { next: `bin/up --yard ${yard}` });
-  }
-  return createClient(yard, { url, token, caPem });
+  const access = await accessOf(yard);
+  return createClient(access.yard, access);
 }
 
 /** A client for an API at a known address. */

@@ -13,7 +13,9 @@ import { findCommands } from "./commands/find.ts";
 import { jobsCommand } from "./commands/jobs.ts";
 import { keyCommand } from "./commands/key.ts";
 import { logsCommand } from "./commands/logs.ts";
+import { personCommand } from "./commands/person.ts";
 import { pingCommand } from "./commands/ping.ts";
+import { policyCommand } from "./commands/policy.ts";
 import { serverCommand } from "./commands/server.ts";
 import { yardCommands } from "./commands/status.ts";
 import { upCommand } from "./commands/up.ts";
@@ -58,6 +60,8 @@ function createProgram(): Command {
     ...findCommands(),
     ...actionCommands(),
     jobsCommand(),
+    personCommand(),
+    policyCommand(),
     eventsCommand(),
     auditCommand(),
     serverCommand(),

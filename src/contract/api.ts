@@ -5,6 +5,7 @@ import { Domain, DomainKind, DomainName } from "./domain.ts";
 import { Event, JobEvent } from "./events.ts";
 import { Job } from "./job.ts";
 import { Address, BranchName, ClusterId, CommitId, EnvironmentLabel, Role, ServerName, Timestamp, WebsiteId, YardName } from "./names.ts";
+import { ActionPattern, Person, PersonName, PolicyRole, Rule } from "./policy.ts";
 import { RequestInput, RequestLine } from "./request.ts";
 import { SshPublicKey } from "./ssh-key.ts";
 import { ServerStatus } from "./status.ts";
@@ -20,6 +21,8 @@ export interface Route<P extends z.ZodObject = z.ZodObject, I extends z.ZodObjec
   readonly output: O;
   /** Answers in lines of JSON as they come, until the request is done or the caller goes away. */
   readonly streams?: boolean;
+  /** Open to everyone whom the operators have added; all others are for operators. */
+  readonly isOpen?: boolean;
 }
 
 function route<const R extends Route>(declared: R): R {
@@ -29,6 +32,8 @@ function route<const R extends Route>(declared: R): R {
 const none = z.object({});
 const ofCluster = z.object({ cluster: ClusterId });
 const ofJob = z.object({ job: z.uuid() });
+const ofPerson = z.object({ person: PersonName });
+const PersonWithToken = z.object({ person: Person, token: z.string() });
 const ofWebsite = z.object({ website: WebsiteId });
 
 /** `creating` until its first heartbeat, `ready` when converged, `converging` when behind its target, `failed` with faults, `unreachable` when silent. */
@@ -96,8 +101,24 @@ const LogLine = z.object({ server: ServerName, line: z.string() });
 
 /** The HTTP API under /v1: bearer token, JSON both ways. The server and the client are both made from this table. */
 export const api = {
-  status: route({ method: "GET", path: "/v1/status", summary: "The yard at a glance", params: none, input: none, output: YardStatus }),
-  listServers: route({ method: "GET", path: "/v1/servers", summary: "All servers", params: none, input: none, output: z.array(Server) }),
+  status: route({
+    method: "GET",
+    path: "/v1/status",
+    summary: "The yard at a glance",
+    params: none,
+    input: none,
+    output: YardStatus,
+    isOpen: true,
+  }),
+  listServers: route({
+    method: "GET",
+    path: "/v1/servers",
+    summary: "All servers",
+    params: none,
+    input: none,
+    output: z.array(Server),
+    isOpen: true,
+  }),
   findServers: route({
     method: "GET",
     path: "/v1/servers/found",
@@ -105,6 +126,7 @@ export const api = {
     params: none,
     input: z.object({ target: z.string().max(2_000).default("") }),
     output: z.array(Server.extend({ websites: z.array(WebsiteId), facts: ServerStatus.shape.facts, heardAt: Timestamp.nullable() })),
+    isOpen: true,
   }),
   request: route({
     method: "POST",
@@ -114,6 +136,7 @@ export const api = {
     input: RequestInput,
     output: RequestLine,
     streams: true,
+    isOpen: true,
   }),
   events: route({
     method: "GET",
@@ -131,6 +154,7 @@ export const api = {
     }),
     output: z.object({ number: z.int(), event: Event }),
     streams: true,
+    isOpen: true,
   }),
   audit: route({
     method: "GET",
@@ -147,6 +171,7 @@ export const api = {
     params: z.object({ request: z.uuid() }),
     input: none,
     output: z.object({ request: z.string() }),
+    isOpen: true,
   }),
   listJobs: route({
     method: "GET",
@@ -155,8 +180,9 @@ export const api = {
     params: none,
     input: none,
     output: z.array(Job),
+    isOpen: true,
   }),
-  showJob: route({ method: "GET", path: "/v1/jobs/{job}", summary: "One job", params: ofJob, input: none, output: Job }),
+  showJob: route({ method: "GET", path: "/v1/jobs/{job}", summary: "One job", params: ofJob, input: none, output: Job, isOpen: true }),
   watchJob: route({
     method: "GET",
     path: "/v1/jobs/{job}/events",
@@ -165,6 +191,7 @@ export const api = {
     input: none,
     output: JobEvent,
     streams: true,
+    isOpen: true,
   }),
   cancelJob: route({
     method: "DELETE",
@@ -173,6 +200,71 @@ export const api = {
     params: ofJob,
     input: none,
     output: z.object({ ended: z.array(ServerName), failed: z.array(ServerName) }),
+    isOpen: true,
+  }),
+  listPeople: route({
+    method: "GET",
+    path: "/v1/people",
+    summary: "Who may use this API, beside the operator that bin/up has made",
+    params: none,
+    input: none,
+    output: z.array(Person),
+  }),
+  addPerson: route({
+    method: "POST",
+    path: "/v1/people",
+    summary: "Add a person; the token is told once",
+    params: none,
+    input: z.object({ name: PersonName, roles: z.array(z.string().max(40)).min(1, "give a role").max(50) }),
+    output: PersonWithToken,
+  }),
+  changePerson: route({
+    method: "PATCH",
+    path: "/v1/people/{person}",
+    summary: "Set a person's roles",
+    params: ofPerson,
+    input: z.object({ roles: z.array(z.string().max(40)).min(1, "give a role").max(50) }),
+    output: Person,
+  }),
+  renewToken: route({
+    method: "POST",
+    path: "/v1/people/{person}/token",
+    summary: "Give a person a new token; the old one is worth nothing from now on",
+    params: ofPerson,
+    input: none,
+    output: PersonWithToken,
+  }),
+  removePerson: route({
+    method: "DELETE",
+    path: "/v1/people/{person}",
+    summary: "Take all rights from a person; their requests under way are called off",
+    params: ofPerson,
+    input: none,
+    output: z.object({ name: PersonName }),
+  }),
+  listRules: route({
+    method: "GET",
+    path: "/v1/policy",
+    summary: "What the roles of people may ask which servers for",
+    params: none,
+    input: none,
+    output: z.array(Rule),
+  }),
+  addRule: route({
+    method: "POST",
+    path: "/v1/policy",
+    summary: "Allow a role actions on the servers of a target",
+    params: none,
+    input: z.object({ role: PolicyRole, actions: z.array(ActionPattern).min(1).max(50), target: z.string().min(1).max(2_000) }),
+    output: Rule,
+  }),
+  removeRule: route({
+    method: "DELETE",
+    path: "/v1/policy/{rule}",
+    summary: "Take a rule back",
+    params: z.object({ rule: z.coerce.number().int().positive() }),
+    input: none,
+    output: z.object({ number: z.int() }),
   }),
   createCluster: route({
     method: "POST",

@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { ServerName, Timestamp } from "./names.ts";
 
-/** One line of the audit: a request that was made, refused before anybody was asked, or that has ended. */
+/** One line of the audit: a request that was made, refused before anybody was asked or by a server, or that has ended. */
 export const AuditEntry = z.object({
   number: z.int(),
   at: Timestamp,
@@ -15,8 +15,9 @@ export const AuditEntry = z.object({
     /** Of "asked": what was asked for, secrets masked, and whom. */
     input: z.unknown().optional(),
     servers: z.array(ServerName).optional(),
-    /** Of "refused": why. */
+    /** Of "refused": why; and how often, where a server has told of it. */
     fault: z.string().optional(),
+    count: z.int().optional(),
     /** Of "ended". */
     answered: z.int().optional(),
     failed: z.array(ServerName).optional(),

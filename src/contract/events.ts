@@ -51,6 +51,19 @@ export const JobEvent = z.object({
 });
 export type JobEvent = z.infer<typeof JobEvent>;
 
+/** Published by an agent that was sent what it may not act on; what came in quick succession for the same reason is one event. */
+const RefusedEvent = z.object({
+  kind: z.literal("refused"),
+  at: Timestamp,
+  server: ServerName,
+  /** "fabric.refused-signature", …: see fabric/envelope.ts. */
+  code: z.string().max(80),
+  action: z.string().max(120),
+  line: z.string().max(500),
+  count: z.int().positive(),
+});
+export type RefusedEvent = z.infer<typeof RefusedEvent>;
+
 /** Everything that stands in the stream EVENTS; subject `event.<emitter>.<kind>`, of jobs `event.<emitter>.job.<job>`. */
-export const Event = z.discriminatedUnion("kind", [DeploymentEvent, ConvergedEvent, ServerEvent, JobEvent]);
+export const Event = z.discriminatedUnion("kind", [DeploymentEvent, ConvergedEvent, ServerEvent, JobEvent, RefusedEvent]);
 export type Event = z.infer<typeof Event>;

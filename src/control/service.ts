@@ -13,6 +13,7 @@ import { Provisioner } from "./provision/provisioner.ts";
 import { Publisher } from "./publish/publish.ts";
 import { Requests } from "./requests/run.ts";
 import type { Secrets } from "./secrets.ts";
+import { appendAudit } from "./store/audit.ts";
 import type { Store } from "./store/schema.ts";
 import { addServer } from "./store/servers.ts";
 
@@ -63,6 +64,8 @@ export async function startService(options: ServiceOptions): Promise<{ stop(): P
   // A leaving box is retired when its caches' heartbeats say that they have converged.
   const unsubscribe = fabric.onRegistryChange(() => provisioning.nudge());
   const coordinator = startCoordinator({ store, fabric, log, onRowsChanged: () => planning.nudge() });
+  const stopping = new AbortController();
+  auditRefusals(options, stopping.signal).catch(onFault("refusals are not audited"));
   const api = serveApi(
     { ...options, requests: new Requests(options), onRowsChanged, troubles: () => provisioner.troubles() },
     { address: config.address, port: API_PORT },
@@ -70,11 +73,28 @@ export async function startService(options: ServiceOptions): Promise<{ stop(): P
   return {
     stop: async () => {
       unsubscribe();
+      stopping.abort();
       await api.stop();
       await coordinator.stop();
       await Promise.all([planning.stop(), provisioning.stop()]);
     },
   };
+}
+
+/** What servers were sent and refused is in the audit, too: nobody but control should send them anything. */
+function auditRefusals({ fabric, store }: ServiceOptions, signal: AbortSignal): Promise<void> {
+  return fabric.consumeRefusals(
+    ({ server, action, code, line, count }) =>
+      appendAudit(store, {
+        request: "-",
+        caller: "unknown",
+        action,
+        target: server,
+        kind: "refused",
+        details: { fault: `${code}: ${line}`, count },
+      }),
+    signal,
+  );
 }
 
 /** The servers that every yard has. */

@@ -12,6 +12,7 @@ import type { Enrolment } from "#contract/enrolment.ts";
 import type { Reply } from "#contract/envelope.ts";
 import { Event } from "#contract/events.ts";
 import type { ServerName } from "#contract/names.ts";
+import { CONTROL } from "#contract/policy.ts";
 import type { Push } from "#contract/push.ts";
 import { ServerSpec } from "#contract/spec/server.ts";
 import type { ServerStatus } from "#contract/status.ts";
@@ -21,6 +22,7 @@ import { Verifier } from "./envelope.ts";
 import type { AgentFabric, Handler, JobHandler, StreamHandler } from "./fabric.ts";
 import { Jobs } from "./jobs.ts";
 import { Once } from "./once.ts";
+import { isRefusal, Refusals } from "./refusals.ts";
 import { NOT_MEANT } from "./request.ts";
 import { Spool } from "./spool.ts";
 import { subjects } from "./subjects.ts";
@@ -60,10 +62,12 @@ class ServerEnd implements AgentFabric {
   readonly #events: Spool<Event>;
   readonly #jobs: Jobs;
   readonly #once: Once;
+  readonly #refusals: Refusals;
   readonly #answering = new Map<string, Answering>();
   /** What can be ended before its time, by the id of its request. */
   readonly #underWay = new Map<string, AbortController>();
   readonly #nudged: (() => void)[] = [];
+  #mayAsk: ((caller: string, action: string) => Promise<boolean>) | undefined;
   #isMeant: ((target: Target) => Promise<boolean>) | undefined;
   #connection: NatsConnection | undefined;
   #stream: JetStreamClient | undefined;
@@ -79,6 +83,7 @@ class ServerEnd implements AgentFabric {
     this.#once = new Once(join(directory, "requests"));
     const publish = (event: Event): Promise<void> => this.#events.add(event);
     this.#jobs = new Jobs({ server: enrolment.server, path: join(directory, "jobs"), publish });
+    this.#refusals = new Refusals({ server: enrolment.server, log, publish });
     this.#verifier = new Verifier(enrolment.yard, enrolment.server, enrolment.signerPem);
   }
 
@@ -113,6 +118,14 @@ class ServerEnd implements AgentFabric {
 
   selectBy(decide: (target: Target) => Promise<boolean>): void {
     this.#isMeant = decide;
+  }
+
+  allowBy(decide: (caller: string, action: string) => Promise<boolean>): void {
+    this.#mayAsk = decide;
+  }
+
+  refused(): number {
+    return this.#refusals.count;
   }
 
   async readSpec(): Promise<ServerSpec | null> {
@@ -190,8 +203,8 @@ class ServerEnd implements AgentFabric {
       reply({ output: await this.#carryOut(message, (output) => reply({ output }, false)) });
     } catch (thrown) {
       const fault = reportFault(thrown);
-      if (fault.code.startsWith("fabric.refused") || fault.code === "unexpected")
-        this.#log.warn({ fault, subject: message.subject }, "request refused");
+      if (isRefusal(fault)) this.#refusals.note(fault, message.subject);
+      else if (fault.code === "unexpected") this.#log.warn({ fault, subject: message.subject }, "request failed");
       reply({ fault });
     } finally {
       this.#atOnce--;
@@ -201,7 +214,9 @@ class ServerEnd implements AgentFabric {
   async #carryOut(message: Msg, send: (part: unknown) => void): Promise<unknown> {
     const name = message.subject.split(".").slice(2).join(".");
     const asked = this.#verifier.open(message.string(), name);
-    const { select } = asked;
+    const { select, caller } = asked;
+    if (caller !== CONTROL && !(await this.#mayAsk?.(caller, name)))
+      throw new Fault("fabric.refused-caller", `${caller} may not ask ${this.#enrolment.server} for ${name}`);
     if (this.#atOnce > MAX_AT_ONCE) throw new Fault("fabric.busy", `${this.#enrolment.server} already works on ${MAX_AT_ONCE} requests`);
     if (select !== undefined && select.kind !== "all" && !(await this.#isMeant?.(select)))
       throw new Fault(NOT_MEANT, `${this.#enrolment.server} is not of the target`);

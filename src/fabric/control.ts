@@ -3,6 +3,8 @@ import {
   AckPolicy,
   DeliverPolicy,
   type JetStreamClient,
+  type JetStreamManager,
+  type JsMsg,
   jetstream,
   jetstreamManager,
   type OrderedConsumerOptions,
@@ -12,13 +14,13 @@ import {
 import { Kvm } from "@nats-io/kv";
 import { createInbox, type Msg, type NatsConnection, nanos } from "@nats-io/transport-node";
 import type { z } from "zod";
-import { timestamp } from "#base/clock.ts";
+import { microsOf, nowMicros, timestamp } from "#base/clock.ts";
 import { reportFault } from "#base/fault.ts";
 import type { Log } from "#base/log.ts";
 import { type Action, isStream, type StreamAction } from "#contract/action.ts";
 import { endRequest } from "#contract/actions/request.ts";
 import { Reply } from "#contract/envelope.ts";
-import { Event, type JobEvent } from "#contract/events.ts";
+import { Event, type JobEvent, type RefusedEvent } from "#contract/events.ts";
 import type { ServerName, Timestamp } from "#contract/names.ts";
 import { Push } from "#contract/push.ts";
 import type { ServerSpec } from "#contract/spec/server.ts";
@@ -28,7 +30,7 @@ import { type BusOptions, connectBus } from "./connection.ts";
 import { Signer } from "./envelope.ts";
 import type { Answer, AskOptions, ControlFabric, Part, ReadEventsOptions, StoredEvent } from "./fabric.ts";
 import { Request, type Result } from "./request.ts";
-import { EVENT_STREAM, PUSH_CONSUMER, PUSH_STREAM, SPEC_BUCKET, subjects } from "./subjects.ts";
+import { EVENT_STREAM, PUSH_CONSUMER, PUSH_STREAM, REFUSAL_CONSUMER, SPEC_BUCKET, subjects } from "./subjects.ts";
 
 export interface ControlFabricOptions extends BusOptions {
   readonly yard: string;
@@ -50,8 +52,8 @@ export async function connectControl(options: ControlFabricOptions): Promise<Con
 const VALIDITY_MARGIN_MS = 10_000;
 const DAY_MS = 86_400_000;
 const READ_TIMEOUT_MS = 30_000;
-/** Taking a push is one row in the database: one that was not acknowledged in this time was lost on the way, and comes again. */
-const PUSH_RETURN_MS = 10_000;
+/** Taking a push or a refusal is one row in the database: one that was not acknowledged in this time was lost on the way, and comes again. */
+const RETURN_MS = 10_000;
 
 class ControlEnd implements ControlFabric {
   readonly #connection: NatsConnection;
@@ -62,6 +64,7 @@ class ControlEnd implements ControlFabric {
   readonly #statuses = new Map<ServerName, ServerStatus>();
   readonly #heardAtMs = new Map<ServerName, number>();
   readonly #lastHeard = new Map<ServerName, Timestamp>();
+  readonly #clockOffsetMs = new Map<ServerName, number>();
   readonly #listeners = new Set<() => void>();
   #expiry: NodeJS.Timeout | undefined;
 
@@ -179,6 +182,7 @@ class ControlEnd implements ControlFabric {
     this.#statuses.delete(server);
     this.#heardAtMs.delete(server);
     this.#lastHeard.delete(server);
+    this.#clockOffsetMs.delete(server);
     await (await new Kvm(this.#connection).open(SPEC_BUCKET)).purge(server);
   }
 
@@ -188,6 +192,10 @@ class ControlEnd implements ControlFabric {
 
   lastHeard(server: ServerName): Timestamp | null {
     return this.#lastHeard.get(server) ?? null;
+  }
+
+  clockOffsetMs(server: ServerName): number {
+    return this.#clockOffsetMs.get(server) ?? 0;
   }
 
   onRegistryChange(listener: () => void): () => void {
@@ -247,16 +255,30 @@ class ControlEnd implements ControlFabric {
     return emitter === this.#server || (event.kind !== "deployment" && emitter === event.server);
   }
 
-  async consumePushes(take: (push: Push) => Promise<void>, signal: AbortSignal): Promise<void> {
-    const consumer = await this.#stream.consumers.get(PUSH_STREAM, PUSH_CONSUMER);
+  consumePushes(take: (push: Push) => Promise<void>, signal: AbortSignal): Promise<void> {
+    return this.#consume(PUSH_STREAM, PUSH_CONSUMER, (message) => take(Push.parse(message.json())), signal);
+  }
+
+  consumeRefusals(take: (refused: RefusedEvent) => Promise<void>, signal: AbortSignal): Promise<void> {
+    const takeEvent = async (message: JsMsg): Promise<void> => {
+      const event = Event.safeParse(message.json());
+      // What is no refusal, or of another server, will not become one by coming again.
+      if (event.success && event.data.kind === "refused" && this.#isOf(event.data, message.subject)) await take(event.data);
+    };
+    return this.#consume(EVENT_STREAM, REFUSAL_CONSUMER, takeEvent, signal);
+  }
+
+  /** Hands over what stands in a stream, each until it is taken. */
+  async #consume(stream: string, name: string, take: (message: JsMsg) => Promise<void>, signal: AbortSignal): Promise<void> {
+    const consumer = await this.#stream.consumers.get(stream, name);
     const messages = await consumer.consume({ max_messages: 10 });
     signal.addEventListener("abort", () => void messages.close(), { once: true });
     for await (const message of messages) {
       try {
-        await take(Push.parse(message.json()));
+        await take(message);
         message.ack();
       } catch (thrown) {
-        this.#log.error({ fault: reportFault(thrown), subject: message.subject }, "push not taken, it comes again");
+        this.#log.error({ fault: reportFault(thrown), subject: message.subject }, "not taken, it comes again");
         message.nak(2_000);
       }
     }
@@ -290,6 +312,7 @@ class ControlEnd implements ControlFabric {
     this.#statuses.set(server, status.data);
     this.#heardAtMs.set(server, performance.now());
     this.#lastHeard.set(server, timestamp());
+    this.#clockOffsetMs.set(server, (microsOf(status.data.at) - nowMicros()) / 1000);
     if (before === undefined || hasChanged(before, status.data)) this.#tell();
   }
 
@@ -357,8 +380,17 @@ async function ensureStreams(connection: NatsConnection): Promise<void> {
     const have = await manager.streams.info(stream.name).catch(() => null);
     await (have === null ? manager.streams.add(stream) : manager.streams.update(stream.name, stream));
   }
-  const consumer = { durable_name: PUSH_CONSUMER, ack_policy: AckPolicy.Explicit, ack_wait: nanos(PUSH_RETURN_MS), max_deliver: -1 };
-  const known = await manager.consumers.info(PUSH_STREAM, PUSH_CONSUMER).catch(() => null);
-  if (known === null) await manager.consumers.add(PUSH_STREAM, consumer);
-  else if (known.config.ack_wait !== consumer.ack_wait) await manager.consumers.update(PUSH_STREAM, PUSH_CONSUMER, consumer);
+  await ensureConsumer(manager, PUSH_STREAM, { durable_name: PUSH_CONSUMER });
+  await ensureConsumer(manager, EVENT_STREAM, { durable_name: REFUSAL_CONSUMER, filter_subject: subjects.refusals });
+}
+
+async function ensureConsumer(
+  manager: JetStreamManager,
+  stream: string,
+  { durable_name, ...rest }: { readonly durable_name: string; readonly filter_subject?: string },
+): Promise<void> {
+  const wanted = { durable_name, ...rest, ack_policy: AckPolicy.Explicit, ack_wait: nanos(RETURN_MS), max_deliver: -1 };
+  const known = await manager.consumers.info(stream, durable_name).catch(() => null);
+  if (known === null) await manager.consumers.add(stream, wanted);
+  else if (known.config.ack_wait !== wanted.ack_wait) await manager.consumers.update(stream, durable_name, wanted);
 }

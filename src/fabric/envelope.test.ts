@@ -61,6 +61,15 @@ describe("an envelope", () => {
     expect(() => verifier.open(sealed(), "server.ping")).toThrow(expect.objectContaining({ code }));
   });
 
+  test("from the future is refused: a server whose clock is behind cannot judge it", () => {
+    const sealed = signer.seal(request);
+    const now = Date.now();
+    vi.spyOn(Date, "now").mockReturnValue(now - 300_000);
+    expect(() => verifier.open(sealed, "server.ping")).toThrow(
+      expect.objectContaining({ code: "fabric.refused-early", message: expect.stringContaining("300 s in the future") }),
+    );
+  });
+
   test("is refused when it has expired by more than clocks may differ, and not before", () => {
     const [early, late] = [signer.seal(request), signer.seal({ ...request, id: "r2" })];
     const now = Date.now();

@@ -51,14 +51,14 @@ export class Verifier {
     this.#key = createPublicKey(publicPem);
   }
 
-  /** The payload of a genuine envelope for this server and action. Faults: fabric.malformed, fabric.refused-{signature,target,expired,replayed}. */
+  /** The payload of a genuine envelope for this server and action. Faults: fabric.malformed, fabric.refused-{signature,target,early,expired,replayed}. */
   open(text: string, action: string): SignedPayload {
     const payload = this.#verify(text);
     const isForThis = payload.target === this.#server || (payload.target === "*" && payload.select !== undefined);
     if (payload.yard !== this.#yard || !isForThis || payload.action !== action) {
       throw new Fault("fabric.refused-target", `a message for ${payload.yard}/${payload.target} ${payload.action} is not for this server`);
     }
-    if (payload.expiresAt !== undefined) this.#refuseOldAndRepeated(payload.id, microsOf(payload.expiresAt));
+    if (payload.expiresAt !== undefined) this.#refuseOldAndRepeated(payload, microsOf(payload.expiresAt));
     return payload;
   }
 
@@ -72,10 +72,19 @@ export class Verifier {
     return SignedPayload.parse(JSON.parse(payload));
   }
 
-  #refuseOldAndRepeated(id: string, expiresAtMicros: number): void {
+  #refuseOldAndRepeated({ id, issuedAt }: SignedPayload, expiresAtMicros: number): void {
     const now = nowMicros();
+    const aheadMicros = microsOf(issuedAt) - now;
+    if (aheadMicros > CLOCK_TOLERANCE_MICROS)
+      throw new Fault(
+        "fabric.refused-early",
+        `the request was signed ${Math.round(aheadMicros / 1e6)} s in the future of this server's clock`,
+        {
+          next: "set the server's clock",
+        },
+      );
     if (expiresAtMicros + CLOCK_TOLERANCE_MICROS < now) {
-      throw new Fault("fabric.refused-expired", "the request has expired", {
+      throw new Fault("fabric.refused-expired", `the request expired ${Math.round((now - expiresAtMicros) / 1e6)} s ago`, {
         next: "if it was sent just now, compare the servers' clocks",
       });
     }

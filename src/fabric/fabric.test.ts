@@ -5,7 +5,7 @@ import { timestamp } from "#base/clock.ts";
 import { Fault } from "#base/fault.ts";
 import { until } from "#base/retry.ts";
 import { action } from "#contract/action.ts";
-import type { Event } from "#contract/events.ts";
+import type { Event, RefusedEvent } from "#contract/events.ts";
 import type { Push } from "#contract/push.ts";
 import type { ServerStatus } from "#contract/status.ts";
 import { startBroker, type TestBroker } from "#harness/broker.ts";
@@ -128,6 +128,7 @@ const spec = (server: string, generation: number) => ({
   address: "127.0.0.1",
   neighbours: [],
   roles: {},
+  policy: {},
   generation,
 });
 
@@ -230,6 +231,29 @@ describe("events", () => {
     };
     const events = await until("the events", arrived, { timeoutMs: 20_000 });
     expect(events.map(({ event }) => event)).toMatchObject([{ generation: 11 }, { generation: 12 }, { generation: 13 }]);
+  });
+});
+
+describe("what a server refuses", () => {
+  test("is told of once for a flood of it, with how many there were, and control is told of every reason", async () => {
+    const before = agent("c1b1").refused();
+    const stopped = new AbortController();
+    const told: RefusedEvent[] = [];
+    const consuming = control.consumeRefusals(async (refused) => void told.push(refused), stopped.signal);
+    const plain = await broker.connectPlainly();
+    for (let count = 0; count < 50; count++) plain.publish("request.c1b1.trial.double", "no envelope");
+    await plain.flush();
+    const [answer] = await control.askAll(double, ["c1b1"], { number: 2 }, { caller: "mallory" });
+    expect(answer?.fault).toMatchObject({ code: "fabric.refused-caller", message: "mallory may not ask c1b1 for trial.double" });
+    const codes = async () => (new Set(told.map(({ code }) => code)).size === 2 ? true : null);
+    await until("both refusals", codes, { timeoutMs: 10_000 });
+    stopped.abort();
+    await consuming;
+    expect(told).toMatchObject([
+      { server: "c1b1", code: "fabric.malformed", action: "trial.double", count: 1 },
+      { server: "c1b1", code: "fabric.refused-caller", count: 1 },
+    ]);
+    expect(agent("c1b1").refused() - before).toBe(51);
   });
 });
 

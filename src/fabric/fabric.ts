@@ -1,7 +1,7 @@
 import type { z } from "zod";
 import type { FaultReport } from "#base/fault.ts";
 import type { Action, JobAction, StreamAction } from "#contract/action.ts";
-import type { Event, JobEvent } from "#contract/events.ts";
+import type { Event, JobEvent, RefusedEvent } from "#contract/events.ts";
 import type { ServerName, Timestamp } from "#contract/names.ts";
 import type { Push } from "#contract/push.ts";
 import type { ServerSpec } from "#contract/spec/server.ts";
@@ -100,6 +100,8 @@ export interface ControlFabric {
   registry(): ReadonlyMap<ServerName, ServerStatus>;
   /** When a server was last heard of since this end joined the bus; null when never. */
   lastHeard(server: ServerName): Timestamp | null;
+  /** By how much a server's clock is ahead of this end's, as of its last sign of life; the way of the message counts as lateness. */
+  clockOffsetMs(server: ServerName): number;
   /** Called (without data) whenever the registry changes, and when a server falls silent. Returns the way to stop. */
   onRegistryChange(listener: () => void): () => void;
   /** Publishes to stream EVENTS and waits for the acknowledgement. */
@@ -111,6 +113,8 @@ export interface ControlFabric {
    * when it threw or the process ended. Durable across restarts. Returns when the signal aborts.
    */
   consumePushes(take: (push: Push) => Promise<void>, signal: AbortSignal): Promise<void>;
+  /** The same for what servers have refused, as they tell in events. */
+  consumeRefusals(take: (refused: RefusedEvent) => Promise<void>, signal: AbortSignal): Promise<void>;
   /** Whether the broker is connected at the moment. */
   isConnected(): boolean;
   close(): Promise<void>;
@@ -156,6 +160,10 @@ export interface AgentFabric {
   answerWithJob<I extends z.ZodType, R extends z.ZodType>(action: JobAction<I, R>, handler: JobHandler<I, R>): void;
   /** How the server decides whether a target means it; without it, it refuses to. */
   selectBy(decide: (target: Target) => Promise<boolean>): void;
+  /** How the server decides whether a person may ask it for an action; without it nobody but control may. */
+  allowBy(decide: (caller: string, action: string) => Promise<boolean>): void;
+  /** How many messages were refused since the process began. */
+  refused(): number;
   /** The server's own spec, verified (signature, yard, target); null when there is none yet. */
   readSpec(): Promise<ServerSpec | null>;
   /** Called (without data) when control says "look again", and after each reconnection. */

@@ -11,6 +11,7 @@ export const subjects = {
   allStatuses: "status.*",
   event: (emitter: ServerName, kind: string) => `event.${emitter}.${kind}`,
   jobEvent: (emitter: ServerName, job: string) => `event.${emitter}.job.${job}`,
+  refusals: "event.*.refused",
   jobEvents: (job: string) => `event.*.job.${job}`,
   eventsOf: (emitter: ServerName) => `event.${emitter}.>`,
   allEvents: "event.>",
@@ -25,3 +26,4 @@ export const SPEC_BUCKET = "spec";
 export const EVENT_STREAM = "EVENTS";
 export const PUSH_STREAM = "PUSHES";
 export const PUSH_CONSUMER = "control";
+export const REFUSAL_CONSUMER = "audit";

@@ -32,6 +32,10 @@ export class PlayedControl implements AgentFabric {
 
   answer(): void {}
   answerInParts(): void {}
+  allowBy(): void {}
+  refused(): number {
+    return 0;
+  }
   answerWithJob(): void {}
   selectBy(): void {}
   onNudge(): void {}

@@ -25,8 +25,8 @@ export function auditCommand(): Command {
 }
 
 function describe({ kind, details }: AuditEntry): string {
-  if (kind === "refused") return `refused: ${details.fault}`;
-  if (kind === "asked") return `asks ${details.servers?.length} servers ${JSON.stringify(details.input)}`;
+  if (kind === "refused") return `refused${(details.count ?? 1) > 1 ? ` ${details.count} ×` : ""}: ${details.fault}`;
+  if (kind === "asked") return `asks ${details.servers?.length} servers ${JSON.stringify(details.input ?? {})}`;
   const left = [...(details.failed ?? []).map((name) => `${name} failed`), ...(details.notAsked ?? []).map((name) => `${name} not asked`)];
   return [`ended: ${details.answered} answered`, ...left].join(", ");
 }

@@ -50,6 +50,7 @@ function lineOf(event: Event): string {
   if (event.kind === "server") return event.line;
   if (event.kind === "deployment") return `deployment ${event.deployment} of ${event.website} ${event.state}: ${event.line}`;
   if (event.kind === "job") return renderJobEvent(event);
+  if (event.kind === "refused") return `refused ${event.count > 1 ? `${event.count} × ` : ""}${event.action}: ${event.line}`;
   const faults = event.faults.map(({ resource, message }) => `${resource}: ${message}`);
   const changed = event.changed.length === 0 ? [] : [`changed ${event.changed.join(", ")}`];
   return [`generation ${event.generation}`, ...changed, ...faults].join("; ");

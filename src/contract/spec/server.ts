@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { Address, ServerName, YardName } from "../names.ts";
+import { Policy } from "../policy.ts";
 import { BoxSpec } from "./box.ts";
 import { CacheSpec } from "./cache.ts";
 import { ControlSpec } from "./control.ts";
@@ -28,6 +29,8 @@ export const ServerPlan = z.object({
   /** Every server of the yard that this one talks to, for its /etc/hosts. */
   neighbours: z.array(z.object({ name: ServerName, address: Address })),
   roles: RoleSpecs,
+  /** Who may ask this server for what; control has judged already, and the server judges again. */
+  policy: Policy.default({}),
 });
 export type ServerPlan = z.infer<typeof ServerPlan>;
 

@@ -1,100 +1,27 @@
-import type { Hono } from "hono";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { timestamp } from "#base/clock.ts";
-import { silentLog } from "#base/log.ts";
 import { until } from "#base/retry.ts";
 import { disk } from "#contract/actions/server.ts";
 import { Cluster, Website } from "#contract/api.ts";
 import type { AuditEntry } from "#contract/audit.ts";
-import type { ControlConfig } from "#contract/control-config.ts";
 import { FaultReport } from "#contract/fault.ts";
-import { RequestLine } from "#contract/request.ts";
-import type { ControlFabric } from "#fabric/fabric.ts";
-import { createYardKeys } from "#fabric/identity.ts";
+import type { RequestLine } from "#contract/request.ts";
 import { matches } from "#fabric/targets/match.ts";
-import { startBroker, type TestBroker } from "#harness/broker.ts";
-import { startPostgres, type TestPostgres } from "#harness/postgres.ts";
-import { createAuthority, issueCertificate } from "../authority/authority.ts";
-import { Requests } from "../requests/run.ts";
-import type { Secrets } from "../secrets.ts";
-import type { Store } from "../store/schema.ts";
-import { addServer } from "../store/servers.ts";
-import { createApp } from "./serve.ts";
+import { TestApi, TOKEN } from "#harness/api.ts";
 
-const TOKEN = "a-token-of-the-operator";
-const SUBNET = "10.99.0.0/24";
 const KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIPPmG2pFhiw8tnKCfxTOGBRK9SrmnRrWkJEzSTGbQ4c5 someone@example";
 
-let postgres: TestPostgres;
-let broker: TestBroker;
-let fabric: ControlFabric;
-let secrets: Secrets;
-let store: Store;
-let app: Hono;
-let changes = 0;
-
+let api: TestApi;
 beforeAll(async () => {
-  [postgres, broker] = await Promise.all([startPostgres(), startBroker()]);
-  fabric = await broker.joinAsControl();
-  const authority = await createAuthority("trial");
-  const server = await issueCertificate(authority, { commonName: "control1", dnsNames: ["control1"], validDays: 1 });
-  secrets = { authority, server, defaultWebsite: server, keys: createYardKeys(), operatorToken: TOKEN };
+  api = await TestApi.start();
 });
-afterAll(() => Promise.all([postgres.stop(), broker.stop()]));
+afterAll(() => api.stop());
+beforeEach(() => api.freshStart());
 
-beforeEach(async () => {
-  store = await postgres.freshStore();
-  await addServer(store, SUBNET, { name: "control1", roles: ["control"], cluster: null, hostKey: null }, "10.99.0.2");
-  await addServer(store, SUBNET, {
-    name: "git1",
-    roles: ["git"],
-    cluster: null,
-    hostKey: { privateKey: "", publicKey: "ssh-ed25519 AAAA" },
-  });
-  await addServer(store, SUBNET, { name: "edge1", roles: ["edge"], cluster: null, hostKey: null });
-  changes = 0;
-  app = createApp({
-    config: { subnet: SUBNET, address: "10.99.0.2", yard: "trial", server: "control1" } as ControlConfig,
-    secrets,
-    store,
-    fabric,
-    requests: new Requests({ store, fabric }),
-    log: silentLog(),
-    version: "test",
-    onRowsChanged: async () => {
-      changes++;
-    },
-    troubles: () => [],
-  });
-});
-
-interface Answer {
-  readonly status: number;
-  readonly body: unknown;
-}
-
-async function ask(method: string, path: string, input?: unknown, token = TOKEN): Promise<Answer> {
-  const body = typeof input === "string" ? input : JSON.stringify(input);
-  const response = await app.request(path, {
-    method,
-    headers: { authorization: `Bearer ${token}` },
-    ...(input === undefined ? {} : { body }),
-  });
-  return { status: response.status, body: await response.json() };
-}
-
-/** The fault of a request that must fail; every error answer has the contract's shape. */
-async function faultOf(method: string, path: string, input?: unknown): Promise<{ status: number; code: string; message: string }> {
-  const { status, body } = await ask(method, path, input);
-  expect(status).toBeGreaterThanOrEqual(400);
-  return { status, ...FaultReport.strict().parse(body) };
-}
-
-async function newCluster(boxes = 1): Promise<Cluster> {
-  const { status, body } = await ask("POST", "/v1/clusters", { boxes });
-  expect(status).toBe(200);
-  return Cluster.parse(body);
-}
+const ask: TestApi["ask"] = (...given) => api.ask(...given);
+const faultOf: TestApi["faultOf"] = (...given) => api.faultOf(...given);
+const request: TestApi["request"] = (...given) => api.request(...given);
+const newCluster: TestApi["newCluster"] = (boxes) => api.newCluster(boxes);
 
 async function newWebsite(cluster: string, domain: string): Promise<Website> {
   const { status, body } = await ask("POST", "/v1/websites", { cluster, domain });
@@ -120,7 +47,7 @@ describe("the door", () => {
   });
 
   test("says nothing of its inside when it fails itself", async () => {
-    await store.schema.dropTable("cluster").cascade().execute();
+    await api.store.schema.dropTable("cluster").cascade().execute();
     const { status, message } = await faultOf("GET", "/v1/clusters");
     expect([status, message]).toEqual([500, "control met an unexpected error"]);
   });
@@ -138,7 +65,7 @@ describe("a cluster", () => {
     ]);
     expect(new Set(cluster.servers.map(({ address }) => address)).size).toBe(5);
     expect(cluster).toMatchObject({ id: "c1", boxes: 2, isReady: false });
-    expect(changes).toBe(1);
+    expect(api.changes).toBe(1);
   });
 
   test("that is scaled down loses its highest boxes, and up again takes numbers that nobody has", async () => {
@@ -169,7 +96,7 @@ describe("a cluster", () => {
   test.each([0, -1, 65, 1.5, "two", null])("of %s boxes is refused, and nothing is made", async (boxes) => {
     expect(await faultOf("POST", "/v1/clusters", { boxes })).toMatchObject({ status: 400, code: "api.bad-input" });
     expect((await ask("GET", "/v1/clusters")).body).toEqual([]);
-    expect(changes).toBe(0);
+    expect(api.changes).toBe(0);
   });
 
   test("that does not fit into the yard's network is refused whole", async () => {
@@ -260,21 +187,6 @@ describe("a website", () => {
   );
 });
 
-/** All lines of a request's answer. */
-async function request(input: object): Promise<RequestLine[]> {
-  const response = await app.request("/v1/requests", {
-    method: "POST",
-    headers: { authorization: `Bearer ${TOKEN}` },
-    body: JSON.stringify(input),
-  });
-  expect(response.status).toBe(200);
-  const text = await response.text();
-  return text
-    .trimEnd()
-    .split("\n")
-    .map((line) => RequestLine.parse(JSON.parse(line)));
-}
-
 const answersOf = (lines: readonly RequestLine[]): string[] =>
   lines.flatMap((line) => (line.kind === "answer" ? [`${line.server} ${line.fault?.code ?? "answers"}`] : [])).sort();
 
@@ -288,8 +200,9 @@ describe("a request to servers", () => {
       ["c1b2", "box"],
       ["c1v1", "cache"],
     ] as const) {
-      const agent = await broker.joinAsServer(server, [role]);
+      const agent = await api.broker.joinAsServer(server, [role]);
       const view = { name: server, labels: new Set([role, "c1"]), facts: { "memory.total": server === "c1b2" ? 8 * 2 ** 30 : 2 ** 30 } };
+      agent.allowBy(async () => true);
       agent.selectBy((target) => matches(target, { ...view, ask: async ({ args }) => args[0] === "varnish" && role === "cache" }));
       agent.answer(disk, async ({ path }) => {
         carriedOut.push(server);
@@ -306,7 +219,7 @@ describe("a request to servers", () => {
     carriedOut = [];
     await newCluster(2);
     for (const beat of heartbeats) await beat();
-    await until("the heartbeats", async () => (fabric.registry().size === heartbeats.length ? true : null), { timeoutMs: 5_000 });
+    await until("the heartbeats", async () => (api.fabric.registry().size === heartbeats.length ? true : null), { timeoutMs: 5_000 });
   });
 
   test("is answered line by line: who is asked, each answer, what all come to", async () => {
@@ -354,7 +267,7 @@ describe("a request to servers", () => {
   });
 
   test("that is called off while it goes on asks nobody else", async () => {
-    const response = await app.request("/v1/requests", {
+    const response = await api.app.request("/v1/requests", {
       method: "POST",
       headers: { authorization: `Bearer ${TOKEN}` },
       body: JSON.stringify({ action: "server.disk", target: "box", limits: { batch: { size: 1, pauseMs: 60_000 } } }),
@@ -380,8 +293,8 @@ describe("a request to servers", () => {
       { kind: "refused", action: "server.reboot", details: { fault: expect.stringContaining("no action") } },
     ]);
     expect(entries[0]?.request).toBe(entries[1]?.request);
-    await expect(store.deleteFrom("audit").execute()).rejects.toThrow("only ever added to");
-    await expect(store.updateTable("audit").set({ caller: "nobody" }).execute()).rejects.toThrow("only ever added to");
+    await expect(api.store.deleteFrom("audit").execute()).rejects.toThrow("only ever added to");
+    await expect(api.store.updateTable("audit").set({ caller: "nobody" }).execute()).rejects.toThrow("only ever added to");
   });
 
   test("finds servers with what was last heard of them", async () => {

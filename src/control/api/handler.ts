@@ -1,5 +1,6 @@
 import type { z } from "zod";
 import type { api } from "#contract/api.ts";
+import type { Caller } from "../requests/run.ts";
 import type { ApiContext } from "./context.ts";
 
 /** The contract's routes. */
@@ -8,6 +9,7 @@ export type Api = typeof api;
 interface Given<K extends keyof Api> {
   readonly params: z.output<Api[K]["params"]>;
   readonly input: z.output<Api[K]["input"]>;
+  readonly caller: Caller;
 }
 
 /** What a route's handler gets and gives, inferred from the contract. */

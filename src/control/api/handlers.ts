@@ -6,6 +6,7 @@ import type { Handlers } from "./handler.ts";
 import { cancelJob, listJobs, showJob, watchJob } from "./jobs.ts";
 import { addKey, listKeys, removeKey } from "./keys.ts";
 import { readLogs } from "./logs.ts";
+import { addPerson, addRule, changePerson, listPeople, listRules, removePerson, removeRule, renewToken } from "./people.ts";
 import { audit, cancelRequest, request } from "./requests.ts";
 import { findServers, listServers } from "./servers.ts";
 import { status } from "./status.ts";
@@ -24,6 +25,14 @@ export const handlers: Handlers = {
   showJob,
   watchJob,
   cancelJob,
+  listPeople,
+  addPerson,
+  changePerson,
+  renewToken,
+  removePerson,
+  listRules,
+  addRule,
+  removeRule,
   createCluster,
   listClusters,
   showCluster,

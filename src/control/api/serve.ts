@@ -1,4 +1,3 @@
-import { timingSafeEqual } from "node:crypto";
 import { createServer } from "node:https";
 import { serve } from "@hono/node-server";
 import { type Context, Hono } from "hono";
@@ -7,6 +6,8 @@ import { stream } from "hono/streaming";
 import { z } from "zod";
 import { Fault, reportFault } from "#base/fault.ts";
 import { api, type Route } from "#contract/api.ts";
+import type { Caller } from "../requests/run.ts";
+import { callerOf } from "./caller.ts";
 import type { ApiContext } from "./context.ts";
 import { handlers } from "./handlers.ts";
 
@@ -29,24 +30,23 @@ export function serveApi(
 }
 
 /** The API as a Hono application, every route from the contract's table. */
-export function createApp(context: ApiContext): Hono {
-  const app = new Hono();
+export function createApp(context: ApiContext): Hono<Authorized> {
+  const app = new Hono<Authorized>();
   app.use(
     bodyLimit({ maxSize: MAX_BODY_BYTES, onError: (http) => answerFault(http, new Fault("api.too-large", "the request is too large")) }),
   );
   app.use(async (http, next) => {
-    if (!mayEnter(http.req.header("authorization"), context.secrets.operatorToken)) {
-      return answerFault(
-        http,
-        new Fault("api.unauthorized", "the token is missing or wrong", { next: "use the CLI on the machine that ran bin/up" }),
-      );
-    }
+    const caller = await callerOf(context, http.req.header("authorization"));
+    if (caller === null) return answerFault(http, UNKNOWN_CALLER);
+    http.set("caller", caller);
     await next();
   });
   for (const name of Object.keys(api) as (keyof typeof api)[]) {
     const route: Route = api[name];
     app.on(route.method, route.path.replaceAll(/\{(\w+)\}/g, ":$1"), async (http) => {
-      const given = await readRequest(http, route);
+      const caller = http.get("caller");
+      if (!route.isOpen && !caller.isOperator) throw forOperators(caller, route);
+      const given = { ...(await readRequest(http, route)), caller };
       if (route.streams) return streamLines(http, route, (gone) => (handlers[name] as HandleStream)(context, given, gone));
       const output = await (handlers[name] as Handle)(context, given);
       return http.json(route.output.parse(output) as object);
@@ -60,8 +60,26 @@ export function createApp(context: ApiContext): Hono {
   return app;
 }
 
-type Handle = (context: ApiContext, given: { params: unknown; input: unknown }) => Promise<unknown>;
-type HandleStream = (context: ApiContext, given: { params: unknown; input: unknown }, gone: AbortSignal) => AsyncIterable<unknown>;
+interface Authorized {
+  readonly Variables: { caller: Caller };
+}
+
+interface Given {
+  readonly params: unknown;
+  readonly input: unknown;
+  readonly caller: Caller;
+}
+
+type Handle = (context: ApiContext, given: Given) => Promise<unknown>;
+type HandleStream = (context: ApiContext, given: Given, gone: AbortSignal) => AsyncIterable<unknown>;
+
+const UNKNOWN_CALLER = new Fault("api.unauthorized", "the token is missing or wrong", {
+  next: "use the CLI on the machine that ran bin/up, or ask an operator: boxyard person add",
+});
+
+function forOperators({ name }: Caller, { summary }: Route): Fault {
+  return new Fault("policy.refused", `this is for operators, and ${name} is none: ${summary}`, { next: "ask an operator" });
+}
 
 /** A fault before the first line is an error answer; a later one ends the stream without its last line, and the caller notices. */
 async function streamLines(http: Context, route: Route, open: (gone: AbortSignal) => AsyncIterable<unknown>): Promise<Response> {
@@ -97,12 +115,6 @@ function check(schema: z.ZodType, given: unknown): unknown {
   throw new Fault("api.bad-input", z.prettifyError(parsed.error).replaceAll("✖ ", ""));
 }
 
-function mayEnter(header: string | undefined, token: string): boolean {
-  const given = Buffer.from(header ?? "");
-  const wanted = Buffer.from(`Bearer ${token}`);
-  return given.length === wanted.length && timingSafeEqual(given, wanted);
-}
-
 function answerFault(http: Context, thrown: unknown): Response {
   const known = thrown instanceof Fault;
   const report = known
@@ -115,8 +127,9 @@ function answerFault(http: Context, thrown: unknown): Response {
   return http.json(report, statusOf(report.code));
 }
 
-function statusOf(code: string): 400 | 401 | 404 | 409 | 413 | 500 | 503 {
+function statusOf(code: string): 400 | 401 | 403 | 404 | 409 | 413 | 500 | 503 {
   if (code === "api.unauthorized") return 401;
+  if (code === "policy.refused") return 403;
   if (code === "api.too-large") return 413;
   if (code.endsWith(".unknown") || code === "api.unknown-route") return 404;
   if (code === "api.bad-input" || code.endsWith(".invalid")) return 400;

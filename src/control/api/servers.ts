@@ -9,7 +9,14 @@ import type { Handler } from "./handler.ts";
 /** Every server as the API shows it. */
 export async function describeServers({ store, fabric }: ApiContext): Promise<Server[]> {
   const [rows, generations] = await Promise.all([listServerRows(store), listGenerations(store)]);
-  return rows.map((row) => describeServer(row, generations.get(row.name) ?? 0, fabric.registry().get(row.name)));
+  return rows.map((row) =>
+    describeServer({
+      row,
+      targetGeneration: generations.get(row.name) ?? 0,
+      status: fabric.registry().get(row.name),
+      clockOffsetMs: fabric.clockOffsetMs(row.name),
+    }),
+  );
 }
 
 export const listServers: Handler<"listServers"> = (context) => describeServers(context);
@@ -25,13 +32,29 @@ export const findServers: Handler<"findServers"> = async (context, { input: { ta
   });
 };
 
-function describeServer(row: ServerRow, targetGeneration: number, status: ServerStatus | undefined): Server {
-  const { name, roles, cluster, address } = row;
-  const generation = status?.generation ?? 0;
-  return { name, roles: [...roles], cluster, address, generation, targetGeneration, ...stateOf(row, targetGeneration, status) };
+interface Known {
+  readonly row: ServerRow;
+  readonly targetGeneration: number;
+  readonly status: ServerStatus | undefined;
+  readonly clockOffsetMs: number;
 }
 
-function stateOf(row: ServerRow, targetGeneration: number, status: ServerStatus | undefined): Pick<Server, "state" | "reason"> {
+function describeServer(known: Known): Server {
+  const { row, targetGeneration, status } = known;
+  const { name, roles, cluster, address } = row;
+  const generation = status?.generation ?? 0;
+  return { name, roles: [...roles], cluster, address, generation, targetGeneration, ...stateOf(known) };
+}
+
+/** Servers refuse what was signed more than 5 s away from their own time; before that it should be known. */
+const WRONG_CLOCK_MS = 3_000;
+
+function describeClock(offsetMs: number): string {
+  const seconds = Math.round(Math.abs(offsetMs) / 1000);
+  return `its clock is ${seconds} s ${offsetMs > 0 ? "ahead of" : "behind"} control's: it refuses what it cannot judge; set the clock`;
+}
+
+function stateOf({ row, targetGeneration, status, clockOffsetMs }: Known): Pick<Server, "state" | "reason"> {
   if (row.state !== "present")
     return { state: "deleting", reason: row.state === "leaving" ? "its caches stop using it" : "it is being removed" };
   if (status === undefined) {
@@ -39,6 +62,7 @@ function stateOf(row: ServerRow, targetGeneration: number, status: ServerStatus 
     if (row.enrolment === null && !row.roles.includes("control")) return { state: "creating", reason: "it is being created" };
     return { state: "unreachable", reason: "no heartbeat: it is starting, off, or cut off from the broker" };
   }
+  if (Math.abs(clockOffsetMs) > WRONG_CLOCK_MS) return { state: "failed", reason: describeClock(clockOffsetMs) };
   const [fault] = status.faults;
   if (fault !== undefined) return { state: "failed", reason: `${fault.resource}: ${fault.message}` };
   if (status.generation < targetGeneration || targetGeneration === 0)

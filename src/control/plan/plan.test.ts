@@ -57,6 +57,7 @@ const yards: fc.Arbitrary<YardRows> = clusterSizes.chain((sizes) =>
     .array(fc.record({ cluster: fc.integer({ min: 1, max: sizes.length }), aliases: fc.integer({ min: 0, max: 3 }) }), { maxLength: 8 })
     .map((websites) => ({
       yard: "test",
+      policy: {},
       servers: [...BACKENDS, ...sizes.flatMap((boxes, index) => clusterServers(index + 1, boxes))],
       websites: websites.map(({ cluster, aliases }, index) => website(index + 1, cluster, aliases)),
       defaultCertificate: { chainPem: "default", keyPem: "default-key" },

@@ -17,6 +17,7 @@ export function planYard(rows: YardRows): ServerPlan[] {
     address: server.address,
     neighbours: planNeighbours(yard, server),
     roles: planRoles(yard, server),
+    policy: rows.policy,
   }));
 }
 

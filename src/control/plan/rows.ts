@@ -1,5 +1,6 @@
 import type { DomainKind } from "#contract/domain.ts";
 import type { ClusterId, CommitId, Role, ServerName, WebsiteId } from "#contract/names.ts";
+import type { Policy } from "#contract/policy.ts";
 
 /** What the planner reads of a server. */
 export interface PlannedServer {
@@ -30,6 +31,7 @@ export interface YardRows {
   readonly yard: string;
   readonly servers: readonly PlannedServer[];
   readonly websites: readonly PlannedWebsite[];
+  readonly policy: Policy;
   /** Served by the edge when no domain matches. */
   readonly defaultCertificate: { readonly chainPem: string; readonly keyPem: string };
 }

@@ -4,6 +4,7 @@ import type { ServerPlan } from "#contract/spec/server.ts";
 import type { ControlFabric } from "#fabric/fabric.ts";
 import { planYard } from "../plan/plan.ts";
 import type { YardRows } from "../plan/rows.ts";
+import { readPolicy } from "../store/people.ts";
 import type { Store } from "../store/schema.ts";
 import { listServerRows } from "../store/servers.ts";
 import { listSpecs, storePlan } from "../store/specs.ts";
@@ -58,8 +59,8 @@ export class Publisher {
 
   async #readRows(): Promise<YardRows> {
     const { store, yard, defaultCertificate } = this.#options;
-    const [servers, websites] = await Promise.all([listServerRows(store), listWebsiteRows(store)]);
-    return { yard, servers, websites, defaultCertificate };
+    const [servers, websites, policy] = await Promise.all([listServerRows(store), listWebsiteRows(store), readPolicy(store)]);
+    return { yard, servers, websites, policy, defaultCertificate };
   }
 }
 

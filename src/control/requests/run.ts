@@ -9,25 +9,36 @@ import type { RequestAnswer, RequestInput, RequestLine, RequestPart, RequestSumm
 import { masked } from "#contract/secret.ts";
 import type { Target } from "#contract/target.ts";
 import type { AskOptions, ControlFabric } from "#fabric/fabric.ts";
+import { mayAsk } from "#fabric/policy.ts";
 import { sumUp } from "#fabric/sums.ts";
 import { matches, type Value } from "#fabric/targets/match.ts";
 import { parseTarget } from "#fabric/targets/parse.ts";
 import { appendAudit } from "../store/audit.ts";
+import { readPolicy } from "../store/people.ts";
 import type { Store } from "../store/schema.ts";
-import { resolveTarget } from "./resolve.ts";
+import { findServers, type Resolved, resolveTarget } from "./resolve.ts";
 
 export interface RequestContext {
   readonly store: Store;
   readonly fabric: ControlFabric;
 }
 
-/** There is one operator's token so far. */
-const CALLER = "operator";
+/** Who asks. */
+export interface Caller {
+  readonly name: string;
+  /** Whether everything is open to them; others may only ask servers for what the policy grants. */
+  readonly isOperator: boolean;
+}
+
+interface UnderWay {
+  readonly caller: Caller;
+  readonly calledOff: AbortController;
+}
 
 /** Requests that people make: under way until the last server has answered or they are called off. */
 export class Requests {
   readonly #context: RequestContext;
-  readonly #underWay = new Map<string, AbortController>();
+  readonly #underWay = new Map<string, UnderWay>();
 
   constructor(context: RequestContext) {
     this.#context = context;
@@ -36,25 +47,25 @@ export class Requests {
   /**
    * Asks the servers of a target and gives each one's answer as it arrives, then what all come to. Every request is in the
    * audit before anybody is asked. Faults before the first line: "action.unknown", "action.bad-input", "target.invalid",
-   * "target.unknown", "target.empty".
+   * "target.unknown", "target.empty", "policy.refused".
    */
-  async *run(asked: z.output<typeof RequestInput>, gone: AbortSignal): AsyncIterable<RequestLine> {
+  async *run(asked: z.output<typeof RequestInput>, caller: Caller, gone: AbortSignal): AsyncIterable<RequestLine> {
     const id = randomUUID();
     const { action: name, target } = asked;
     const audit = (kind: AuditEntry["kind"], details: AuditEntry["details"]): Promise<void> =>
-      appendAudit(this.#context.store, { request: id, caller: CALLER, action: name, target, kind, details });
-    const { action, input, servers, select, where } = await this.#prepare(asked).catch(async (thrown: unknown) => {
+      appendAudit(this.#context.store, { request: id, caller: caller.name, action: name, target, kind, details });
+    const { action, input, servers, select, where } = await this.#prepare(asked, caller).catch(async (thrown: unknown) => {
       await audit("refused", { fault: reportFault(thrown).message });
       throw thrown;
     });
     await audit("asked", { input: masked(action.input, input), servers: [...servers] });
     const calledOff = new AbortController();
-    this.#underWay.set(id, calledOff);
+    this.#underWay.set(id, { caller, calledOff });
     const summary = new Summary(action);
     try {
       yield { kind: "asked", request: id, servers: [...servers] };
       const { timeoutMs, limits } = asked;
-      const options = { id, limits, signal: AbortSignal.any([gone, calledOff.signal]), caller: CALLER, timeoutMs, select };
+      const options = { id, limits, signal: AbortSignal.any([gone, calledOff.signal]), caller: caller.name, timeoutMs, select };
       for await (const answer of this.#ask(action, servers, input, options)) {
         if (answer.kind === "part") yield answer;
         else {
@@ -71,21 +82,57 @@ export class Requests {
   }
 
   /** All that can be refused is refused here, before anybody is asked. */
-  async #prepare(asked: z.output<typeof RequestInput>) {
+  async #prepare(asked: z.output<typeof RequestInput>, caller: Caller) {
     const action = requireAction(asked.action);
     const input = checkInput(action, asked.input);
     const where = parseTarget(asked.where);
-    const { servers, select } = await resolveTarget(this.#context, asked.target, asked);
+    const resolved = await resolveTarget(this.#context, asked.target, asked);
+    const servers = await this.#permitted(resolved, asked, caller);
+    const { select } = resolved;
     if (servers.length === 0)
       throw new Fault("target.empty", `no server is of the target “${asked.target}”`, { next: "boxyard server list" });
     return { action, input, where, select, servers: asked.sample === undefined ? servers : sampleOf(servers, asked.sample) };
   }
 
-  /** Calls a request off; its own answer then ends with what had been done. Fault "request.unknown" when it is over. */
-  cancel(id: string): void {
-    const calledOff = this.#underWay.get(id);
-    if (calledOff === undefined) throw new Fault("request.unknown", `request ${id} is not under way`);
-    calledOff.abort();
+  /** Calls a request off; its own answer then ends with what had been done. Fault "request.unknown" when it is over, or another's. */
+  cancel(id: string, by: Caller): void {
+    const found = this.#underWay.get(id);
+    if (found === undefined || !(by.isOperator || found.caller.name === by.name))
+      throw new Fault("request.unknown", `request ${id} is not under way`);
+    found.calledOff.abort();
+  }
+
+  /** Calls off everything that a person has under way. */
+  cancelAllOf(name: string): void {
+    for (const { caller, calledOff } of this.#underWay.values()) if (caller.name === name) calledOff.abort();
+  }
+
+  /**
+   * The servers that the policy lets someone ask. Whoever names servers hears which of them they may not ask; whoever names
+   * none, or lets the servers decide, reaches those that they may.
+   */
+  async #permitted(
+    { servers, select }: Resolved,
+    { action, target }: { action: string; target: string },
+    caller: Caller,
+  ): Promise<readonly ServerName[]> {
+    if (caller.isOperator) return servers;
+    const policy = await readPolicy(this.#context.store);
+    const views = new Map((await findServers(this.#context, "")).map(({ view }) => [view.name, view]));
+    const may = await Promise.all(
+      servers.map((server) => {
+        const view = views.get(server);
+        return view !== undefined && mayAsk(policy, { caller: caller.name, action }, view);
+      }),
+    );
+    const permitted = servers.filter((_, index) => may[index]);
+    const isOpen = target === "" || (select !== undefined && select.kind !== "all");
+    if (permitted.length === servers.length || (isOpen && permitted.length > 0)) return permitted;
+    const refused = servers.filter((_, index) => !may[index]);
+    throw new Fault("policy.refused", `${caller.name} may not ask ${refused.slice(0, 10).join(", ")} for ${action}`, {
+      next:
+        permitted.length === 0 ? "ask an operator for a rule: boxyard policy list" : `leave them out; permitted: ${permitted.join(" or ")}`,
+    });
   }
 
   /** Servers that are known to be down are told of at once, and not waited for. */

@@ -5,10 +5,16 @@ import { Fault } from "#base/fault.ts";
 import * as yard from "./migrations/0001_yard.ts";
 import * as deployments from "./migrations/0002_deployments.ts";
 import * as audit from "./migrations/0003_audit.ts";
+import * as people from "./migrations/0004_people.ts";
 import type { Store, Tables } from "./schema.ts";
 
 /** Every migration, in the order of its name. */
-const MIGRATIONS: Record<string, Migration> = { "0001_yard": yard, "0002_deployments": deployments, "0003_audit": audit };
+const MIGRATIONS: Record<string, Migration> = {
+  "0001_yard": yard,
+  "0002_deployments": deployments,
+  "0003_audit": audit,
+  "0004_people": people,
+};
 
 /** Opens the yard's rows and brings the schema up to date; the caller ends it with `store.destroy()`. */
 export async function openStore(connection: pg.PoolConfig): Promise<Store> {

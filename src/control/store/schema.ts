@@ -4,6 +4,7 @@ import type { DomainKind } from "#contract/domain.ts";
 import type { Enrolment } from "#contract/enrolment.ts";
 import type { ClusterId, CommitId, Role, ServerName, WebsiteId } from "#contract/names.ts";
 import type { ServerPlan } from "#contract/spec/server.ts";
+import type { Target } from "#contract/target.ts";
 import type { DeploymentTables } from "./deployment-tables.ts";
 
 /** `leaving` servers are taken out of their cluster's caches first; `deleting` ones are removed from the cloud. */
@@ -74,6 +75,22 @@ interface AuditTable extends Pick<AuditEntry, "request" | "caller" | "action" | 
   details: JSONColumnType<AuditEntry["details"]>;
 }
 
+interface PersonTable {
+  name: string;
+  roles: JSONColumnType<string[]>;
+  token_hash: string;
+  added_at: ColumnType<Date, never, never>;
+}
+
+interface PolicyRuleTable {
+  number: Generated<number>;
+  role: string;
+  actions: JSONColumnType<string[]>;
+  target: string;
+  /** The same, as servers get it. */
+  parsed_target: JSONColumnType<Target>;
+}
+
 /** The yard's rows. */
 export interface Tables extends DeploymentTables {
   server: ServerTable;
@@ -84,6 +101,8 @@ export interface Tables extends DeploymentTables {
   ssh_key: SshKeyTable;
   spec: SpecTable;
   audit: AuditTable;
+  person: PersonTable;
+  policy_rule: PolicyRuleTable;
 }
 
 /** Access to the yard's rows. */

@@ -94,7 +94,7 @@ function isSame(text: string, wanted: string): boolean {
 }
 
 /** Whether a name is meant by a word in which `*` stands for any letters. */
-function isCalled(name: string, word: string): boolean {
+export function isCalled(name: string, word: string): boolean {
   if (!word.includes("*")) return name === word;
   const [first = "", ...rest] = word.split("*");
   const last = rest.pop() ?? "";
