@@ -30,6 +30,7 @@ export async function askServers(client: Client, input: z.input<typeof RequestIn
     for await (const line of client.stream(api.request, { input })) {
       if (line.kind === "asked") {
         ({ request, servers } = line);
+        for (const { name, limit } of line.governors) options.progress(`at most ${limit} at a time in the whole yard: governor ${name}`);
         stopListening = cancelOnInterrupt(client, request, options);
       } else if (line.kind === "answer") {
         answers.push(line);

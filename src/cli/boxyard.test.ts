@@ -147,7 +147,7 @@ type Answered = Omit<RequestAnswer, "kind">;
 function answered(...answers: readonly Answered[]): RequestLine[] {
   const failed = answers.flatMap(({ server, fault }) => (fault === undefined ? [] : [server]));
   return [
-    { kind: "asked", request: "00000000-0000-4000-8000-000000000000", servers: answers.map(({ server }) => server) },
+    { kind: "asked", request: "00000000-0000-4000-8000-000000000000", governors: [], servers: answers.map(({ server }) => server) },
     ...answers.map((answer) => ({ kind: "answer" as const, ...answer })),
     {
       kind: "summary",

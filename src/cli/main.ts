@@ -10,6 +10,7 @@ import { domainCommand } from "./commands/domain.ts";
 import { downCommand } from "./commands/down.ts";
 import { eventsCommand } from "./commands/events.ts";
 import { findCommands } from "./commands/find.ts";
+import { governorCommand } from "./commands/governor.ts";
 import { jobsCommand } from "./commands/jobs.ts";
 import { keyCommand } from "./commands/key.ts";
 import { logsCommand } from "./commands/logs.ts";
@@ -60,6 +61,7 @@ function createProgram(): Command {
     ...findCommands(),
     ...actionCommands(),
     jobsCommand(),
+    governorCommand(),
     personCommand(),
     policyCommand(),
     eventsCommand(),

@@ -3,6 +3,7 @@ import { AuditEntry } from "./audit.ts";
 import { Deployment } from "./deployment.ts";
 import { Domain, DomainKind, DomainName } from "./domain.ts";
 import { Event, JobEvent } from "./events.ts";
+import { Governor, GovernorName } from "./governor.ts";
 import { Job } from "./job.ts";
 import { Address, BranchName, ClusterId, CommitId, EnvironmentLabel, Role, ServerName, Timestamp, WebsiteId, YardName } from "./names.ts";
 import { ActionPattern, Person, PersonName, PolicyRole, Rule } from "./policy.ts";
@@ -201,6 +202,31 @@ export const api = {
     input: none,
     output: z.object({ ended: z.array(ServerName), failed: z.array(ServerName) }),
     isOpen: true,
+  }),
+  listGovernors: route({
+    method: "GET",
+    path: "/v1/governors",
+    summary: "Limits over the whole yard, and the servers that make use of them now",
+    params: none,
+    input: none,
+    output: z.array(Governor),
+    isOpen: true,
+  }),
+  putGovernor: route({
+    method: "POST",
+    path: "/v1/governors",
+    summary: "Make or change a governor",
+    params: none,
+    input: z.object({ name: GovernorName, limit: Governor.shape.limit, actions: Governor.shape.actions.max(50).default([]) }),
+    output: Governor,
+  }),
+  removeGovernor: route({
+    method: "DELETE",
+    path: "/v1/governors/{governor}",
+    summary: "Remove a governor; what waits for it goes on",
+    params: z.object({ governor: GovernorName }),
+    input: none,
+    output: z.object({ name: GovernorName }),
   }),
   listPeople: route({
     method: "GET",

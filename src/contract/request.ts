@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { FaultReport } from "./fault.ts";
+import { GovernorName } from "./governor.ts";
 import { ServerName } from "./names.ts";
 
 /** What operators ask of servers. */
@@ -23,6 +24,8 @@ export const RequestInput = z.object({
     .default({}),
   /** Only answers whose fields say so, as a target expression over them: `usedPercent>80`. */
   where: z.string().max(2_000).default(""),
+  /** A limit over the whole yard that this request keeps, beside those of its action. */
+  governor: GovernorName.optional(),
   /** Only so many of the servers, chosen at random. */
   sample: z.int().min(1).optional(),
 });
@@ -36,7 +39,13 @@ export type SummedField = z.infer<typeof SummedField>;
 
 /** One line of the answer to a request: who is asked, each server's answer as it arrives (of some actions after parts of it), and what all come to. */
 export const RequestLine = z.discriminatedUnion("kind", [
-  z.object({ kind: z.literal("asked"), request: z.string(), servers: z.array(ServerName) }),
+  z.object({
+    kind: z.literal("asked"),
+    request: z.string(),
+    servers: z.array(ServerName),
+    /** What keeps the request from asking all at once, beside its own limits. */
+    governors: z.array(z.object({ name: GovernorName, limit: z.int() })),
+  }),
   z.object({
     kind: z.literal("answer"),
     server: ServerName,

@@ -11,6 +11,7 @@ import { makeHostKey } from "./host-key.ts";
 import { API_PORT } from "./ports.ts";
 import { Provisioner } from "./provision/provisioner.ts";
 import { Publisher } from "./publish/publish.ts";
+import { tendJobLeases } from "./requests/governors.ts";
 import { Requests } from "./requests/run.ts";
 import type { Secrets } from "./secrets.ts";
 import { appendAudit } from "./store/audit.ts";
@@ -27,6 +28,7 @@ export interface ServiceOptions {
 }
 
 const LOOK_AGAIN_MS = 10_000;
+const TEND_MS = 3_000;
 
 /** The control service: planner, provisioner, deployments and API on top of the store and the fabric. */
 export async function startService(options: ServiceOptions): Promise<{ stop(): Promise<void> }> {
@@ -59,6 +61,8 @@ export async function startService(options: ServiceOptions): Promise<{ stop(): P
     planning.nudge();
     provisioning.nudge();
   };
+  const tending = loop({ work: () => tendJobLeases(store, fabric), everyMs: TEND_MS, onFault: onFault("leases of jobs are not tended") });
+  tending.start();
   planning.start();
   provisioning.start();
   // A leaving box is retired when its caches' heartbeats say that they have converged.
@@ -76,7 +80,7 @@ export async function startService(options: ServiceOptions): Promise<{ stop(): P
       stopping.abort();
       await api.stop();
       await coordinator.stop();
-      await Promise.all([planning.stop(), provisioning.stop()]);
+      await Promise.all([planning.stop(), provisioning.stop(), tending.stop()]);
     },
   };
 }

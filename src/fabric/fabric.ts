@@ -16,6 +16,12 @@ export type Answer<O> =
 /** A part of one server's answer, before the answer that ends it; an action that answers once has none. */
 export type Part<P> = P extends unknown ? { readonly server: ServerName; readonly part: P } : never;
 
+/**
+ * Waits until a server may begin, and gives what is to be called when it has ended, with its answer or why there is none.
+ * A server whose gate fails is not asked.
+ */
+export type Gate = (server: ServerName, signal: AbortSignal) => Promise<(end: { readonly fault?: FaultReport | undefined }) => void>;
+
 /** How far a request may go; everything at once unless told. */
 export interface Limits {
   /** At most so many servers at work at once. */
@@ -26,6 +32,8 @@ export interface Limits {
   readonly stopAfter?: { readonly failures: number } | { readonly percent: number } | undefined;
   /** For the whole request. */
   readonly deadlineMs?: number | undefined;
+  /** Before each server; they come to it one after the other. */
+  readonly gate?: Gate | undefined;
 }
 
 export interface AskOptions {

@@ -1,7 +1,7 @@
 import { Channel } from "#base/channel.ts";
-import type { FaultReport } from "#base/fault.ts";
+import { type FaultReport, reportFault } from "#base/fault.ts";
 import type { ServerName } from "#contract/names.ts";
-import type { Answer, Limits, Part } from "./fabric.ts";
+import type { Answer, Gate, Limits, Part } from "./fabric.ts";
 
 /** The fault of a server that the target does not mean; it never leaves the fabric. */
 export const NOT_MEANT = "fabric.not-meant";
@@ -37,6 +37,11 @@ export class Request<O, P = never> {
   /** Servers that were asked, and were not waited for to the end. */
   readonly #givenUp: ServerName[] = [];
   readonly #startedAt = performance.now();
+  readonly #atGate = new AbortController();
+  /** To be called when a server has ended. */
+  readonly #ends = new Map<ServerName, (end: { readonly fault?: FaultReport | undefined }) => void>();
+  /** The server that waits at the gate. */
+  #next: ServerName | undefined;
   #leftInBatch: number;
   #failures = 0;
   #timeout: NodeJS.Timeout | undefined;
@@ -60,6 +65,7 @@ export class Request<O, P = never> {
   /** A server's answer; a second one, or one of a server that was not asked, counts for nothing. */
   settle(server: ServerName, result: Result<O>): void {
     if (!this.#underWay.delete(server)) return;
+    this.#ends.get(server)?.(result);
     if (result.fault?.code !== NOT_MEANT) this.#answer(server, result);
     if (result.fault !== undefined && result.fault.code !== NOT_MEANT) this.#countFailure();
     this.#endBatch();
@@ -89,21 +95,44 @@ export class Request<O, P = never> {
   /** Ends all timers; the answers so far stay. */
   end(): void {
     for (const timer of [this.#timeout, this.#deadline, this.#pause]) clearTimeout(timer);
+    this.#atGate.abort();
     this.answers.close();
   }
 
   #askMore(): void {
-    const { limits, timeoutMs, send } = this.#options;
+    const { limits } = this.#options;
     const { atOnce = Number.POSITIVE_INFINITY } = limits;
-    while (this.#underWay.size < atOnce && this.#leftInBatch > 0) {
+    while (this.#underWay.size < atOnce && this.#leftInBatch > 0 && this.#next === undefined) {
       const server = this.#waiting.pop();
       if (server === undefined) break;
       this.#leftInBatch--;
-      this.#underWay.set(server, performance.now() + timeoutMs);
-      send(server);
+      if (limits.gate === undefined) this.#ask(server);
+      else void this.#askAtGate(server, limits.gate);
     }
     this.#watch();
-    if (this.#underWay.size === 0 && this.#waiting.length === 0) this.end();
+    if (this.#underWay.size === 0 && this.#waiting.length === 0 && this.#next === undefined) this.end();
+  }
+
+  #ask(server: ServerName): void {
+    this.#underWay.set(server, performance.now() + this.#options.timeoutMs);
+    this.#options.send(server);
+  }
+
+  async #askAtGate(server: ServerName, gate: Gate): Promise<void> {
+    this.#next = server;
+    try {
+      const end = await gate(server, this.#atGate.signal);
+      if (this.#atGate.signal.aborted) return end({});
+      this.#ends.set(server, end);
+      this.#next = undefined;
+      this.#ask(server);
+    } catch (thrown) {
+      if (this.#atGate.signal.aborted) return;
+      this.#next = undefined;
+      this.#answer(server, { fault: reportFault(thrown) });
+      this.#countFailure();
+    }
+    this.#askMore();
   }
 
   /** The next batch begins when all of this one have answered, and a pause is over. */
@@ -160,6 +189,11 @@ export class Request<O, P = never> {
   }
 
   #askNobodyElse(why: string): void {
+    if (this.#next !== undefined) {
+      this.#waiting.push(this.#next);
+      this.#next = undefined;
+      this.#atGate.abort();
+    }
     for (let server = this.#waiting.pop(); server !== undefined; server = this.#waiting.pop())
       this.#answer(server, { fault: { code: "fabric.not-asked", message: `${server} was not asked: ${why}`, next: null } });
   }

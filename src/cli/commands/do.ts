@@ -27,6 +27,7 @@ interface Options {
   readonly sample?: number;
   readonly atOnce?: number;
   readonly batch?: number;
+  readonly governor?: string;
   readonly pause: number;
   readonly stopAfter?: { failures: number } | { percent: number };
   readonly timeout?: number;
@@ -135,19 +136,21 @@ function addLimits(command: Command): Command {
     .addOption(new Option("--at-once <n>", "at most so many at once").argParser(wholeNumber))
     .addOption(new Option("--batch <n>", "so many, then a pause, then the next").argParser(wholeNumber))
     .addOption(new Option("--pause <seconds>", "the pause between batches").argParser(seconds).default(0))
+    .option("--governor <name>", "keep a limit of the whole yard: boxyard governor --help")
     .addOption(new Option("--stop-after <n|n%>", "ask nobody else after so many faults").argParser(failures))
     .addOption(new Option("--timeout <seconds>", "for each server").argParser(seconds))
     .addOption(new Option("--deadline <seconds>", "for all of it").argParser(seconds));
 }
 
 function requestOf(action: Action, options: Options, input: Record<string, unknown>): z.input<typeof RequestInput> {
-  const { target, broadcast, where, sample, atOnce, batch, pause, stopAfter, timeout, deadline } = options;
+  const { target, broadcast, where, sample, atOnce, batch, pause, stopAfter, timeout, deadline, governor } = options;
   return {
     action: action.name,
     target,
     input,
     ...(broadcast ? { broadcast } : {}),
     ...(where === undefined ? {} : { where }),
+    ...(governor === undefined ? {} : { governor }),
     ...(sample === undefined ? {} : { sample }),
     ...(timeout === undefined ? {} : { timeoutMs: Math.round(timeout * 1000) }),
     limits: {

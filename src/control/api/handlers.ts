@@ -2,6 +2,7 @@ import { createCluster, deleteCluster, listClusters, scaleCluster, showCluster }
 import { deploymentEvents, listDeployments, showDeployment } from "./deployments.ts";
 import { addDomain, removeDomain } from "./domains.ts";
 import { events } from "./events.ts";
+import { listGovernors, putGovernor, removeGovernor } from "./governors.ts";
 import type { Handlers } from "./handler.ts";
 import { cancelJob, listJobs, showJob, watchJob } from "./jobs.ts";
 import { addKey, listKeys, removeKey } from "./keys.ts";
@@ -25,6 +26,9 @@ export const handlers: Handlers = {
   showJob,
   watchJob,
   cancelJob,
+  listGovernors,
+  putGovernor,
+  removeGovernor,
   listPeople,
   addPerson,
   changePerson,

@@ -16,6 +16,7 @@ import { parseTarget } from "#fabric/targets/parse.ts";
 import { appendAudit } from "../store/audit.ts";
 import { readPolicy } from "../store/people.ts";
 import type { Store } from "../store/schema.ts";
+import { gateOf, governorsOf } from "./governors.ts";
 import { findServers, type Resolved, resolveTarget } from "./resolve.ts";
 
 export interface RequestContext {
@@ -47,14 +48,14 @@ export class Requests {
   /**
    * Asks the servers of a target and gives each one's answer as it arrives, then what all come to. Every request is in the
    * audit before anybody is asked. Faults before the first line: "action.unknown", "action.bad-input", "target.invalid",
-   * "target.unknown", "target.empty", "policy.refused".
+   * "target.unknown", "target.empty", "policy.refused", "governor.unknown".
    */
   async *run(asked: z.output<typeof RequestInput>, caller: Caller, gone: AbortSignal): AsyncIterable<RequestLine> {
     const id = randomUUID();
     const { action: name, target } = asked;
     const audit = (kind: AuditEntry["kind"], details: AuditEntry["details"]): Promise<void> =>
       appendAudit(this.#context.store, { request: id, caller: caller.name, action: name, target, kind, details });
-    const { action, input, servers, select, where } = await this.#prepare(asked, caller).catch(async (thrown: unknown) => {
+    const { action, input, servers, select, where, governors } = await this.#prepare(asked, caller).catch(async (thrown: unknown) => {
       await audit("refused", { fault: reportFault(thrown).message });
       throw thrown;
     });
@@ -63,8 +64,10 @@ export class Requests {
     this.#underWay.set(id, { caller, calledOff });
     const summary = new Summary(action);
     try {
-      yield { kind: "asked", request: id, servers: [...servers] };
-      const { timeoutMs, limits } = asked;
+      yield { kind: "asked", request: id, servers: [...servers], governors: governors.map(({ name, limit }) => ({ name, limit })) };
+      const { timeoutMs = action.timeoutMs } = asked;
+      const gate = governors.length === 0 ? undefined : gateOf(this.#context.store, governors, { action, request: id, timeoutMs });
+      const limits = { ...asked.limits, gate };
       const options = { id, limits, signal: AbortSignal.any([gone, calledOff.signal]), caller: caller.name, timeoutMs, select };
       for await (const answer of this.#ask(action, servers, input, options)) {
         if (answer.kind === "part") yield answer;
@@ -91,7 +94,8 @@ export class Requests {
     const { select } = resolved;
     if (servers.length === 0)
       throw new Fault("target.empty", `no server is of the target “${asked.target}”`, { next: "boxyard server list" });
-    return { action, input, where, select, servers: asked.sample === undefined ? servers : sampleOf(servers, asked.sample) };
+    const governors = await governorsOf(this.#context.store, action, asked.governor);
+    return { action, input, where, select, governors, servers: asked.sample === undefined ? servers : sampleOf(servers, asked.sample) };
   }
 
   /** Calls a request off; its own answer then ends with what had been done. Fault "request.unknown" when it is over, or another's. */

@@ -6,6 +6,7 @@ import * as yard from "./migrations/0001_yard.ts";
 import * as deployments from "./migrations/0002_deployments.ts";
 import * as audit from "./migrations/0003_audit.ts";
 import * as people from "./migrations/0004_people.ts";
+import * as governors from "./migrations/0005_governors.ts";
 import type { Store, Tables } from "./schema.ts";
 
 /** Every migration, in the order of its name. */
@@ -14,6 +15,7 @@ const MIGRATIONS: Record<string, Migration> = {
   "0002_deployments": deployments,
   "0003_audit": audit,
   "0004_people": people,
+  "0005_governors": governors,
 };
 
 /** Opens the yard's rows and brings the schema up to date; the caller ends it with `store.destroy()`. */

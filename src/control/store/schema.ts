@@ -91,6 +91,22 @@ interface PolicyRuleTable {
   parsed_target: JSONColumnType<Target>;
 }
 
+interface GovernorTable {
+  name: string;
+  most: number;
+  actions: JSONColumnType<string[]>;
+}
+
+interface LeaseTable {
+  governor: string;
+  server: ServerName;
+  request: string;
+  /** Whether it lasts as long as a job. */
+  is_job: boolean;
+  since: ColumnType<Date, never, never>;
+  until: ColumnType<Date, Date, Date>;
+}
+
 /** The yard's rows. */
 export interface Tables extends DeploymentTables {
   server: ServerTable;
@@ -103,6 +119,8 @@ export interface Tables extends DeploymentTables {
   audit: AuditTable;
   person: PersonTable;
   policy_rule: PolicyRuleTable;
+  governor: GovernorTable;
+  lease: LeaseTable;
 }
 
 /** Access to the yard's rows. */
