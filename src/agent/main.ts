@@ -1,5 +1,6 @@
 /** The agent of a server: `node src/agent/main.ts`, as root, on a server that has been enrolled. */
 import { readFile } from "node:fs/promises";
+import { writeFileAtomic } from "#base/atomic-file.ts";
 import { openLog } from "#base/log.ts";
 import { ENROLMENT_PATH, Enrolment } from "#contract/enrolment.ts";
 import { connectAgent } from "#fabric/agent.ts";
@@ -10,7 +11,10 @@ const DIRECTORY = "/var/lib/boxyard/agent";
 const log = openLog("agent");
 const enrolment = Enrolment.parse(JSON.parse(await readFile(ENROLMENT_PATH, "utf8")));
 const end = (): void => void agent.stop().then(() => process.exit(0));
-const agent = new Agent(enrolment, connectAgent(enrolment, { log, directory: DIRECTORY }), { log, restart: end });
+const keepCredentials = (credentials: Enrolment["credentials"]): Promise<void> =>
+  writeFileAtomic(ENROLMENT_PATH, JSON.stringify({ ...enrolment, credentials }), { mode: 0o600 });
+const fabric = connectAgent(enrolment, { log, directory: DIRECTORY, keepCredentials });
+const agent = new Agent(enrolment, fabric, { log, restart: end });
 for (const signal of ["SIGTERM", "SIGINT"] as const) process.once(signal, end);
 await agent.start();
 log.info({ server: enrolment.server }, "agent started");

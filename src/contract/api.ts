@@ -32,6 +32,7 @@ function route<const R extends Route>(declared: R): R {
 
 const none = z.object({});
 const ofCluster = z.object({ cluster: ClusterId });
+const ofServer = z.object({ server: ServerName });
 const ofJob = z.object({ job: z.uuid() });
 const ofPerson = z.object({ person: PersonName });
 const PersonWithToken = z.object({ person: Person, token: z.string() });
@@ -128,6 +129,30 @@ export const api = {
     input: z.object({ target: z.string().max(2_000).default("") }),
     output: z.array(Server.extend({ websites: z.array(WebsiteId), facts: ServerStatus.shape.facts, heardAt: Timestamp.nullable() })),
     isOpen: true,
+  }),
+  revokeServer: route({
+    method: "POST",
+    path: "/v1/servers/{server}/revoke",
+    summary: "Cut a server off from the bus at once: its credentials count no more",
+    params: ofServer,
+    input: none,
+    output: z.object({ server: ServerName }),
+  }),
+  readmitServer: route({
+    method: "POST",
+    path: "/v1/servers/{server}/readmit",
+    summary: "Give a server that was cut off new credentials, through the cloud",
+    params: ofServer,
+    input: none,
+    output: z.object({ server: ServerName }),
+  }),
+  renewServer: route({
+    method: "POST",
+    path: "/v1/servers/{server}/renew",
+    summary: "Let a server change to a new key for the bus, without a gap",
+    params: ofServer,
+    input: none,
+    output: z.object({ server: ServerName }),
   }),
   request: route({
     method: "POST",

@@ -5,16 +5,18 @@ import { clouds } from "#cloud/clouds.ts";
 import type { ControlConfig } from "#contract/control-config.ts";
 import type { ControlFabric } from "#fabric/fabric.ts";
 import { serveApi } from "./api/serve.ts";
+import { BusKeys } from "./authority/bus-keys.ts";
 import { renewCertificates } from "./authority/website-certificate.ts";
 import { startCoordinator } from "./deploy/coordinator.ts";
 import { makeHostKey } from "./host-key.ts";
-import { API_PORT } from "./ports.ts";
+import { API_PORT, BROKER_PORT } from "./ports.ts";
 import { Provisioner } from "./provision/provisioner.ts";
 import { Publisher } from "./publish/publish.ts";
 import { tendJobLeases } from "./requests/governors.ts";
 import { Requests } from "./requests/run.ts";
 import type { Secrets } from "./secrets.ts";
 import { appendAudit } from "./store/audit.ts";
+import { learnBusKeys } from "./store/bus-keys.ts";
 import type { Store } from "./store/schema.ts";
 import { addServer } from "./store/servers.ts";
 
@@ -29,17 +31,22 @@ export interface ServiceOptions {
 
 const LOOK_AGAIN_MS = 10_000;
 const TEND_MS = 3_000;
+const KEYS_MS = 60_000;
 
 /** The control service: planner, provisioner, deployments and API on top of the store and the fabric. */
 export async function startService(options: ServiceOptions): Promise<{ stop(): Promise<void> }> {
   const { config, secrets, store, fabric, log } = options;
   await ensureBackends(options);
+  await learnBusKeys(store);
   const onFault = (what: string) => (thrown: unknown) => log.error({ fault: reportFault(thrown) }, what);
   const { certificatePem: chainPem, keyPem } = secrets.defaultWebsite;
   const publisher = new Publisher({ store, fabric, yard: config.yard, defaultCertificate: { chainPem, keyPem } });
   const { driver, project, network, pool, ...endpoint } = config.cloud;
   const cloud = clouds[driver]({ endpoint, project, network, pool });
+  const brokers = [`tls://${config.address}:${BROKER_PORT}`];
+  const busKeys = new BusKeys({ store, secrets, fabric, brokers, log });
   const provisioner = new Provisioner({
+    busKeys,
     config,
     secrets,
     store,
@@ -62,7 +69,9 @@ export async function startService(options: ServiceOptions): Promise<{ stop(): P
     provisioning.nudge();
   };
   const tending = loop({ work: () => tendJobLeases(store, fabric), everyMs: TEND_MS, onFault: onFault("leases of jobs are not tended") });
+  const keysTending = loop({ work: () => busKeys.tend(), everyMs: KEYS_MS, onFault: onFault("keys of the bus are not tended") });
   tending.start();
+  keysTending.start();
   planning.start();
   provisioning.start();
   // A leaving box is retired when its caches' heartbeats say that they have converged.
@@ -71,7 +80,14 @@ export async function startService(options: ServiceOptions): Promise<{ stop(): P
   const stopping = new AbortController();
   auditRefusals(options, stopping.signal).catch(onFault("refusals are not audited"));
   const api = serveApi(
-    { ...options, requests: new Requests(options), onRowsChanged, troubles: () => provisioner.troubles() },
+    {
+      ...options,
+      busKeys,
+      readmit: (server) => provisioner.readmit(server),
+      requests: new Requests(options),
+      onRowsChanged,
+      troubles: () => provisioner.troubles(),
+    },
     { address: config.address, port: API_PORT },
   );
   return {
@@ -80,7 +96,7 @@ export async function startService(options: ServiceOptions): Promise<{ stop(): P
       stopping.abort();
       await api.stop();
       await coordinator.stop();
-      await Promise.all([planning.stop(), provisioning.stop(), tending.stop()]);
+      await Promise.all([planning.stop(), provisioning.stop(), tending.stop(), keysTending.stop()]);
     },
   };
 }

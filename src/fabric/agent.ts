@@ -1,12 +1,14 @@
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { type JetStreamClient, jetstream } from "@nats-io/jetstream";
-import type { Msg, NatsConnection } from "@nats-io/transport-node";
+import type { Msg, NatsConnection, Subscription } from "@nats-io/transport-node";
 import { z } from "zod";
 import { Channel } from "#base/channel.ts";
 import { microsOf } from "#base/clock.ts";
 import { Fault, type FaultReport, reportFault } from "#base/fault.ts";
 import type { Log } from "#base/log.ts";
-import type { Action, JobAction, StreamAction } from "#contract/action.ts";
+import { type Action, isStream, type JobAction, type StreamAction } from "#contract/action.ts";
+import { makeBusKey, takeBusKey } from "#contract/actions/credentials.ts";
 import { endRequest } from "#contract/actions/request.ts";
 import type { Enrolment } from "#contract/enrolment.ts";
 import type { Reply } from "#contract/envelope.ts";
@@ -17,10 +19,11 @@ import type { Push } from "#contract/push.ts";
 import { ServerSpec } from "#contract/spec/server.ts";
 import type { ServerStatus } from "#contract/status.ts";
 import type { Target } from "#contract/target.ts";
-import { connectBus } from "./connection.ts";
+import { type BusOptions, connectBus } from "./connection.ts";
 import { Verifier } from "./envelope.ts";
 import type { AgentFabric, Handler, JobHandler, StreamHandler } from "./fabric.ts";
 import { Jobs } from "./jobs.ts";
+import { type Credentials, createBusKey, publicKeyOf } from "./native-keys.ts";
 import { Once } from "./once.ts";
 import { isRefusal, Refusals } from "./refusals.ts";
 import { NOT_MEANT } from "./request.ts";
@@ -29,10 +32,24 @@ import { subjects } from "./subjects.ts";
 
 const MAX_AT_ONCE = 64;
 const PUBLISH_TIMEOUT_MS = 5_000;
+/** How long what is under way may take before a connection is given up, and how long a last answer needs. */
+const FINISH_MS = 20_000;
+const CLOSING_MS = 1_000;
+
+interface Link {
+  readonly connection: NatsConnection;
+  readonly stream: JetStreamClient;
+  readonly subscriptions: readonly Subscription[];
+}
 
 interface Answering {
   readonly action: Action;
   readonly handler: (input: unknown, context: AnswerContext) => Promise<unknown>;
+}
+
+interface UnderWay {
+  readonly action: Action;
+  readonly ended: AbortController;
 }
 
 interface AnswerContext {
@@ -44,6 +61,8 @@ interface AnswerContext {
 
 export interface ConnectAgentOptions {
   readonly log: Log;
+  /** Keeps the credentials that the next process is to join with; without it they cannot be renewed. */
+  readonly keepCredentials?: (credentials: Credentials) => Promise<void>;
   /** Where the process keeps what must outlive it: events that wait for the broker, jobs under way, requests that must not come twice. */
   readonly directory: string;
 }
@@ -65,17 +84,22 @@ class ServerEnd implements AgentFabric {
   readonly #refusals: Refusals;
   readonly #answering = new Map<string, Answering>();
   /** What can be ended before its time, by the id of its request. */
-  readonly #underWay = new Map<string, AbortController>();
+  readonly #underWay = new Map<string, UnderWay>();
   readonly #nudged: (() => void)[] = [];
   #mayAsk: ((caller: string, action: string) => Promise<boolean>) | undefined;
   #isMeant: ((target: Target) => Promise<boolean>) | undefined;
-  #connection: NatsConnection | undefined;
-  #stream: JetStreamClient | undefined;
+  readonly #keepCredentials: ConnectAgentOptions["keepCredentials"];
+  #credentials: Credentials;
+  /** Made when control asks for it, used when control has signed it. */
+  #newKey: ReturnType<typeof createBusKey> | undefined;
+  #link: Link | undefined;
   #isClosed = false;
   #atOnce = 0;
 
-  constructor(enrolment: Enrolment, { log, directory }: ConnectAgentOptions) {
+  constructor(enrolment: Enrolment, { log, directory, keepCredentials }: ConnectAgentOptions) {
     this.#enrolment = enrolment;
+    this.#credentials = enrolment.credentials;
+    this.#keepCredentials = keepCredentials;
     this.#log = log;
     const deliver = (event: Event, id: string): Promise<void> =>
       this.#publish(subjectOf(enrolment.server, event), event, `${enrolment.server}-${id}`);
@@ -90,9 +114,13 @@ class ServerEnd implements AgentFabric {
   start(): void {
     void this.#jobs.tellInterrupted();
     this.answer(endRequest, async ({ request }) => ({ wasUnderWay: this.#end(request) }));
-    const { brokers, credentials, caPem, server: name } = this.#enrolment;
-    connectBus({ brokers, credentials, caPem, name, log: this.#log }).then(
-      (connection) => this.#connected(connection),
+    this.answer(makeBusKey, async () => {
+      this.#newKey = createBusKey();
+      return { publicKey: this.#newKey.publicKey, current: publicKeyOf(this.#credentials.jwt) };
+    });
+    this.answer(takeBusKey, ({ jwt }, { id }) => this.#changeKey(jwt, id));
+    connectBus(this.#busOptions(this.#credentials)).then(
+      (connection) => this.#use(connection),
       (thrown: unknown) => this.#log.error({ fault: reportFault(thrown) }, "cannot join the bus"),
     );
   }
@@ -167,24 +195,74 @@ class ServerEnd implements AgentFabric {
   }
 
   isConnected(): boolean {
-    return this.#connection !== undefined && !this.#connection.isClosed();
+    return this.#link !== undefined && !this.#link.connection.isClosed();
   }
 
   async close(): Promise<void> {
     this.#isClosed = true;
     this.#jobs.stop();
-    await this.#connection?.close();
+    await this.#link?.connection.close();
   }
 
-  async #connected(connection: NatsConnection): Promise<void> {
-    if (this.#isClosed) return connection.close();
-    this.#connection = connection;
-    this.#stream = jetstream(connection, { timeout: PUBLISH_TIMEOUT_MS });
+  #busOptions(credentials: Credentials): BusOptions {
+    const { brokers, caPem, server: name } = this.#enrolment;
+    return { brokers, credentials, caPem, name, log: this.#log };
+  }
+
+  /** From now on all goes over this connection. */
+  #use(connection: NatsConnection): void {
+    if (this.#isClosed) return void connection.close();
     const { server } = this.#enrolment;
-    connection.subscribe(subjects.requestsOf(server), { callback: (error, message) => void (error === null && this.#serve(message)) });
-    connection.subscribe(subjects.nudge(server), { callback: (error) => void (error === null && this.#nudge()) });
+    const requests = connection.subscribe(subjects.requestsOf(server), {
+      // While two connections are open, each request comes over one of them.
+      queue: server,
+      callback: (error, message) => void (error === null && this.#serve(message)),
+    });
+    const nudges = connection.subscribe(subjects.nudge(server), { callback: (error) => void (error === null && this.#nudge()) });
+    this.#link = { connection, stream: jetstream(connection, { timeout: PUBLISH_TIMEOUT_MS }), subscriptions: [requests, nudges] };
     this.#nudge();
+    void this.#nudgeWhenBack(connection);
+  }
+
+  async #nudgeWhenBack(connection: NatsConnection): Promise<void> {
     for await (const status of connection.status()) if (status.type === "reconnect") this.#nudge();
+  }
+
+  /** The new key is on disk before it is used, and the old connection goes when nothing is left to be answered over it. */
+  async #changeKey(jwt: string, request: string): Promise<{ publicKey: string }> {
+    const [key, old] = [this.#newKey, this.#link];
+    const publicKey = publicKeyOf(jwt);
+    if (key?.publicKey !== publicKey || old === undefined || this.#keepCredentials === undefined)
+      throw new Fault("credentials.unknown", `${this.#enrolment.server} has made no such key`);
+    const credentials = { jwt, seed: key.seed };
+    const connection = await connectBus({ ...this.#busOptions(credentials), onceMs: PUBLISH_TIMEOUT_MS });
+    await connection.close();
+    await this.#keepCredentials(credentials);
+    this.#credentials = credentials;
+    this.#newKey = undefined;
+    this.#use(await connectBus(this.#busOptions(credentials)));
+    for (const subscription of old.subscriptions) await subscription.drain();
+    await this.#finishUnderWay(request);
+    // This answer still goes the old way.
+    setTimeout(() => void old.connection.drain().catch(() => old.connection.close()), CLOSING_MS);
+    return { publicKey };
+  }
+
+  /** What is under way ends by itself; what would not, or not soon, is ended: its answer could not be heard any more. */
+  async #finishUnderWay(ownRequest: string): Promise<void> {
+    // What has just come may not have been begun yet.
+    await sleep(CLOSING_MS / 10);
+    const left = [...this.#underWay].filter(([id]) => id !== ownRequest);
+    const areLeft = (): boolean => left.some(([id, one]) => this.#underWay.get(id) === one);
+    const interrupt = (whom: (one: UnderWay) => boolean): void => {
+      const why = new Fault("fabric.interrupted", "the server changes its credentials: ask again");
+      for (const [, one] of left) if (whom(one)) one.ended.abort(why);
+    };
+    interrupt(({ action }) => isStream(action));
+    const deadline = performance.now() + FINISH_MS;
+    while (areLeft() && performance.now() < deadline) await sleep(50);
+    interrupt(() => true);
+    while (areLeft() && performance.now() < deadline + CLOSING_MS) await sleep(50);
   }
 
   #nudge(): void {
@@ -231,14 +309,16 @@ class ServerEnd implements AgentFabric {
   /** Until it is done, takes too long or is ended by another request. */
   async #handle({ action, handler }: Answering, input: unknown, { id, caller, send }: Omit<AnswerContext, "signal">): Promise<unknown> {
     const ended = new AbortController();
-    this.#underWay.set(id, ended);
+    this.#underWay.set(id, { action, ended });
     const timer = setTimeout(() => ended.abort(new Fault("fabric.timed-out", `${action.name} took too long`)), action.timeoutMs);
     try {
       const { signal } = ended;
       const context = { id, caller, signal, send };
-      // What answers in parts ends by itself when it is called off, and says what it has come to.
-      const answer = action.manner === "stream" ? handler(input, context) : Promise.race([handler(input, context), aborted(signal)]);
-      return action.output.parse(await answer);
+      if (!isStream(action)) return action.output.parse(await Promise.race([handler(input, context), aborted(signal)]));
+      // What answers in parts ends by itself when it is told to.
+      const output = await handler(input, context);
+      signal.throwIfAborted();
+      return action.output.parse(output);
     } finally {
       clearTimeout(timer);
       this.#underWay.delete(id);
@@ -247,17 +327,20 @@ class ServerEnd implements AgentFabric {
 
   #end(request: string): boolean {
     const underWay = this.#underWay.get(request);
-    underWay?.abort(new Fault("fabric.cancelled", "it was called off"));
+    underWay?.ended.abort(new Fault("fabric.cancelled", "it was called off"));
     return this.#jobs.end(request) || underWay !== undefined;
   }
 
   async #publish(subject: string, body: unknown, id?: string): Promise<void> {
-    this.#bus();
-    await this.#stream?.publish(subject, JSON.stringify(body), id === undefined ? {} : { msgID: id });
+    await this.#joined().stream.publish(subject, JSON.stringify(body), id === undefined ? {} : { msgID: id });
   }
 
   #bus(): NatsConnection {
-    if (this.#connection !== undefined) return this.#connection;
+    return this.#joined().connection;
+  }
+
+  #joined(): Link {
+    if (this.#link !== undefined) return this.#link;
     throw new Fault("fabric.not-connected", "the broker is out of reach");
   }
 }

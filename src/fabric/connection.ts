@@ -1,8 +1,7 @@
 import { checkServerIdentity } from "node:tls";
 import { type ConnectionOptions, connect, type NatsConnection } from "@nats-io/transport-node";
 import type { Log } from "#base/log.ts";
-import type { Credentials } from "./identity.ts";
-import { authenticatorFor } from "./native-keys.ts";
+import { authenticatorFor, type Credentials } from "./native-keys.ts";
 import { subjects } from "./subjects.ts";
 
 export interface BusOptions {
@@ -12,10 +11,12 @@ export interface BusOptions {
   /** Name of the connection and of its inbox. */
   readonly name: string;
   readonly log: Log;
+  /** Tries once, for so long, instead of waiting for the broker for ever. */
+  readonly onceMs?: number;
 }
 
 /** Connects to the bus and stays connected: waits for the broker, comes back after every loss, for ever. */
-export async function connectBus({ brokers, credentials, caPem, name, log }: BusOptions): Promise<NatsConnection> {
+export async function connectBus({ brokers, credentials, caPem, name, log, onceMs }: BusOptions): Promise<NatsConnection> {
   const options: ConnectionOptions = {
     servers: [...brokers],
     tls: { ca: caPem, ...identityCheck(brokers) },
@@ -30,6 +31,7 @@ export async function connectBus({ brokers, credentials, caPem, name, log }: Bus
     pingInterval: 5_000,
     maxPingOut: 2,
     ignoreAuthErrorAbort: true,
+    ...(onceMs === undefined ? {} : { waitOnFirstConnect: false, reconnect: false, timeout: onceMs }),
   };
   const connection = await connect(options);
   void logStatus(connection, log);

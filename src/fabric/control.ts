@@ -52,6 +52,9 @@ export async function connectControl(options: ControlFabricOptions): Promise<Con
 const VALIDITY_MARGIN_MS = 10_000;
 const DAY_MS = 86_400_000;
 const READ_TIMEOUT_MS = 30_000;
+/** Far more than a server has to say of itself; one in wrong hands must not fill control's memory. */
+const MOST_STATUS_BYTES = 256 * 1024;
+const MOST_EVENT_BYTES = 256 * 1024;
 /** Taking a push or a refusal is one row in the database: one that was not acknowledged in this time was lost on the way, and comes again. */
 const RETURN_MS = 10_000;
 
@@ -239,7 +242,7 @@ class ControlEnd implements ControlFabric {
     try {
       if (signal.aborted) return;
       for await (const message of messages) {
-        const event = Event.safeParse(message.json());
+        const event = Event.safeParse(parseJson(message));
         if (event.success && this.#isOf(event.data, message.subject)) yield { number: message.seq, event: event.data };
         if (!follow && message.info.pending === 0) return;
       }
@@ -261,7 +264,7 @@ class ControlEnd implements ControlFabric {
 
   consumeRefusals(take: (refused: RefusedEvent) => Promise<void>, signal: AbortSignal): Promise<void> {
     const takeEvent = async (message: JsMsg): Promise<void> => {
-      const event = Event.safeParse(message.json());
+      const event = Event.safeParse(parseJson(message));
       // What is no refusal, or of another server, will not become one by coming again.
       if (event.success && event.data.kind === "refused" && this.#isOf(event.data, message.subject)) await take(event.data);
     };
@@ -305,9 +308,10 @@ class ControlEnd implements ControlFabric {
   }
 
   #heard(message: Msg): void {
-    const status = message.data.length === 0 ? undefined : ServerStatus.safeParse(message.json());
+    if (message.data.length === 0 || message.data.length > MOST_STATUS_BYTES) return;
+    const status = ServerStatus.safeParse(parseJson(message));
     const server = message.subject.split(".").at(-1) ?? "";
-    if (!status?.success || status.data.server !== server) return;
+    if (!status.success || status.data.server !== server) return;
     const before = this.#statuses.get(server);
     this.#statuses.set(server, status.data);
     this.#heardAtMs.set(server, performance.now());
@@ -347,7 +351,7 @@ function readReply(action: Action, server: ServerName, message: Msg): Result<unk
   return last ? { output: checked.data } : { part: checked.data };
 }
 
-function parseJson(message: Msg): unknown {
+function parseJson(message: Pick<Msg, "json">): unknown {
   try {
     return message.json();
   } catch {
@@ -372,6 +376,7 @@ async function ensureStreams(connection: NatsConnection): Promise<void> {
       subjects: [subjects.allEvents],
       max_age: nanos(30 * DAY_MS),
       max_bytes: 512 * 1024 * 1024,
+      max_msg_size: MOST_EVENT_BYTES,
       duplicate_window: nanos(DAY_MS),
     },
     { name: PUSH_STREAM, subjects: [subjects.allPushes], retention: RetentionPolicy.Workqueue, duplicate_window: nanos(DAY_MS) },

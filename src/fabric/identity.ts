@@ -1,8 +1,8 @@
 import { generateKeyPairSync } from "node:crypto";
 import { encodeAccount, encodeOperator, encodeUser } from "@nats-io/jwt";
-import { createAccount, createOperator, createUser, fromSeed, type KeyPair } from "@nats-io/nkeys";
+import { createAccount, createOperator, fromSeed, type KeyPair } from "@nats-io/nkeys";
 import type { Role, ServerName } from "#contract/names.ts";
-import { signingNatively } from "./native-keys.ts";
+import { type Credentials, createBusKey, seedOf, signingNatively } from "./native-keys.ts";
 import { subjects } from "./subjects.ts";
 
 /** A yard's roots of trust on the bus; only the control server has them. Plain JSON. */
@@ -16,10 +16,16 @@ export interface YardKeys {
   readonly signerPublicPem: string;
 }
 
-/** What a client shows to the broker: a user JWT signed by the account, and the seed of its key. */
-export interface Credentials {
-  readonly jwt: string;
-  readonly seed: string;
+/** What a server's rights follow from. */
+export interface ServerIdentity {
+  readonly server: ServerName;
+  readonly roles: readonly Role[];
+}
+
+/** A key that counts no more: whatever was signed for it until then. */
+export interface RevokedKey {
+  readonly publicKey: string;
+  readonly at: Date;
 }
 
 export interface BrokerOptions {
@@ -47,12 +53,15 @@ export function createYardKeys(): YardKeys {
 }
 
 /** A server may answer what it is asked, read its own spec, write its own status, publish its own events; the git server also pushes. Nothing else. */
-export function credentialsForServer(
-  keys: YardKeys,
-  { server, roles }: { server: ServerName; roles: readonly Role[] },
-): Promise<Credentials> {
+export async function credentialsForServer(keys: YardKeys, server: ServerIdentity): Promise<Credentials> {
+  const { seed, publicKey } = createBusKey();
+  return { seed, jwt: await jwtForServer(keys, server, publicKey) };
+}
+
+/** The same for a key that the server has made by itself. */
+export function jwtForServer(keys: YardKeys, { server, roles }: ServerIdentity, publicKey: string): Promise<string> {
   const isGit = roles.includes("git");
-  return signUser(keys, server, {
+  return signUser(keys.accountSeed, server, publicKey, {
     pub: {
       allow: [subjects.readSpec(server), subjects.status(server), subjects.eventsOf(server), ...(isGit ? [subjects.pushesOf(server)] : [])],
       deny: [],
@@ -71,18 +80,33 @@ export function credentialsForServer(
 }
 
 /** The control plane may do everything in the yard's account. */
-export function credentialsForControl(keys: YardKeys): Promise<Credentials> {
-  return signUser(keys, "control", {});
+export async function credentialsForControl(keys: YardKeys): Promise<Credentials> {
+  const { seed, publicKey } = createBusKey();
+  return { seed, jwt: await signUser(keys.accountSeed, "control", publicKey, {}) };
 }
 
-/** Configuration of nats-server: TLS, JetStream, and only users that the yard's account has signed. */
+/** The broker's own account: for what concerns accounts. */
+export async function credentialsForSystem(keys: YardKeys): Promise<Credentials> {
+  const { seed, publicKey } = createBusKey();
+  return { seed, jwt: await signUser(keys.systemSeed, "system", publicKey, {}) };
+}
+
+/** The yard's account as the broker knows it: without limits, and without users whose keys are revoked. */
+export async function encodeYardAccount(keys: YardKeys, revoked: readonly RevokedKey[] = []): Promise<string> {
+  const storage = { mem_storage: -1, disk_storage: -1, streams: -1, consumer: -1 };
+  const revocations = Object.fromEntries(revoked.map(({ publicKey, at }) => [publicKey, Math.ceil(at.getTime() / 1000)]));
+  const claims = { limits: { ...UNLIMITED, ...storage }, revocations };
+  return encodeAccount("yard", keyOf(keys.accountSeed), claims, { signer: keyOf(keys.operatorSeed) });
+}
+
+const UNLIMITED = { conn: -1, subs: -1, data: -1, payload: -1, imports: -1, exports: -1, wildcards: true, leaf: -1 };
+
+/** Configuration of nats-server: TLS, JetStream, and only users that the yard's account has signed and not revoked. */
 export async function renderBrokerConfig(keys: YardKeys, options: BrokerOptions): Promise<string> {
   const [operator, account, system] = [keyOf(keys.operatorSeed), keyOf(keys.accountSeed), keyOf(keys.systemSeed)];
   const operatorJwt = await encodeOperator("boxyard", operator, { system_account: system.getPublicKey() });
-  const unlimited = { conn: -1, subs: -1, data: -1, payload: -1, imports: -1, exports: -1, wildcards: true, leaf: -1 };
-  const storage = { mem_storage: -1, disk_storage: -1, streams: -1, consumer: -1 };
-  const accountJwt = await encodeAccount("yard", account, { limits: { ...unlimited, ...storage } }, { signer: operator });
-  const systemJwt = await encodeAccount("system", system, { limits: unlimited }, { signer: operator });
+  const accountJwt = await encodeYardAccount(keys);
+  const systemJwt = await encodeAccount("system", system, { limits: UNLIMITED }, { signer: operator });
   return [
     `server_name: ${JSON.stringify(options.serverName)}`,
     `listen: ${JSON.stringify(`${options.address}:${options.port}`)}`,
@@ -93,20 +117,15 @@ export async function renderBrokerConfig(keys: YardKeys, options: BrokerOptions)
     `jetstream { store_dir: ${JSON.stringify(options.storeDirectory)}, max_memory_store: 64MB, max_file_store: 4GB }`,
     `operator: ${operatorJwt}`,
     `system_account: ${system.getPublicKey()}`,
-    "resolver: MEMORY",
+    // Accounts lie on disk, where a newer one, with revocations, replaces what stands below.
+    `resolver: { type: full, dir: ${JSON.stringify(`${options.storeDirectory}/accounts`)}, allow_delete: false, interval: "2m" }`,
     `resolver_preload: { ${account.getPublicKey()}: ${accountJwt}, ${system.getPublicKey()}: ${systemJwt} }`,
     "",
   ].join("\n");
 }
 
-async function signUser(keys: YardKeys, name: string, permissions: object): Promise<Credentials> {
-  const user = signingNatively(createUser());
-  const unlimited = { subs: -1, data: -1, payload: -1 };
-  return { jwt: await encodeUser(name, user, keyOf(keys.accountSeed), { ...unlimited, ...permissions }), seed: seedOf(user) };
-}
-
-function seedOf(key: KeyPair): string {
-  return new TextDecoder().decode(key.getSeed());
+function signUser(accountSeed: string, name: string, publicKey: string, permissions: object): Promise<string> {
+  return encodeUser(name, publicKey, keyOf(accountSeed), { subs: -1, data: -1, payload: -1, ...permissions });
 }
 
 const pairs = new Map<string, KeyPair>();

@@ -1,22 +1,43 @@
 import { createPrivateKey, sign } from "node:crypto";
-import type { KeyPair } from "@nats-io/nkeys";
+import { createUser, type KeyPair } from "@nats-io/nkeys";
 import type { Authenticator } from "@nats-io/transport-node";
-import type { Enrolment } from "#contract/enrolment.ts";
 
 /** PKCS #8 of an Ed25519 private key (RFC 8410), up to its 32 bytes. */
 const PKCS8_ED25519 = Buffer.from("302e020100300506032b657004220420", "hex");
 const BASE32 = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
 
+/** What a client shows to the broker: a user JWT signed by the account, and the seed of its key. */
+export interface Credentials {
+  readonly jwt: string;
+  readonly seed: string;
+}
+
+/** A new key for the bus. */
+export function createBusKey(): { seed: string; publicKey: string } {
+  const key = createUser();
+  return { seed: seedOf(key), publicKey: signingNatively(key).getPublicKey() };
+}
+
+/** Which key a user JWT is for. */
+export function publicKeyOf(jwt: string): string {
+  return (JSON.parse(Buffer.from(jwt.split(".")[1] ?? "", "base64url").toString()) as { sub: string }).sub;
+}
+
+/** A key pair's seed as text. */
+export function seedOf(key: KeyPair): string {
+  return new TextDecoder().decode(key.getSeed());
+}
+
 /** Answers the broker's challenge with a user JWT and the signature of its key. */
-export function authenticatorFor({ jwt, seed }: Enrolment["credentials"]): Authenticator {
+export function authenticatorFor({ jwt, seed }: Credentials): Authenticator {
   const signNonce = nativeSigner(seed);
-  const { sub: nkey } = JSON.parse(Buffer.from(jwt.split(".")[1] ?? "", "base64url").toString()) as { sub: string };
+  const nkey = publicKeyOf(jwt);
   return (nonce) => ({ jwt, nkey, sig: signNonce(Buffer.from(nonce ?? "")).toString("base64url") });
 }
 
 /** The same key pair, with signatures and public key at a hundredth of the library's time. */
 export function signingNatively(pair: KeyPair): KeyPair {
-  const signature = nativeSigner(new TextDecoder().decode(pair.getSeed()));
+  const signature = nativeSigner(seedOf(pair));
   const publicKey = pair.getPublicKey();
   return Object.assign(Object.create(pair) as KeyPair, {
     sign: (input: Uint8Array) => new Uint8Array(signature(input)),

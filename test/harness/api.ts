@@ -5,13 +5,13 @@ import type { ControlConfig } from "#contract/control-config.ts";
 import { FaultReport } from "#contract/fault.ts";
 import { RequestLine } from "#contract/request.ts";
 import { createApp } from "#control/api/serve.ts";
-import { createAuthority, issueCertificate } from "#control/authority/authority.ts";
+import { issueCertificate } from "#control/authority/authority.ts";
+import { BusKeys } from "#control/authority/bus-keys.ts";
 import { Requests } from "#control/requests/run.ts";
 import type { Secrets } from "#control/secrets.ts";
 import type { Store } from "#control/store/schema.ts";
 import { addServer } from "#control/store/servers.ts";
 import type { ControlFabric } from "#fabric/fabric.ts";
-import { createYardKeys } from "#fabric/identity.ts";
 import { startBroker, type TestBroker } from "./broker.ts";
 import { startPostgres, type TestPostgres } from "./postgres.ts";
 
@@ -37,9 +37,9 @@ export class TestApi {
 
   static async start(): Promise<TestApi> {
     const [postgres, broker] = await Promise.all([startPostgres(), startBroker()]);
-    const authority = await createAuthority("trial");
+    const { authority } = broker;
     const server = await issueCertificate(authority, { commonName: "control1", dnsNames: ["control1"], validDays: 1 });
-    const secrets = { authority, server, defaultWebsite: server, keys: createYardKeys(), operatorToken: TOKEN };
+    const secrets = { authority, server, defaultWebsite: server, keys: broker.keys, operatorToken: TOKEN };
     return new TestApi(postgres, broker, await broker.joinAsControl(), secrets);
   }
 
@@ -64,6 +64,8 @@ export class TestApi {
       secrets: this.#secrets,
       store,
       fabric: this.fabric,
+      busKeys: new BusKeys({ store, secrets: this.#secrets, fabric: this.fabric, brokers: this.broker.brokers, log: silentLog() }),
+      readmit: async () => undefined,
       requests: new Requests({ store, fabric: this.fabric }),
       log: silentLog(),
       version: "test",

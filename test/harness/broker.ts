@@ -8,12 +8,19 @@ import type { NatsConnection } from "@nats-io/transport-node";
 import { silentLog } from "#base/log.ts";
 import type { Enrolment } from "#contract/enrolment.ts";
 import type { Role, ServerName } from "#contract/names.ts";
-import { createAuthority, issueCertificate } from "#control/authority/authority.ts";
+import { createAuthority, issueCertificate, type KeyPair } from "#control/authority/authority.ts";
 import { connectAgent } from "#fabric/agent.ts";
 import { connectBus } from "#fabric/connection.ts";
 import { connectControl } from "#fabric/control.ts";
 import type { AgentFabric, ControlFabric } from "#fabric/fabric.ts";
-import { createYardKeys, credentialsForControl, credentialsForServer, renderBrokerConfig, type YardKeys } from "#fabric/identity.ts";
+import {
+  createYardKeys,
+  credentialsForControl,
+  credentialsForServer,
+  credentialsForSystem,
+  renderBrokerConfig,
+  type YardKeys,
+} from "#fabric/identity.ts";
 
 const HOST = "127.0.0.1";
 const YARD = "trial";
@@ -21,6 +28,9 @@ const YARD = "trial";
 /** A real nats-server of its own, configured as a yard's, with both ends of the fabric to connect to it. */
 export interface TestBroker {
   readonly keys: YardKeys;
+  /** Where it listens, and who has signed its certificate. */
+  readonly brokers: readonly string[];
+  readonly authority: KeyPair;
   /** The broker's process. */
   pid(): number;
   joinAsControl(): Promise<ControlFabric>;
@@ -30,6 +40,8 @@ export interface TestBroker {
   joinAsServer(server: ServerName, roles?: readonly Role[]): Promise<AgentFabric>;
   /** What a server is given to join; for those who connect past the fabric's own code. */
   enrolmentOf(server: ServerName, roles?: readonly Role[]): Promise<Enrolment>;
+  /** How many connections the broker has under this name. */
+  connectionsOf(name: string): Promise<number>;
   /** Kills the broker as a power cut would. */
   kill(): Promise<void>;
   /** Starts it again over what it had stored. */
@@ -81,6 +93,8 @@ export async function startBroker(): Promise<TestBroker> {
   };
   return {
     keys,
+    brokers,
+    authority,
     pid: () => broker.pid ?? 0,
     enrolmentOf,
     connectPlainly: async () => {
@@ -105,12 +119,33 @@ export async function startBroker(): Promise<TestBroker> {
       return fabric;
     },
     joinAsServer: async (server, roles) => {
-      const fabric = connectAgent(await enrolmentOf(server, roles), { log, directory: join(folder, server) });
+      const fabric = connectAgent(await enrolmentOf(server, roles), {
+        log,
+        directory: join(folder, server),
+        keepCredentials: async () => undefined,
+      });
       joined.push(fabric);
       await new Promise<void>((resolve) => fabric.onNudge(resolve));
       // An answer comes after the broker has taken the subscriptions.
       await fabric.readSpec();
       return fabric;
+    },
+    connectionsOf: async (name) => {
+      const system = await connectBus({
+        brokers,
+        caPem,
+        log,
+        credentials: await credentialsForSystem(keys),
+        name: "system",
+        onceMs: 5_000,
+      });
+      try {
+        const answer = await system.request("$SYS.REQ.SERVER.PING.CONNZ", JSON.stringify({ limit: 10_000 }), { timeout: 5_000 });
+        const { data } = answer.json() as { data: { connections: { name?: string }[] } };
+        return data.connections.filter((connection) => connection.name === name).length;
+      } finally {
+        await system.close();
+      }
     },
     kill: end,
     restart: async () => {

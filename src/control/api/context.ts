@@ -1,9 +1,11 @@
 import type { Log } from "#base/log.ts";
 import type { ControlConfig } from "#contract/control-config.ts";
 import type { ControlFabric } from "#fabric/fabric.ts";
+import type { BusKeys } from "../authority/bus-keys.ts";
 import type { Requests } from "../requests/run.ts";
 import type { Secrets } from "../secrets.ts";
 import type { Store } from "../store/schema.ts";
+import type { ServerRow } from "../store/servers.ts";
 
 /** What the API's handlers work with. */
 export interface ApiContext {
@@ -12,6 +14,9 @@ export interface ApiContext {
   readonly store: Store;
   readonly fabric: ControlFabric;
   readonly requests: Requests;
+  readonly busKeys: BusKeys;
+  /** Gives a server new credentials by the cloud's hand. */
+  readonly readmit: (server: ServerRow) => Promise<void>;
   readonly log: Log;
   readonly version: string;
   /**

@@ -9,7 +9,7 @@ import { addKey, listKeys, removeKey } from "./keys.ts";
 import { readLogs } from "./logs.ts";
 import { addPerson, addRule, changePerson, listPeople, listRules, removePerson, removeRule, renewToken } from "./people.ts";
 import { audit, cancelRequest, request } from "./requests.ts";
-import { findServers, listServers } from "./servers.ts";
+import { findServers, listServers, readmitServer, renewServer, revokeServer } from "./servers.ts";
 import { status } from "./status.ts";
 import { createWebsite, deleteWebsite, listWebsites, showWebsite } from "./websites.ts";
 
@@ -18,6 +18,9 @@ export const handlers: Handlers = {
   status,
   listServers,
   findServers,
+  revokeServer,
+  readmitServer,
+  renewServer,
   request,
   cancelRequest,
   audit,

@@ -1,19 +1,24 @@
+import { Fault } from "#base/fault.ts";
 import type { Server } from "#contract/api.ts";
+import type { ServerName } from "#contract/names.ts";
 import type { ServerStatus } from "#contract/status.ts";
 import * as resolve from "../requests/resolve.ts";
-import { listServerRows, type ServerRow } from "../store/servers.ts";
+import type { Caller } from "../requests/run.ts";
+import { appendAudit } from "../store/audit.ts";
+import { listServerRows, requireServer, type ServerRow } from "../store/servers.ts";
 import { listGenerations } from "../store/specs.ts";
 import type { ApiContext } from "./context.ts";
 import type { Handler } from "./handler.ts";
 
 /** Every server as the API shows it. */
-export async function describeServers({ store, fabric }: ApiContext): Promise<Server[]> {
-  const [rows, generations] = await Promise.all([listServerRows(store), listGenerations(store)]);
+export async function describeServers({ store, fabric, busKeys }: ApiContext): Promise<Server[]> {
+  const [rows, generations, keys] = await Promise.all([listServerRows(store), listGenerations(store), busKeys.current()]);
   return rows.map((row) =>
     describeServer({
       row,
       targetGeneration: generations.get(row.name) ?? 0,
       status: fabric.registry().get(row.name),
+      isCutOff: row.enrolment !== null && !keys.has(row.name),
       clockOffsetMs: fabric.clockOffsetMs(row.name),
     }),
   );
@@ -32,11 +37,43 @@ export const findServers: Handler<"findServers"> = async (context, { input: { ta
   });
 };
 
+/** What is done to a server's credentials is in the audit, before it is done. */
+function noteInAudit({ store }: ApiContext, caller: Caller, action: string, server: ServerName): Promise<void> {
+  return appendAudit(store, { request: "-", caller: caller.name, action, target: server, kind: "asked", details: { servers: [server] } });
+}
+
+export const revokeServer: Handler<"revokeServer"> = async (context, { params: { server: name }, caller }) => {
+  const { store, busKeys } = context;
+  const server = await requireServer(store, name);
+  if (server.roles.includes("control"))
+    throw new Fault("server.needed", `${name} carries the control plane: cut off, it could not be readmitted`, {
+      next: "renew its key instead: boxyard server renew",
+    });
+  await noteInAudit(context, caller, "server.revoke", name);
+  await busKeys.revoke(name);
+  return { server: name };
+};
+
+export const readmitServer: Handler<"readmitServer"> = async (context, { params: { server: name }, caller }) => {
+  const server = await requireServer(context.store, name);
+  await noteInAudit(context, caller, "server.readmit", name);
+  await context.readmit(server);
+  return { server: name };
+};
+
+export const renewServer: Handler<"renewServer"> = async (context, { params: { server }, caller }) => {
+  await noteInAudit(context, caller, "server.renew", server);
+  await context.busKeys.renew(server);
+  return { server };
+};
+
 interface Known {
   readonly row: ServerRow;
   readonly targetGeneration: number;
   readonly status: ServerStatus | undefined;
   readonly clockOffsetMs: number;
+  /** Whether none of its keys counts. */
+  readonly isCutOff: boolean;
 }
 
 function describeServer(known: Known): Server {
@@ -54,9 +91,10 @@ function describeClock(offsetMs: number): string {
   return `its clock is ${seconds} s ${offsetMs > 0 ? "ahead of" : "behind"} control's: it refuses what it cannot judge; set the clock`;
 }
 
-function stateOf({ row, targetGeneration, status, clockOffsetMs }: Known): Pick<Server, "state" | "reason"> {
+function stateOf({ row, targetGeneration, status, clockOffsetMs, isCutOff }: Known): Pick<Server, "state" | "reason"> {
   if (row.state !== "present")
     return { state: "deleting", reason: row.state === "leaving" ? "its caches stop using it" : "it is being removed" };
+  if (isCutOff) return { state: "unreachable", reason: `its credentials were revoked: boxyard server readmit ${row.name}` };
   if (status === undefined) {
     // Control's own server is enrolled by setup, the others when they are created.
     if (row.enrolment === null && !row.roles.includes("control")) return { state: "creating", reason: "it is being created" };

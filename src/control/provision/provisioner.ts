@@ -1,15 +1,18 @@
 import { timestamp } from "#base/clock.ts";
-import { reportFault } from "#base/fault.ts";
+import { Fault, reportFault } from "#base/fault.ts";
 import type { Log } from "#base/log.ts";
 import { mapParallel } from "#base/parallel.ts";
 import { bootFiles } from "#cloud/boot-files.ts";
 import type { Cloud, VolumeMount } from "#cloud/driver.ts";
 import type { ControlConfig } from "#contract/control-config.ts";
-import { ENROLMENT_PATH } from "#contract/enrolment.ts";
+import { ENROLMENT_PATH, type Enrolment } from "#contract/enrolment.ts";
 import type { ServerName } from "#contract/names.ts";
 import type { ControlFabric } from "#fabric/fabric.ts";
+import { publicKeyOf } from "#fabric/native-keys.ts";
+import type { BusKeys } from "../authority/bus-keys.ts";
 import { enrol } from "../enrol.ts";
 import type { Secrets } from "../secrets.ts";
+import { addBusKey } from "../store/bus-keys.ts";
 import { listEmptiedClusters, removeClusterRow } from "../store/clusters.ts";
 import type { Store } from "../store/schema.ts";
 import { listServerRows, removeServerRow, type ServerRow, setEnrolment, setServerState } from "../store/servers.ts";
@@ -21,6 +24,7 @@ export interface ProvisionOptions {
   readonly store: Store;
   readonly fabric: ControlFabric;
   readonly cloud: Cloud;
+  readonly busKeys: BusKeys;
   readonly log: Log;
   /** Takes a removed server's spec and status off the bus. */
   readonly withdraw: (server: ServerName) => Promise<void>;
@@ -64,6 +68,16 @@ export class Provisioner {
     this.#troubles = [...new Set(troubles)];
   }
 
+  /** A server whose keys were taken back gets new ones by the cloud's hand, since it cannot be reached otherwise. */
+  async readmit(row: ServerRow): Promise<void> {
+    const { cloud, store } = this.#options;
+    const enrolment = await this.#enrol(row);
+    await cloud.writeFile(row.name, { path: ENROLMENT_PATH, content: JSON.stringify(enrolment), mode: 0o600 });
+    await setEnrolment(store, row.name, enrolment);
+    const { exitCode, stderr } = await cloud.execute(row.name, ["systemctl", "restart", "boxyard-agent"], { timeoutMs: 60_000 });
+    if (exitCode !== 0) throw new Fault("server.agent-not-restarted", `the agent of ${row.name} did not start again: ${stderr.trim()}`);
+  }
+
   async #createMissing(servers: readonly ServerRow[], note: (thrown: unknown) => void): Promise<void> {
     const { cloud, config } = this.#options;
     const running = new Set((await cloud.listServers()).filter((server) => server.isRunning).map((server) => server.name));
@@ -90,17 +104,24 @@ export class Provisioner {
     await fabric.publishEvent({ kind: "server", at: timestamp(), server: name, line: `${name} has been created` });
   }
 
-  async #enrolment(row: ServerRow) {
-    if (row.enrolment !== null) return row.enrolment;
+  /**
+   * What a server starts with. One that has changed its key since its creation is enrolled anew; one that was cut off has no
+   * key that counts, and stays cut off however often it is started.
+   */
+  async #enrolment(row: ServerRow): Promise<Enrolment> {
+    if (row.enrolment !== null) {
+      const current = (await this.#options.busKeys.current()).get(row.name) ?? [];
+      if (current.length === 0 || current.includes(publicKeyOf(row.enrolment.credentials.jwt))) return row.enrolment;
+    }
+    const enrolment = await this.#enrol(row);
+    await setEnrolment(this.#options.store, row.name, enrolment);
+    return enrolment;
+  }
+
+  async #enrol({ name, address, roles }: ServerRow): Promise<Enrolment> {
     const { config, secrets, store } = this.#options;
-    const enrolment = await enrol(secrets, {
-      yard: config.yard,
-      name: row.name,
-      address: row.address,
-      roles: row.roles,
-      broker: config.address,
-    });
-    await setEnrolment(store, row.name, enrolment);
+    const enrolment = await enrol(secrets, { yard: config.yard, name, address, roles, broker: config.address });
+    await addBusKey(store, name, publicKeyOf(enrolment.credentials.jwt));
     return enrolment;
   }
 
@@ -126,10 +147,12 @@ export class Provisioner {
   }
 
   async #removeDeleted(servers: readonly ServerRow[], note: (thrown: unknown) => void): Promise<void> {
-    const { cloud, fabric, withdraw, store, log } = this.#options;
+    const { busKeys, cloud, fabric, withdraw, store, log } = this.#options;
     const deleted = servers.filter((server) => server.state === "deleting");
     await mapParallel(deleted, AT_ONCE, async ({ name }) => {
       try {
+        // First of all: whoever kept a copy of its credentials has nothing from it any more.
+        await busKeys.revoke(name);
         await cloud.removeServer(name);
         await withdraw(name);
         await removeServerRow(store, name);

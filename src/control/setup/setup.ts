@@ -15,6 +15,8 @@ import { readSecrets, SECRETS_DIRECTORY, type Secrets } from "../secrets.ts";
 
 const BROKER_DIRECTORY = "/etc/boxyard/broker";
 const BROKER_CONFIG = "/etc/nats-server.conf";
+/** First line of our configuration; a new number writes it anew on yards that have an older one. */
+const BROKER_FORM = "# Boxyard's, form 2\n";
 const BROKER_STORE = "/var/lib/boxyard/broker";
 const CERTIFICATE_DAYS = 3650;
 
@@ -69,19 +71,22 @@ async function setUpBroker({ server, address }: ControlConfig, { server: certifi
   const [certificatePath, keyPath] = [join(BROKER_DIRECTORY, "certificate.pem"), join(BROKER_DIRECTORY, "key.pem")];
   await run(["install", "-d", "-o", "nats", "-g", "nats", "-m", "750", BROKER_DIRECTORY, BROKER_STORE]);
   await run(["install", "-d", "-o", "root", "-g", "root", "-m", "755", "/etc/systemd/system/nats-server.service.d"]);
-  // A config is written once: it carries signatures, which differ each time although they say the same.
-  if (!(await isThere(keyPath))) {
+  // A config is written once for each form of it: it carries signatures, which differ each time although they say the same.
+  const known = await readFile(BROKER_CONFIG, "utf8").catch(() => "");
+  const isNew = !known.startsWith(BROKER_FORM);
+  if (isNew) {
     await writeFileAtomic(certificatePath, certificate.certificatePem);
     await writeFileAtomic(
       BROKER_CONFIG,
-      await renderBrokerConfig(keys, {
-        serverName: server,
-        address,
-        port: BROKER_PORT,
-        certificatePath,
-        keyPath,
-        storeDirectory: BROKER_STORE,
-      }),
+      BROKER_FORM +
+        (await renderBrokerConfig(keys, {
+          serverName: server,
+          address,
+          port: BROKER_PORT,
+          certificatePath,
+          keyPath,
+          storeDirectory: BROKER_STORE,
+        })),
     );
     await writeFileAtomic("/etc/systemd/system/nats-server.service.d/boxyard.conf", brokerDropIn());
     await writeFileAtomic(keyPath, certificate.keyPem, { mode: 0o600 });
@@ -89,6 +94,7 @@ async function setUpBroker({ server, address }: ControlConfig, { server: certifi
   }
   await run(["systemctl", "daemon-reload"]);
   await run(["systemctl", "enable", "--now", "nats-server.service"], { timeoutMs: 60_000 });
+  if (known !== "" && isNew) await run(["systemctl", "restart", "nats-server.service"], { timeoutMs: 60_000 });
 }
 
 /** Debian's unit reads its own file; ours says where ours is, and that the broker comes back whatever happens. */

@@ -7,6 +7,7 @@ import * as deployments from "./migrations/0002_deployments.ts";
 import * as audit from "./migrations/0003_audit.ts";
 import * as people from "./migrations/0004_people.ts";
 import * as governors from "./migrations/0005_governors.ts";
+import * as busKeys from "./migrations/0006_bus_keys.ts";
 import type { Store, Tables } from "./schema.ts";
 
 /** Every migration, in the order of its name. */
@@ -16,6 +17,7 @@ const MIGRATIONS: Record<string, Migration> = {
   "0003_audit": audit,
   "0004_people": people,
   "0005_governors": governors,
+  "0006_bus_keys": busKeys,
 };
 
 /** Opens the yard's rows and brings the schema up to date; the caller ends it with `store.destroy()`. */

@@ -107,6 +107,13 @@ interface LeaseTable {
   until: ColumnType<Date, Date, Date>;
 }
 
+interface BusKeyTable {
+  public_key: string;
+  server: ServerName;
+  issued_at: ColumnType<Date, never, never>;
+  revoked_at: ColumnType<Date | null, never, Date>;
+}
+
 /** The yard's rows. */
 export interface Tables extends DeploymentTables {
   server: ServerTable;
@@ -121,6 +128,7 @@ export interface Tables extends DeploymentTables {
   policy_rule: PolicyRuleTable;
   governor: GovernorTable;
   lease: LeaseTable;
+  bus_key: BusKeyTable;
 }
 
 /** Access to the yard's rows. */

@@ -31,6 +31,13 @@ export async function listServerRows(store: Store): Promise<ServerRow[]> {
   return store.selectFrom("server").selectAll().orderBy("name").execute();
 }
 
+/** Fault "server.unknown". */
+export async function requireServer(store: Store, name: ServerName): Promise<ServerRow> {
+  const found = await store.selectFrom("server").selectAll().where("name", "=", name).executeTakeFirst();
+  if (found !== undefined) return found;
+  throw new Fault("server.unknown", `there is no server ${name}`, { next: "see which there are: boxyard server list" });
+}
+
 /** Changes of which servers there are: one after the other, each whole or not at all. */
 export function changeServers<T>(store: Store, change: (store: Store) => Promise<T>): Promise<T> {
   return store.transaction().execute(async (transaction) => {

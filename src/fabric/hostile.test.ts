@@ -1,0 +1,236 @@
+import { connect, headers, type NatsConnection } from "@nats-io/transport-node";
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { z } from "zod";
+import { timestamp } from "#base/clock.ts";
+import { until } from "#base/retry.ts";
+import { action, streamAction } from "#contract/action.ts";
+import type { ServerStatus } from "#contract/status.ts";
+import { startBroker, type TestBroker } from "#harness/broker.ts";
+import { identityCheck } from "./connection.ts";
+import { Signer } from "./envelope.ts";
+import type { AgentFabric, ControlFabric } from "./fabric.ts";
+import { createYardKeys } from "./identity.ts";
+import { authenticatorFor } from "./native-keys.ts";
+
+const act = action("trial.act", {
+  summary: "Something that is seen",
+  input: z.object({ text: z.string().max(100) }),
+  output: z.object({ done: z.boolean() }),
+  timeoutMs: 2_000,
+  idempotent: true,
+  faults: [],
+});
+const flood = streamAction("trial.flood", {
+  summary: "Answer in parts",
+  input: z.object({}),
+  part: z.object({ number: z.int() }),
+  output: z.object({}),
+  timeoutMs: 2_000,
+  idempotent: true,
+  faults: [],
+});
+
+let broker: TestBroker;
+let control: ControlFabric;
+let victim: AgentFabric;
+const done: string[] = [];
+
+beforeAll(async () => {
+  broker = await startBroker();
+  control = await broker.joinAsControl();
+  victim = await broker.joinAsServer("c1b1");
+  victim.answer(act, async ({ text }) => {
+    done.push(text);
+    return { done: true };
+  });
+});
+afterAll(() => broker.stop());
+beforeEach(() => {
+  done.length = 0;
+});
+
+/** The victim still does what control asks, once: nothing that came before has harmed it. */
+async function isUnharmed(): Promise<boolean> {
+  const [answer] = await control.askAll(act, ["c1b1"], { text: "genuine" });
+  return answer?.output?.done === true && done.join() === "genuine";
+}
+
+/** Whoever owns the broker can send anything to anybody, and hears everything; what he lacks is control's key. */
+describe("a broker in wrong hands", () => {
+  let bus: NatsConnection;
+  beforeAll(async () => {
+    bus = await broker.connectPlainly();
+  });
+
+  async function send(subject: string, data: string | Uint8Array): Promise<string | undefined> {
+    const answer = await bus.request(subject, data, { timeout: 3_000 });
+    return (answer.json() as { fault?: { code: string } }).fault?.code;
+  }
+
+  test("cannot have a recorded request carried out again, not by another server, and not under another action's name", async () => {
+    const other = await broker.joinAsServer("c1b2");
+    other.answer(act, async () => {
+      done.push("by another");
+      return { done: true };
+    });
+    const recorded: Uint8Array[] = [];
+    const recording = bus.subscribe("request.c1b1.>", { callback: (_, message) => void recorded.push(message.data) });
+    await bus.flush();
+    expect(await isUnharmed()).toBe(true);
+    recording.unsubscribe();
+    const [message = new Uint8Array()] = recorded;
+    for (let time = 0; time < 3; time++) expect(await send("request.c1b1.trial.act", message)).toBe("fabric.refused-replayed");
+    expect(await send("request.c1b2.trial.act", message)).toBe("fabric.refused-target");
+    expect(await send("request.c1b1.request.end", message)).toBe("fabric.refused-target");
+    expect(done).toEqual(["genuine"]);
+  });
+
+  test("cannot forge one: not with its own key, not by changing what was signed, not by taking the expiry away", async () => {
+    const forged = { id: "f1", target: "c1b1", action: act.name, body: { text: "forged" }, caller: "operator", validMs: 60_000 };
+    const stranger = new Signer("trial", createYardKeys().signerPrivatePem);
+    expect(await send("request.c1b1.trial.act", stranger.seal(forged))).toBe("fabric.refused-signature");
+    const genuine = new Signer("trial", broker.keys.signerPrivatePem).seal(forged);
+    expect(await send("request.c1b1.trial.act", genuine.replace("forged", "foxged"))).toBe("fabric.refused-signature");
+    expect(await send("request.c1b1.trial.act", genuine.replace(/,\\"expiresAt\\":\\"[^"]*\\"/, ""))).toBe("fabric.refused-signature");
+    expect(done).toEqual([]);
+    expect(await isUnharmed()).toBe(true);
+  });
+
+  test.each([
+    ["nothing", ""],
+    ["no JSON", "\u0000\u0001{"],
+    ["a number", "7"],
+    ["null", "null"],
+    ["deep nesting", "[".repeat(200_000)],
+    ["a payload that is no text", JSON.stringify({ payload: { a: 1 }, signature: "x" })],
+    ["a signature that is none", JSON.stringify({ payload: "{}", signature: "\uffff".repeat(1_000) })],
+    ["a name that poisons", '{"__proto__":{"payload":"{}","signature":""}}'],
+    ["four megabytes", "x".repeat(4 << 20)],
+  ])("gets %s refused, and the server goes on", async (_, data) => {
+    expect(await send("request.c1b1.trial.act", data)).toMatch(/^fabric\.(malformed|refused-signature)$/);
+    expect(await isUnharmed()).toBe(true);
+  });
+
+  test("cannot give a server another's spec, or one that it has written by itself", async () => {
+    const spec = (server: string) => ({
+      yard: "trial",
+      server,
+      address: "127.0.0.1",
+      neighbours: [],
+      roles: {},
+      policy: {},
+      generation: 7,
+    });
+    await control.putSpec(spec("c1b1"));
+    await control.putSpec(spec("c9b9"));
+    const others = await bus.request("$JS.API.DIRECT.GET.KV_spec.$KV.spec.c9b9", undefined, { timeout: 3_000 });
+    await bus.request("$KV.spec.c1b1", others.data, { timeout: 3_000 });
+    await expect(victim.readSpec()).rejects.toMatchObject({ code: "fabric.refused-target" });
+    const own = new Signer("trial", createYardKeys().signerPrivatePem).seal({
+      id: "spec-8",
+      target: "c1b1",
+      action: "spec",
+      body: spec("c1b1"),
+      caller: "control",
+    });
+    await bus.request("$KV.spec.c1b1", own, { timeout: 3_000 });
+    await expect(victim.readSpec()).rejects.toMatchObject({ code: "fabric.refused-signature" });
+    await control.putSpec({ ...spec("c1b1"), generation: 8 });
+    expect((await victim.readSpec())?.generation).toBe(8);
+  });
+
+  test("wears nobody down with nudges", async () => {
+    for (let count = 0; count < 10_000; count++) bus.publish("nudge.c1b1", "look again");
+    await bus.flush();
+    expect(await isUnharmed()).toBe(true);
+  });
+});
+
+/** A server in wrong hands speaks to the broker directly, with its own credentials. */
+describe("a server in wrong hands", () => {
+  let bus: NatsConnection;
+  beforeAll(async () => {
+    const { brokers, caPem, credentials } = await broker.enrolmentOf("c1b9");
+    bus = await connect({
+      servers: brokers,
+      tls: { ca: caPem, ...identityCheck(brokers) },
+      authenticator: authenticatorFor(credentials),
+      inboxPrefix: "_INBOX_c1b9",
+    });
+  });
+  afterAll(() => bus.close());
+
+  /** What it answers to the next request, in its own words. */
+  function answerWith(...answers: (string | Uint8Array)[]): void {
+    bus.subscribe("request.c1b9.>", { max: 1, callback: (_, message) => answers.forEach((answer) => void message.respond(answer)) });
+  }
+
+  const reply = (rest: object): string => JSON.stringify({ server: "c1b9", last: true, durationMs: 1, ...rest });
+
+  test.each([
+    ["nonsense", "hello"],
+    ["nothing", ""],
+    ["another shape", reply({ output: { done: "yes" } })],
+    ["a part of what has none", reply({ last: false, output: { done: true } })],
+    ["a megabyte", "y".repeat(1 << 20)],
+    ["deep nesting", "[".repeat(100_000)],
+  ])("that answers with %s has answered for itself alone", async (_, answer) => {
+    answerWith(answer);
+    await bus.flush();
+    const answers = await control.askAll(act, ["c1b9", "c1b1"], { text: "genuine" });
+    const codes = Object.fromEntries(answers.map(({ server, fault }) => [server, fault?.code ?? "answers"]));
+    expect(codes).toEqual({ c1b9: "fabric.malformed", c1b1: "answers" });
+  });
+
+  test("cannot answer for another: where its answer goes says who it is", async () => {
+    answerWith(JSON.stringify({ server: "c1b1", last: true, durationMs: 1, output: { done: true } }));
+    await bus.flush();
+    const answers = await control.askAll(act, ["c1b9", "c1b1"], { text: "genuine" });
+    expect(answers.map(({ server }) => server).sort()).toEqual(["c1b1", "c1b9"]);
+    expect(done).toEqual(["genuine"]);
+  });
+
+  test("that answers a thousand times has answered once", async () => {
+    answerWith(...Array.from({ length: 1_000 }, () => reply({ output: { done: true } })));
+    await bus.flush();
+    expect(await control.askAll(act, ["c1b9"], { text: "x" })).toHaveLength(1);
+  });
+
+  test("that floods a reader with parts is ended by its time limit", async () => {
+    const parts = Array.from({ length: 5_000 }, (_, number) => reply({ last: false, output: { number } }));
+    answerWith(...parts);
+    await bus.flush();
+    let last: unknown;
+    for await (const told of control.follow(flood, ["c1b9"], {}, { timeoutMs: 500 })) last = told;
+    expect(last).toMatchObject({ fault: { code: "fabric.timed-out" } });
+  });
+
+  const status = (server: string): ServerStatus => {
+    const at = timestamp();
+    return { server, at, startedAt: at, generation: 1, targetGeneration: 1, roles: ["box"], faults: [], releases: {}, facts: {} };
+  };
+
+  test("is believed of itself alone: heartbeats and events of others, and what is too large, count for nothing", async () => {
+    const huge = { ...status("c1b9"), facts: Object.fromEntries(Array.from({ length: 20_000 }, (_, n) => [`fact${n}`, "z".repeat(20)])) };
+    bus.publish("status.c1b9", JSON.stringify(huge));
+    bus.publish("status.c1b9", "{");
+    bus.publish("status.c1b9", JSON.stringify(status("c1b1")));
+    const event = (server: string) => ({ kind: "server", at: timestamp(), server, line: `${server} has been removed` });
+    const rollup = headers();
+    // With this header a stream would forget all that came before.
+    rollup.set("Nats-Rollup", "all");
+    bus.publish("event.c1b9.server", JSON.stringify(event("c1b1")));
+    bus.publish("event.c1b9.server", "{");
+    bus.publish("event.c1b9.server", "w".repeat(1 << 20));
+    await control.publishEvent({ kind: "server", at: timestamp(), server: "c1b1", line: "before" });
+    bus.publish("event.c1b9.server", JSON.stringify(event("c1b9")), { headers: rollup });
+    bus.publish("status.c1b9", JSON.stringify(status("c1b9")));
+    await until("the genuine heartbeat", async () => control.registry().has("c1b9") || null, { timeoutMs: 5_000 });
+    expect([...control.registry().keys()]).toEqual(["c1b9"]);
+    expect(control.registry().get("c1b9")?.facts).toEqual({});
+    const lines: string[] = [];
+    for await (const { event } of control.readEvents({ last: 100 }, AbortSignal.timeout(10_000)))
+      if (event.kind === "server") lines.push(`${event.server} ${event.line}`);
+    expect(lines).toEqual(["c1b1 before"]);
+  });
+});
