@@ -42,6 +42,11 @@ async function boxyard(args: readonly string[], { input = "", env = {}, bin = BI
 
 const routesAsked = (): string[] => control.asked.map(({ route }) => route);
 
+test("the pages about actions are what their declarations say", async () => {
+  const { stdout } = await boxyard(["actions", "--markdown"]);
+  await expect(`${stdout}\n`).toMatchFileSnapshot("../../docs/actions.md");
+});
+
 describe("the command line", () => {
   test("works through a link, from any directory, in the yard that BOXYARD_YARD names", async () => {
     await symlink(BIN, join(scratch, "by"));

@@ -2,10 +2,11 @@
 import { readFileSync } from "node:fs";
 import { Command, Option } from "commander";
 import { isFault, renderFault } from "#base/fault.ts";
+import { actionsCommand } from "./commands/actions.ts";
 import { auditCommand } from "./commands/audit.ts";
 import { clusterCommand } from "./commands/cluster.ts";
 import { deploymentCommand } from "./commands/deployment.ts";
-import { actionCommands } from "./commands/do.ts";
+import { doCommand } from "./commands/do.ts";
 import { domainCommand } from "./commands/domain.ts";
 import { downCommand } from "./commands/down.ts";
 import { eventsCommand } from "./commands/events.ts";
@@ -59,7 +60,8 @@ function createProgram(): Command {
     ...yardCommands(),
     pingCommand(),
     ...findCommands(),
-    ...actionCommands(),
+    doCommand(),
+    actionsCommand(),
     jobsCommand(),
     governorCommand(),
     personCommand(),

@@ -1,6 +1,5 @@
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { z } from "zod";
-import { Fault } from "#base/fault.ts";
 import { type Action, isJob, isStream } from "#contract/action.ts";
 import { operatorActions } from "#contract/actions/operator.ts";
 import type { RequestAnswer, RequestInput, SummedField } from "#contract/request.ts";
@@ -12,9 +11,9 @@ import { printable } from "../render/printable.ts";
 import { renderTable } from "../render/table.ts";
 import { watchJob } from "../watch-job.ts";
 
-/** `boxyard do` and `boxyard actions`: every action that operators may ask for, made from its declaration. */
-export function actionCommands(): Command[] {
-  return [group("do", "Ask servers for an action; `boxyard actions` lists them", operatorActions.map(commandOf)), list()];
+/** `boxyard do`: every action that operators may ask for, made from its declaration. */
+export function doCommand(): Command {
+  return group("do", "Ask servers for an action; `boxyard actions` lists them", operatorActions.map(commandOf));
 }
 
 interface Options {
@@ -22,6 +21,7 @@ interface Options {
   readonly broadcast?: boolean;
   readonly where?: string;
   readonly sort?: string;
+  readonly table?: boolean;
   readonly names?: boolean;
   readonly json?: boolean;
   readonly sample?: number;
@@ -57,10 +57,11 @@ function commandOf(action: Action): Command {
       if (isJob(action) && asked.summary.answered > 0) await goOnWatching(client, asked, options, progress);
       return options.sort === undefined ? asked : { ...asked, answers: sortBy(asked.answers, options.sort) };
     },
-    render: ({ answers, summary }, { names, sort }) => {
+    render: ({ answers, summary }, { names, sort, table }) => {
       if (names) return answers.flatMap(({ server, fault }) => (fault === undefined ? [server] : [])).join("\n");
       if (isStream(action) && wasCalledOff(summary, answers)) return "";
       const servers = answers.map(({ server }) => server);
+      if (table) return [renderAnswerTable(answers), "", ...renderSummary(summary)].join("\n");
       const shown = sort === undefined ? [] : answers.map((answer) => renderAnswer(answer, servers));
       return [...shown, "", ...renderSummary(summary)].join("\n");
     },
@@ -70,11 +71,11 @@ function commandOf(action: Action): Command {
 }
 
 /** Answers are shown as they come, unless they are wanted as a whole; parts always are. */
-function listeners({ json, names, sort }: Options): Pick<AskServersOptions, "onAnswer" | "onPart"> {
+function listeners({ json, names, sort, table }: Options): Pick<AskServersOptions, "onAnswer" | "onPart"> {
   const say = (line: string): void => void process.stdout.write(`${line}\n`);
   return {
     onPart: ({ server, part }, servers) => say(json ? JSON.stringify({ server, part }) : renderPart(server, part, servers)),
-    ...(json || names || sort !== undefined
+    ...(json || names || table || sort !== undefined
       ? {}
       : { onAnswer: (answer, servers) => answer.fault?.code === CALLED_OFF || say(renderAnswer(answer, servers)) }),
   };
@@ -93,32 +94,6 @@ async function goOnWatching(client: Client, { request }: Asked, { watch }: Optio
   else progress(`it goes on in the background: boxyard jobs ${shortJob(request)} --watch`);
 }
 
-function list(): Command {
-  return declare<[string | undefined], object, { name: string; summary: string; input: unknown; output: unknown }[]>({
-    usage: "actions [name]",
-    summary: "What servers can be asked for with `boxyard do`",
-    examples: ["actions", "actions service.restart --json"],
-    isLocal: true,
-    run: async ({ args: [name] }) => {
-      const chosen = operatorActions.filter((action) => name === undefined || action.name === name);
-      if (chosen.length === 0) throw new Fault("action.unknown", `there is no action “${name}”`, { next: "boxyard actions" });
-      return chosen.map(({ name, summary, input, output, timeoutMs, idempotent }) => ({
-        name,
-        summary,
-        timeoutMs,
-        idempotent,
-        input: z.toJSONSchema(input, { io: "input" }),
-        output: z.toJSONSchema(output),
-      }));
-    },
-    render: (actions) =>
-      renderTable(actions, [
-        { title: "action", show: ({ name }) => name },
-        { title: "does", show: ({ summary }) => summary },
-      ]),
-  });
-}
-
 /** What changes something is never asked of all servers by forgetting a word. */
 function targetOf({ idempotent }: Action): Option {
   const help = "which servers: all, c1b2, box and c1, not c2, memory.total>4G, disk('/srv').free<2G";
@@ -131,6 +106,7 @@ function addLimits(command: Command): Command {
     .option("--broadcast", "servers decide by their own live facts whether they are meant")
     .option("--where <expression>", "show only answers whose fields say so, for example usedPercent>80")
     .option("--sort <field>", "show answers in the order of a field, when all are there")
+    .option("--table", "answers as a table, a column for each field, when all are there")
     .option("--names", "names of the servers that did it, one a line, to feed another command")
     .addOption(new Option("--sample <n>", "only so many of them, chosen at random").argParser(wholeNumber))
     .addOption(new Option("--at-once <n>", "at most so many at once").argParser(wholeNumber))
@@ -211,6 +187,24 @@ function renderAnswer({ server, durationMs, output, fault }: RequestAnswer, serv
   return printable(`${name}  ${durationMs.toFixed(1).padStart(7)} ms  ${text.replaceAll("\n", " ")}`);
 }
 
+/** A column for each field that any answer has; where there is none, why. */
+function renderAnswerTable(answers: readonly RequestAnswer[]): string {
+  const fields = new Set(answers.flatMap(({ output }) => Object.keys((output ?? {}) as object)));
+  const cellOf = ({ output }: RequestAnswer, field: string): string => {
+    const value = (output as Record<string, unknown> | undefined)?.[field];
+    return value === undefined ? "" : showValue(field, value);
+  };
+  return renderTable(answers, [
+    { title: "server", show: ({ server }) => server },
+    ...[...fields].map((title) => ({ title, show: (answer: RequestAnswer) => cellOf(answer, title) })),
+    { title: "", show: ({ fault }) => fault?.message ?? "" },
+  ]);
+}
+
+function showValue(field: string, value: unknown): string {
+  return typeof value === "object" ? JSON.stringify(value) : renderValue(field, value);
+}
+
 /** Lines as they are, each with its server; any other part as its fields. */
 function renderPart(server: string, part: unknown, servers: readonly string[]): string {
   const lines = (part as { readonly lines?: unknown }).lines;
@@ -221,7 +215,7 @@ function renderPart(server: string, part: unknown, servers: readonly string[]): 
 
 function renderFields(output: unknown): string {
   return Object.entries(output as Record<string, unknown>)
-    .map(([name, value]) => `${name}=${typeof value === "object" ? JSON.stringify(value) : renderValue(name, value)}`)
+    .map(([name, value]) => `${name}=${showValue(name, value)}`)
     .join("  ");
 }
 
