@@ -11,6 +11,7 @@ import { startCoordinator } from "./deploy/coordinator.ts";
 import { makeHostKey } from "./host-key.ts";
 import { API_PORT, BROKER_PORT } from "./ports.ts";
 import { Provisioner } from "./provision/provisioner.ts";
+import { Planning } from "./publish/planning.ts";
 import { Publisher } from "./publish/publish.ts";
 import { tendJobLeases } from "./requests/governors.ts";
 import { Requests } from "./requests/run.ts";
@@ -56,16 +57,11 @@ export async function startService(options: ServiceOptions): Promise<{ stop(): P
     withdraw: (server) => publisher.withdraw(server),
     onRowsChanged: () => planning.nudge(),
   });
-  const publish = async (): Promise<void> => {
-    await renewCertificates(store, secrets.authority);
-    await publisher.plan();
-    await publisher.deliver();
-  };
-  const planning = loop({ work: publish, everyMs: LOOK_AGAIN_MS, onFault: onFault("planning failed") });
+  const prepare = (): Promise<void> => renewCertificates(store, secrets.authority);
+  const planning = new Planning({ publisher, prepare, everyMs: LOOK_AGAIN_MS, log });
   const provisioning = loop({ work: () => provisioner.turn(), everyMs: LOOK_AGAIN_MS, onFault: onFault("provisioning failed") });
   const onRowsChanged = async (): Promise<void> => {
-    await publisher.plan().catch(onFault("planning failed"));
-    planning.nudge();
+    await planning.plan();
     provisioning.nudge();
   };
   const tending = loop({ work: () => tendJobLeases(store, fabric), everyMs: TEND_MS, onFault: onFault("leases of jobs are not tended") });
@@ -86,7 +82,7 @@ export async function startService(options: ServiceOptions): Promise<{ stop(): P
       readmit: (server) => provisioner.readmit(server),
       requests: new Requests(options),
       onRowsChanged,
-      troubles: () => provisioner.troubles(),
+      troubles: () => [...provisioner.troubles(), ...planning.troubles()],
     },
     { address: config.address, port: API_PORT },
   );

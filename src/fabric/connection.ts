@@ -15,6 +15,8 @@ export interface BusOptions {
   readonly onceMs?: number;
 }
 
+const CONNECT_MS = 3_000;
+
 /** Connects to the bus and stays connected: waits for the broker, comes back after every loss, for ever. */
 export async function connectBus({ brokers, credentials, caPem, name, log, onceMs }: BusOptions): Promise<NatsConnection> {
   const options: ConnectionOptions = {
@@ -28,6 +30,8 @@ export async function connectBus({ brokers, credentials, caPem, name, log, onceM
     reconnectTimeWait: 500,
     reconnectJitter: 500,
     reconnectJitterTLS: 500,
+    // An attempt that began while the network was cut must not outlast the cut by much.
+    timeout: CONNECT_MS,
     pingInterval: 5_000,
     maxPingOut: 2,
     ignoreAuthErrorAbort: true,

@@ -15,7 +15,7 @@ import { Kvm } from "@nats-io/kv";
 import { createInbox, type Msg, type NatsConnection, nanos } from "@nats-io/transport-node";
 import type { z } from "zod";
 import { microsOf, nowMicros, timestamp } from "#base/clock.ts";
-import { reportFault } from "#base/fault.ts";
+import { Fault, reportFault } from "#base/fault.ts";
 import type { Log } from "#base/log.ts";
 import { type Action, isStream, type StreamAction } from "#contract/action.ts";
 import { endRequest } from "#contract/actions/request.ts";
@@ -177,7 +177,12 @@ class ControlEnd implements ControlFabric {
       body: spec,
       caller: "control",
     });
-    await this.#stream.publish(subjects.spec(spec.server), message);
+    await this.#stream.publish(subjects.spec(spec.server), message).catch((cause: unknown) => {
+      throw new Fault("fabric.not-stored", `the broker does not store the spec of ${spec.server}`, {
+        cause,
+        next: "free space on the control server's disk; it goes on by itself",
+      });
+    });
     this.#connection.publish(subjects.nudge(spec.server));
   }
 

@@ -17,6 +17,7 @@ const PACKAGES: Record<string, readonly { readonly name: string; readonly shows:
     { name: "openssl", shows: "/usr/bin/openssl" },
     { name: "chromium", shows: "/usr/bin/chromium" },
     { name: "xz-utils", shows: "/usr/bin/xz" },
+    { name: "libfaketime", shows: "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1" },
   ],
 };
 

@@ -1,33 +1,10 @@
 import { afterEach, describe, expect, test } from "vitest";
 import type { Event } from "#contract/events.ts";
-import type { RequestAnswer, RequestSummary } from "#contract/request.ts";
+import { ask, isBack, named, signalAgent } from "#harness/requests.ts";
 import { inServer, mustInServer } from "#harness/servers.ts";
 import { boxyard, boxyardJson, eventually, listServers } from "#harness/yard.ts";
 
-interface Asked {
-  readonly answers: readonly RequestAnswer[];
-  readonly summary: RequestSummary;
-}
-
-/** `boxyard do … --json`, whatever its exit status. */
-async function ask(...args: string[]): Promise<Asked> {
-  const { stdout, stderr } = await boxyard("do", ...args, "--json");
-  if (stdout === "") throw new Error(stderr);
-  return JSON.parse(stdout) as Asked;
-}
-
-const named = ({ answers }: Asked): string[] => answers.map(({ server, fault }) => `${server} ${fault?.code ?? "answers"}`).sort();
 const everyone = ["c1b1", "c1b2", "c1s", "c1v1", "c1v2"].map((server) => `${server} answers`);
-
-async function signalAgent(server: string, signal: string): Promise<void> {
-  await mustInServer(server, "systemctl", "kill", "--kill-whom=main", `--signal=${signal}`, "boxyard-agent");
-}
-
-async function isBack(server: string): Promise<void> {
-  await eventually(`${server} to be back`, async () =>
-    (await listServers()).find(({ name, state }) => name === server && state === "ready"),
-  );
-}
 
 describe("a target", () => {
   test("means servers by role, cluster and fact, as control last heard of them", async () => {

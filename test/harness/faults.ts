@@ -1,0 +1,58 @@
+import { readFile } from "node:fs/promises";
+import { inServer, mustInServer } from "./servers.ts";
+
+const CUT =
+  "table inet cut { chain in { type filter hook input priority 0; iif lo accept; drop; }; chain out { type filter hook output priority 0; oif lo accept; drop; }; }";
+const PRELOADED = "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1";
+const LIBRARY = "/usr/local/lib/libfaketime.so.1";
+const DROP_IN = "/run/systemd/system/boxyard-agent.service.d/clock.conf";
+const STORE = "/var/lib/boxyard/broker";
+
+/** While the work goes on, nothing enters or leaves the server. */
+export async function whileCutOff<T>(server: string, work: () => Promise<T>): Promise<T> {
+  await mustInServer(server, "sh", "-c", `echo '${CUT}' | nft -f -`);
+  try {
+    return await work();
+  } finally {
+    await mustInServer(server, "nft", "delete", "table", "inet", "cut");
+  }
+}
+
+/** While the work goes on, the agent of a server lives in another time; the kernel's clock is one for all containers. */
+export async function withWrongClock<T>(server: string, seconds: number, work: () => Promise<T>): Promise<T> {
+  const library = (await readFile(PRELOADED)).toString("base64");
+  const written = await inServer(server, ["sh", "-c", `base64 -d > ${LIBRARY}`], library);
+  if (written.exitCode !== 0) throw new Error(written.stderr);
+  const offset = `${seconds < 0 ? "" : "+"}${seconds}`;
+  const unit = `[Service]\nEnvironment=LD_PRELOAD=${LIBRARY} "FAKETIME=${offset}" FAKETIME_DONT_FAKE_MONOTONIC=1\n`;
+  await mustInServer(server, "sh", "-c", `mkdir -p $(dirname ${DROP_IN}); printf '%s' '${unit}' > ${DROP_IN}`);
+  await mustInServer(server, "sh", "-c", "systemctl daemon-reload && systemctl restart boxyard-agent");
+  try {
+    return await work();
+  } finally {
+    await mustInServer(server, "sh", "-c", `rm -f ${DROP_IN} ${LIBRARY}; systemctl daemon-reload && systemctl restart boxyard-agent`);
+  }
+}
+
+/** While the work goes on, the broker's disk has no room left; it keeps all that it had. */
+export async function whileBrokerIsFull<T>(work: () => Promise<T>): Promise<T> {
+  const move = (to: string) =>
+    `cp -a ${STORE}/. /root/broker.kept/ && ${to} && cp -a /root/broker.kept/. ${STORE}/ && rm -rf /root/broker.kept`;
+  const small = `mount -t tmpfs -o size=40m,mode=750,uid=$(id -u nats),gid=$(id -g nats) tmpfs ${STORE}`;
+  const stopped = (how: string) =>
+    `set -e; systemctl stop nats-server; mkdir -p /root/broker.kept; ${move(how)}; systemctl start nats-server`;
+  await mustInServer("control1", "sh", "-c", stopped(small));
+  try {
+    await inServer("control1", ["dd", "if=/dev/zero", `of=${STORE}/fill`, "bs=1M", "count=100"]);
+    return await work();
+  } finally {
+    await mustInServer("control1", "rm", "-f", `${STORE}/fill`);
+  }
+}
+
+/** Puts the broker's files back on the server's own disk. */
+export async function giveBrokerItsDisk(): Promise<void> {
+  const back = `umount ${STORE} && rm -rf ${STORE}/jetstream ${STORE}/accounts`;
+  const script = `set -e; mountpoint -q ${STORE} || exit 0; systemctl stop nats-server; mkdir -p /root/broker.kept; cp -a ${STORE}/. /root/broker.kept/; ${back}; cp -a /root/broker.kept/. ${STORE}/; rm -rf /root/broker.kept; systemctl start nats-server`;
+  await mustInServer("control1", "sh", "-c", script);
+}

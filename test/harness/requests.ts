@@ -1,0 +1,38 @@
+import type { RequestAnswer, RequestSummary } from "#contract/request.ts";
+import { inServer } from "./servers.ts";
+import { boxyard, eventually, listServers } from "./yard.ts";
+
+export interface Asked {
+  readonly request: string;
+  readonly answers: readonly RequestAnswer[];
+  readonly summary: RequestSummary;
+}
+
+/** `boxyard do … --json`, whatever its exit status. */
+export async function ask(...args: string[]): Promise<Asked> {
+  const { stdout, stderr } = await boxyard("do", ...args, "--json");
+  if (stdout === "") throw new Error(stderr);
+  return JSON.parse(stdout) as Asked;
+}
+
+/** Each server with how it answered, in the order of names. */
+export function named({ answers }: Asked): string[] {
+  return answers.map(({ server, fault }) => `${server} ${fault?.code ?? "answers"}`).sort();
+}
+
+/** Sends a signal to the agent's process alone. */
+export async function signalAgent(server: string, signal: string): Promise<void> {
+  await inServer(server, ["systemctl", "kill", "--kill-whom=main", `--signal=${signal}`, "boxyard-agent"]);
+}
+
+/** Waits until a server is ready. */
+export async function isBack(server: string): Promise<void> {
+  await eventually(`${server} to be back`, async () =>
+    (await listServers()).find(({ name, state }) => name === server && state === "ready"),
+  );
+}
+
+/** Waits until every server of the yard is ready. */
+export async function allAreBack(timeoutMs?: number): Promise<void> {
+  await eventually("all servers to be back", async () => (await listServers()).every(({ state }) => state === "ready"), timeoutMs);
+}
