@@ -45,6 +45,7 @@ export class Agent {
   readonly #turns: Loop;
   readonly #heartbeats: Loop;
   #spec: ServerSpec | null = null;
+  #statusCount = 0;
   #reached = 0;
   #outcome = NOTHING;
   #retryMs = FIRST_RETRY_MS;
@@ -68,7 +69,7 @@ export class Agent {
     this.#fabric.selectBy(async (target) => matches(target, await this.#targetView()));
     this.#fabric.allowBy(async (caller, action) => {
       const { policy } = this.#spec ?? { policy: {} };
-      return findOperatorAction(action) !== undefined && mayAsk(policy, { caller, action }, await this.#targetView());
+      return findOperatorAction(action) !== undefined && mayAsk(policy, { caller, action }, () => this.#targetView());
     });
     this.#fabric.answer(ping, async () => ({ at: timestamp(), generation: this.#reached }));
     this.#fabric.answer(status, () => this.#status());
@@ -185,6 +186,7 @@ export class Agent {
       server: this.#enrolment.server,
       at: timestamp(),
       startedAt: this.#startedAt,
+      count: ++this.#statusCount,
       generation: this.#reached,
       targetGeneration: this.#spec?.generation ?? 0,
       roles: [...this.#running.keys()],

@@ -6,6 +6,8 @@ export const ServerStatus = z.object({
   server: ServerName,
   at: Timestamp,
   startedAt: Timestamp,
+  /** Higher with each status that the process gives: what a lost connection brings late is told from what is new. */
+  count: z.int().nonnegative(),
   /** Generation of the spec that it has fully reached; 0 before the first. */
   generation: z.int().nonnegative(),
   /** Generation it works on or failed at; equal to `generation` when converged. */

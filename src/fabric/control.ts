@@ -318,6 +318,7 @@ class ControlEnd implements ControlFabric {
     const server = message.subject.split(".").at(-1) ?? "";
     if (!status.success || status.data.server !== server) return;
     const before = this.#statuses.get(server);
+    if (before !== undefined && isOlder(status.data, before)) return;
     this.#statuses.set(server, status.data);
     this.#heardAtMs.set(server, performance.now());
     this.#lastHeard.set(server, timestamp());
@@ -338,6 +339,11 @@ class ControlEnd implements ControlFabric {
   #tell(): void {
     for (const listener of this.#listeners) listener();
   }
+}
+
+/** Of the same process, and given before: it waited in a connection that was lost. */
+function isOlder(status: ServerStatus, known: ServerStatus): boolean {
+  return status.startedAt === known.startedAt && status.count < known.count;
 }
 
 function readReply(action: Action, server: ServerName, message: Msg): Result<unknown> | { readonly part: unknown } {

@@ -1,7 +1,7 @@
 import { connect, jwtAuthenticator, type NatsConnection } from "@nats-io/transport-node";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { z } from "zod";
-import { timestamp } from "#base/clock.ts";
+import { nowMicros, timestamp, timestampOf } from "#base/clock.ts";
 import { Fault } from "#base/fault.ts";
 import { until } from "#base/retry.ts";
 import { action } from "#contract/action.ts";
@@ -103,7 +103,7 @@ describe("a request", () => {
 
 function statusOf(server: string): ServerStatus {
   const at = timestamp();
-  return { server, at, startedAt: at, generation: 1, targetGeneration: 1, roles: ["box"], faults: [], releases: {}, facts: {} };
+  return { server, at, startedAt: at, count: 1, generation: 1, targetGeneration: 1, roles: ["box"], faults: [], releases: {}, facts: {} };
 }
 
 describe("the registry", () => {
@@ -112,6 +112,19 @@ describe("the registry", () => {
     await agent("c1b1").putStatus(statusOf("c1b1"));
     await told;
     expect(control.registry().get("c1b1")).toMatchObject({ generation: 1 });
+  });
+
+  test("does not take what a lost connection brings late for news of a server, nor for a wrong clock", async () => {
+    const known = { ...statusOf("c1b2"), count: 2, generation: 2 };
+    const late = { ...known, at: timestampOf(nowMicros() - 45_000_000), count: 1, generation: 1 };
+    const heard: { generation: number | undefined; clockMs: number }[] = [];
+    const stop = control.onRegistryChange(() => {
+      heard.push({ generation: control.registry().get("c1b2")?.generation, clockMs: control.clockOffsetMs("c1b2") });
+    });
+    for (const status of [known, late, { ...known, count: 3, generation: 3 }]) await agent("c1b2").putStatus(status);
+    await until("all to be heard", async () => (heard.at(-1)?.generation === 3 ? true : null), { timeoutMs: 5_000 }).finally(stop);
+    expect(heard.map(({ generation }) => generation)).toEqual([2, 3]);
+    for (const { clockMs } of heard) expect(Math.abs(clockMs)).toBeLessThan(10_000);
   });
 
   test("does not believe a server that speaks for another", async () => {

@@ -207,7 +207,7 @@ describe("a server in wrong hands", () => {
 
   const status = (server: string): ServerStatus => {
     const at = timestamp();
-    return { server, at, startedAt: at, generation: 1, targetGeneration: 1, roles: ["box"], faults: [], releases: {}, facts: {} };
+    return { server, at, startedAt: at, count: 1, generation: 1, targetGeneration: 1, roles: ["box"], faults: [], releases: {}, facts: {} };
   };
 
   test("is believed of itself alone: heartbeats and events of others, and what is too large, count for nothing", async () => {

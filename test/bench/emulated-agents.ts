@@ -43,8 +43,10 @@ async function startAgent(enrolment: Enrolment): Promise<void> {
   fabric.answer(ping, async () => ({ at: timestamp(), generation: 1 }));
   await new Promise<void>((resolve) => fabric.onNudge(resolve));
   const startedAt = timestamp();
+  let count = 0;
   const beat = (): void => {
     const reached = {
+      count: ++count,
       generation: 1,
       targetGeneration: 1,
       roles: ["box" as const],

@@ -210,7 +210,7 @@ describe("a request to servers", () => {
       });
       heartbeats.push(() => {
         const at = timestamp();
-        const reached = { generation: 1, targetGeneration: 1, roles: [role], faults: [], releases: {} };
+        const reached = { count: 1, generation: 1, targetGeneration: 1, roles: [role], faults: [], releases: {} };
         return agent.putStatus({ server, at, startedAt: at, ...reached, facts: view.facts });
       });
     }

@@ -24,7 +24,7 @@ beforeAll(async () => {
   ] as const) {
     const agent = await api.broker.joinAsServer(server, [role]);
     const view = { name: server, labels: new Set([role, "c1"]), facts: {} };
-    agent.allowBy((caller, action) => mayAsk(policyOnServers, { caller, action }, view));
+    agent.allowBy((caller, action) => mayAsk(policyOnServers, { caller, action }, () => view));
     agent.selectBy(async () => true);
     const state = { service: "varnish" as const, isActive: true, state: "active", restarts: 0, memoryBytes: null };
     agent.answer(serviceStatus, async () => state);

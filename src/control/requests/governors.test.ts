@@ -98,7 +98,7 @@ describe("a governor", () => {
     await api.request({ action: "server.scrub", target: "c1b1" });
     expect(await holders()).toEqual(["c1b1"]);
     const at = timestamp();
-    const reached = { generation: 1, targetGeneration: 1, roles: ["box" as const], faults: [], releases: {}, facts: {} };
+    const reached = { count: 1, generation: 1, targetGeneration: 1, roles: ["box" as const], faults: [], releases: {}, facts: {} };
     await agents.get("c1b1")?.putStatus({ server: "c1b1", at, startedAt: at, ...reached });
     await until("the heartbeat", async () => api.fabric.registry().has("c1b1") || null, { timeoutMs: 5_000 });
     const [before] = await governors();

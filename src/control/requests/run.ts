@@ -126,7 +126,7 @@ export class Requests {
     const may = await Promise.all(
       servers.map((server) => {
         const view = views.get(server);
-        return view !== undefined && mayAsk(policy, { caller: caller.name, action }, view);
+        return view !== undefined && mayAsk(policy, { caller: caller.name, action }, () => view);
       }),
     );
     const permitted = servers.filter((_, index) => may[index]);
