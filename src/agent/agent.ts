@@ -21,9 +21,13 @@ import { targetView } from "./operate/target-view.ts";
 import type { RoleContext, RunningRole } from "./roles/role.ts";
 import { type RoleName, roles } from "./roles.ts";
 
-const CONVERGE_EVERY_MS = 30_000;
-/** A turn with faults is repeated after this long, after twice as long each time it fails again, up to CONVERGE_EVERY_MS. */
+/** News comes by nudge; this is for what is changed by hand. A turn costs tens of milliseconds, on every server of a host. */
+const CONVERGE_EVERY_MS = 5 * 60_000;
+/** A turn with faults is repeated after this long, after twice as long each time it fails again, up to LONGEST_RETRY_MS. */
 const FIRST_RETRY_MS = 1_000;
+const LONGEST_RETRY_MS = 30_000;
+/** Heartbeats tell the load and the free space of this long ago at most; who asks gets them new. */
+const FACTS_MAX_AGE_MS = 10_000;
 const NOTHING: Outcome = { changed: [], faults: [] };
 
 export interface AgentOptions {
@@ -100,30 +104,37 @@ export class Agent {
 
   async #turn(signal: AbortSignal): Promise<void> {
     signal.throwIfAborted();
-    await this.#refreshSpec();
+    const hasNewest = await this.#refreshSpec();
     const spec = this.#spec;
-    if (spec === null) return;
+    if (spec === null) return this.#retryUnless(hasNewest);
     const outcome = await convergeGroups([commonGroup(this.#enrolment, spec), ...(await this.#roleGroups(spec))], signal);
     this.#outcome = outcome;
     if (outcome.faults.length === 0) this.#reached = spec.generation;
-    this.#retryAfter(outcome);
+    this.#retryUnless(hasNewest && outcome.faults.length === 0);
     this.#heartbeats.nudge();
     this.#report(spec, outcome);
   }
 
-  #retryAfter({ faults }: Outcome): void {
+  #retryUnless(isDone: boolean): void {
     clearTimeout(this.#retry);
-    this.#retryMs = faults.length === 0 ? FIRST_RETRY_MS : Math.min(this.#retryMs * 2, CONVERGE_EVERY_MS);
-    if (faults.length > 0) this.#retry = setTimeout(() => this.#turns.nudge(), this.#retryMs);
+    this.#retryMs = isDone ? FIRST_RETRY_MS : Math.min(this.#retryMs * 2, LONGEST_RETRY_MS);
+    if (!isDone) this.#retry = setTimeout(() => this.#turns.nudge(), this.#retryMs);
   }
 
-  /** The bus first, the disk when the bus is away. */
-  async #refreshSpec(): Promise<void> {
-    if (!this.#fabric.isConnected()) return;
-    const spec = await this.#fabric.readSpec().catch((thrown: unknown) => {
+  /** The bus first, the disk when the bus is away. False when the bus is there and could not be asked. */
+  async #refreshSpec(): Promise<boolean> {
+    // The bus nudges when it is back.
+    if (!this.#fabric.isConnected()) return true;
+    try {
+      await this.#take(await this.#fabric.readSpec());
+      return true;
+    } catch (thrown) {
       this.#log.warn({ fault: reportFault(thrown) }, "spec not read");
-      return null;
-    });
+      return false;
+    }
+  }
+
+  async #take(spec: ServerSpec | null): Promise<void> {
     const known = this.#spec?.generation ?? 0;
     if (spec === null || spec.generation === known) return;
     // Signed, but of another day: a broker that gives it out again would undo what came after it.
@@ -171,7 +182,7 @@ export class Agent {
   }
 
   async #beat(): Promise<void> {
-    if (this.#fabric.isConnected()) await this.#fabric.putStatus(await this.#status());
+    if (this.#fabric.isConnected()) await this.#fabric.putStatus(await this.#status(FACTS_MAX_AGE_MS));
   }
 
   async #targetView(): Promise<TargetView> {
@@ -179,7 +190,7 @@ export class Agent {
     return targetView({ server, spec: this.#spec, facts, releases });
   }
 
-  async #status(): Promise<ServerStatus> {
+  async #status(factsMaxAgeMs = 0): Promise<ServerStatus> {
     const releases: Record<WebsiteId, CommitId | null> = {};
     for (const role of this.#running.values()) Object.assign(releases, await role.releases?.());
     return {
@@ -192,7 +203,7 @@ export class Agent {
       roles: [...this.#running.keys()],
       faults: [...this.#outcome.faults],
       releases,
-      facts: { ...(await readFacts()), "fabric.refused": this.#fabric.refused() },
+      facts: { ...(await readFacts(factsMaxAgeMs)), "fabric.refused": this.#fabric.refused() },
     };
   }
 

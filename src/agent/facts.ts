@@ -2,15 +2,23 @@ import { readFile, statfs } from "node:fs/promises";
 import { cpus, freemem, loadavg, release, totalmem } from "node:os";
 import type { ServerStatus } from "#contract/status.ts";
 
-let fixed: Record<string, string | number> | undefined;
+type Facts = ServerStatus["facts"];
 
-/** What a server knows of itself, for targets and for people; sizes in bytes. */
-export async function readFacts(): Promise<ServerStatus["facts"]> {
+let fixed: Facts | undefined;
+let last: { readonly facts: Facts; readonly atMs: number } | undefined;
+
+/** What a server knows of itself, for targets and for people, read at most `maxAgeMs` ago; sizes in bytes. */
+export async function readFacts(maxAgeMs = 0): Promise<Facts> {
+  if (last !== undefined && performance.now() - last.atMs <= maxAgeMs) return last.facts;
   fixed ??= await readFixed();
+  last = { facts: { ...fixed, ...(await readMoving()) }, atMs: performance.now() };
+  return last.facts;
+}
+
+async function readMoving(): Promise<Facts> {
   const disk = await statfs("/srv").catch(() => statfs("/"));
   const [loadMinute = 0] = loadavg();
   return {
-    ...fixed,
     "disk.free": disk.bavail * disk.bsize,
     "disk.total": disk.blocks * disk.bsize,
     "memory.available": freemem(),
