@@ -136,7 +136,7 @@ describe("events", () => {
         (await listServers()).find(({ name, state }) => name === "c1v1" && state === "unreachable"),
       );
       // Mended by the agent alone, which tells of it although nobody can hear it.
-      await mustInServer("c1v1", "sh", "-c", "echo broken > /etc/hosts");
+      await mustInServer("c1v1", "sh", "-c", "echo broken > /etc/hosts && systemctl restart boxyard-agent");
       const spool = ["sh", "-c", "grep -c hosts /var/lib/boxyard/agent/events"];
       await eventually("the event to wait on disk", async () => (await inServer("c1v1", spool)).exitCode === 0, 90_000);
     } finally {
