@@ -101,7 +101,7 @@ describe("the command line", () => {
       ["create", "list", "show", "scale", "delete"].map((verb) => `cluster ${verb}`),
       ["create", "list", "show", "delete"].map((verb) => `website ${verb}`),
       ["domain add", "domain remove", "key add", "key list", "key remove"],
-      ["deployment list", "deployment show", "deployment watch"],
+      ["deploy", "rollback", "deployment list", "deployment show", "deployment watch", "deployment cancel"],
     );
     const helps: string[] = [];
     for (const command of commands) {
@@ -446,6 +446,7 @@ const KEY: SshKey = { fingerprint: "SHA256:x", type: "ssh-ed25519", comment: "me
 
 function deployment(id: number, state: DeploymentState): Deployment {
   const server = { name: "c1b1", role: "box", stagedAt: AT, switchedAt: AT, error: null } as const;
-  const common = { website: "s1", cluster: "c1", commit: COMMIT, acceptedAt: AT, finishedAt: AT, push: "p", servers: [server] };
-  return { ...common, id, state, reason: state === "live" ? null : "for a reason" };
+  const cause = { kind: "push", push: "p", caller: null } as const;
+  const common = { website: "s1", cluster: "c1", commit: COMMIT, previous: null, acceptedAt: AT, finishedAt: AT, servers: [server] };
+  return { ...common, ...cause, id, state, reason: state === "live" ? null : "for a reason" };
 }

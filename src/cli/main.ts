@@ -5,7 +5,7 @@ import { isFault, renderFault } from "#base/fault.ts";
 import { actionsCommand } from "./commands/actions.ts";
 import { auditCommand } from "./commands/audit.ts";
 import { clusterCommand } from "./commands/cluster.ts";
-import { deploymentCommand } from "./commands/deployment.ts";
+import { deployCommands, deploymentCommand } from "./commands/deployment.ts";
 import { doCommand } from "./commands/do.ts";
 import { domainCommand } from "./commands/domain.ts";
 import { downCommand } from "./commands/down.ts";
@@ -73,6 +73,7 @@ function createProgram(): Command {
     websiteCommand(),
     domainCommand(),
     keyCommand(),
+    ...deployCommands(),
     deploymentCommand(),
     logsCommand(),
     upCommand(),

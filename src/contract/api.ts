@@ -450,6 +450,37 @@ export const api = {
     input: none,
     output: Deployment,
   }),
+  deploy: route({
+    method: "POST",
+    path: "/v1/websites/{website}/deployments",
+    summary: "Deploy a commit that the website's repository has already",
+    params: ofWebsite,
+    input: z.object({ revision: BranchName }),
+    /** `warnings` are what a push of the commit would have told. */
+    output: z.object({ deployment: Deployment, warnings: z.array(z.string()).readonly() }),
+  }),
+  rollback: route({
+    method: "POST",
+    path: "/v1/websites/{website}/rollback",
+    summary: "Deploy the release that was live before the present one, or an earlier one",
+    params: ofWebsite,
+    /** The start of a release's commit, at least four digits. */
+    input: z.object({
+      to: z
+        .string()
+        .regex(/^[0-9a-f]{4,40}$/, "a release is 4–40 hexadecimal digits of its commit")
+        .optional(),
+    }),
+    output: Deployment,
+  }),
+  cancelDeployment: route({
+    method: "POST",
+    path: "/v1/deployments/{deployment}/cancel",
+    summary: "Call a deployment off that has not switched yet; nothing changes on any server",
+    params: z.object({ deployment: z.coerce.number().int().positive() }),
+    input: none,
+    output: Deployment,
+  }),
   deploymentEvents: route({
     method: "GET",
     path: "/v1/deployments/{deployment}/events",

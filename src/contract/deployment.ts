@@ -25,20 +25,29 @@ export const DeploymentServer = z.object({
 });
 export type DeploymentServer = z.infer<typeof DeploymentServer>;
 
+/** Why there is a deployment: somebody pushed, asked for a commit, or asked for a release of before. */
+export const DeploymentKind = z.enum(["push", "deploy", "rollback"]);
+export type DeploymentKind = z.infer<typeof DeploymentKind>;
+
 /** A deployment as the API and `deployment show --json` give it. */
 export const Deployment = z.object({
   id: z.int().positive(),
   website: WebsiteId,
   cluster: ClusterId,
+  kind: DeploymentKind,
   commit: CommitId,
+  /** The release that was live before; null before there was one, and until the deployment has begun. */
+  previous: CommitId.nullable(),
   state: DeploymentState,
   /** Why it failed or was rolled back; null otherwise. */
   reason: z.string().nullable(),
-  /** The moment the git server took the push. */
+  /** The moment the git server took the push, or control the order. */
   acceptedAt: Timestamp,
   finishedAt: Timestamp.nullable(),
-  /** Id of the push that caused it. */
-  push: z.string(),
+  /** Id of the push that caused it; null when somebody asked for it. */
+  push: z.string().nullable(),
+  /** Who asked for it; null for a push. */
+  caller: z.string().nullable(),
   servers: z.array(DeploymentServer),
 });
 export type Deployment = z.infer<typeof Deployment>;

@@ -8,7 +8,7 @@ export const DeploymentEvent = z.object({
   at: Timestamp,
   deployment: z.int(),
   website: WebsiteId,
-  push: z.string(),
+  push: z.string().nullable(),
   commit: CommitId,
   state: DeploymentState,
   /** Set when the event is of one server. */

@@ -81,6 +81,7 @@ export async function startService(options: ServiceOptions): Promise<{ stop(): P
       busKeys,
       readmit: (server) => provisioner.readmit(server),
       requests: new Requests(options),
+      deployer: coordinator,
       onRowsChanged,
       troubles: () => [...provisioner.troubles(), ...planning.troubles()],
     },

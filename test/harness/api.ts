@@ -7,12 +7,14 @@ import { RequestLine } from "#contract/request.ts";
 import { createApp } from "#control/api/serve.ts";
 import { issueCertificate } from "#control/authority/authority.ts";
 import { BusKeys } from "#control/authority/bus-keys.ts";
+import type { Coordinator } from "#control/deploy/coordinator.ts";
 import { Requests } from "#control/requests/run.ts";
 import type { Secrets } from "#control/secrets.ts";
 import type { Store } from "#control/store/schema.ts";
 import { addServer } from "#control/store/servers.ts";
 import type { ControlFabric } from "#fabric/fabric.ts";
 import { startBroker, type TestBroker } from "./broker.ts";
+import { startQuickly } from "./deployments.ts";
 import { startPostgres, type TestPostgres } from "./postgres.ts";
 
 /** The operator's. */
@@ -34,6 +36,7 @@ export class TestApi {
   changes = 0;
   readonly #postgres: TestPostgres;
   readonly #secrets: Secrets;
+  #deployer: Coordinator | undefined;
 
   static async start(): Promise<TestApi> {
     const [postgres, broker] = await Promise.all([startPostgres(), startBroker()]);
@@ -52,7 +55,9 @@ export class TestApi {
 
   /** Begins with the backends of an empty yard. */
   async freshStart(): Promise<void> {
+    await this.#deployer?.stop();
     const store = await this.#postgres.freshStore();
+    this.#deployer = startQuickly(store, this.fabric);
     const hostKey = { privateKey: "", publicKey: "ssh-ed25519 AAAA" };
     await addServer(store, SUBNET, { name: "control1", roles: ["control"], cluster: null, hostKey: null }, "10.99.0.2");
     await addServer(store, SUBNET, { name: "git1", roles: ["git"], cluster: null, hostKey });
@@ -67,6 +72,7 @@ export class TestApi {
       busKeys: new BusKeys({ store, secrets: this.#secrets, fabric: this.fabric, brokers: this.broker.brokers, log: silentLog() }),
       readmit: async () => undefined,
       requests: new Requests({ store, fabric: this.fabric }),
+      deployer: this.#deployer,
       log: silentLog(),
       version: "test",
       onRowsChanged: async () => {
@@ -112,6 +118,7 @@ export class TestApi {
   }
 
   async stop(): Promise<void> {
+    await this.#deployer?.stop();
     await Promise.all([this.#postgres.stop(), this.broker.stop()]);
   }
 }

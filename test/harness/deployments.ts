@@ -4,7 +4,7 @@ import type { Deployment } from "#contract/deployment.ts";
 import type { Role, ServerName, WebsiteId } from "#contract/names.ts";
 import type { Push } from "#contract/push.ts";
 import type { Timing } from "#control/deploy/context.ts";
-import { startCoordinator } from "#control/deploy/coordinator.ts";
+import { type Coordinator, startCoordinator } from "#control/deploy/coordinator.ts";
 import { isFinal } from "#control/deploy/states.ts";
 import { listDeployments, listUnsettled } from "#control/store/deployments.ts";
 import type { Store } from "#control/store/schema.ts";
@@ -24,7 +24,7 @@ const QUICK: Timing = {
 };
 
 /** Starts a coordinator with quick times. */
-export function startQuickly(store: Store, fabric: ControlFabric): { stop(): Promise<void> } {
+export function startQuickly(store: Store, fabric: ControlFabric): Coordinator {
   return startCoordinator({ store, fabric, log: silentLog(), onRowsChanged: () => undefined, timing: QUICK });
 }
 

@@ -13,9 +13,14 @@ const LOOK_EVERY_MS = 250;
 /** A deployment goes on when control is restarted, and so does watching it. */
 const CONTROL_AWAY_MS = 120_000;
 
+/** `boxyard deploy` and `boxyard rollback`: deployments that nobody pushes. */
+export function deployCommands(): Command[] {
+  return [deploy(), rollback()];
+}
+
 /** `boxyard deployment …`. */
 export function deploymentCommand(): Command {
-  return group("deployment", "Deployments: what was pushed, and what became of it", [list(), show(), watch()]);
+  return group("deployment", "Deployments: what was pushed, and what became of it", [list(), show(), watch(), cancel()]);
 }
 
 function list(): Command {
@@ -33,6 +38,7 @@ function list(): Command {
         { title: "website", show: ({ website }) => website },
         { title: "commit", show: ({ commit }) => commit.slice(0, 8) },
         { title: "state", show: ({ state }) => state },
+        { title: "by", show: ({ kind, caller }) => (caller === null ? kind : `${kind} (${caller})`) },
         { title: "accepted", show: ({ acceptedAt }) => acceptedAt.slice(0, 19).replace("T", " ") },
         { title: "", show: ({ reason }) => reason ?? "" },
       ]),
@@ -60,7 +66,65 @@ function watch(): Command {
   });
 }
 
-async function follow({ client, progress }: Invocation<[string], object>, deployment: number): Promise<Deployment> {
+function cancel(): Command {
+  return declare<[string], object, Deployment>({
+    usage: "cancel <deployment>",
+    summary: "Call a deployment off that has not switched yet; nothing changes on any server",
+    examples: ["deployment cancel 12"],
+    next: ["rollback s1                  what can be done when it has switched"],
+    run: ({ client, args: [id] }) => client.call(api.cancelDeployment, { params: { deployment: idOf(id) } }),
+    render: ({ id, website, previous }) => `Deployment ${id} is cancelled; ${website} ${standsAt(previous)}.`,
+  });
+}
+
+function deploy(): Command {
+  return declare<[string], { ref: string }, Deployment>({
+    usage: "deploy <website>",
+    summary: "Deploy a commit that the website's repository has already, and follow it to its end",
+    examples: ["deploy s1 --ref main", "deploy s1 --ref v1.4.2", "deploy s1 --ref 4f2a9c1 --no-wait"],
+    options: (command) => command.requiredOption("--ref <ref>", "a branch, a tag, or a commit (at least seven digits)"),
+    next: ["rollback s1                  undo it", "deployment cancel 12         call it off while it is staged"],
+    waits: true,
+    run: async (invocation) => {
+      const { client, args, options, progress } = invocation;
+      const { deployment, warnings } = await client.call(api.deploy, { params: { website: args[0] }, input: { revision: options.ref } });
+      for (const line of warnings) progress(printable(line));
+      return invocation.wait === null ? deployment : follow(invocation, deployment.id);
+    },
+    render: renderDeployment,
+    exitCode: hasGoneWrong,
+  });
+}
+
+function rollback(): Command {
+  return declare<[string], { to?: string }, Deployment>({
+    usage: "rollback <website>",
+    summary: "Go back to the release that was live before the present one; once more, and the present one is live again",
+    examples: ["rollback s1", "rollback s1 --to 4f2a9c1"],
+    options: (command) => command.option("--to <release>", "to this release instead: the first digits of its commit"),
+    next: ["deployment list s1           which releases there were; the branch in the repository stays where it is"],
+    waits: true,
+    run: async (invocation) => {
+      const { client, args, options } = invocation;
+      const input = options.to === undefined ? {} : { to: options.to };
+      const deployment = await client.call(api.rollback, { params: { website: args[0] }, input });
+      return invocation.wait === null ? deployment : follow(invocation, deployment.id);
+    },
+    render: renderDeployment,
+    exitCode: hasGoneWrong,
+  });
+}
+
+/** With --no-wait it is still under way, and nothing has gone wrong yet. */
+function hasGoneWrong({ state }: Deployment): number {
+  return state === "failed" || state === "rolled-back" || state === "superseded" ? 1 : 0;
+}
+
+function standsAt(release: string | null): string {
+  return release === null ? "is as it was" : `still serves ${release.slice(0, 7)}`;
+}
+
+async function follow<A, O>({ client, progress }: Pick<Invocation<A, O>, "client" | "progress">, deployment: number): Promise<Deployment> {
   const ask = <T>(question: () => Promise<T>): Promise<T> => askPatiently({ progress, timeoutMs: CONTROL_AWAY_MS }, question);
   for (let after = 0; ; ) {
     const { events, isFinal } = await ask(() => client.call(api.deploymentEvents, { params: { deployment }, input: { after } }));
@@ -83,11 +147,25 @@ function idOf(text: string): number {
   throw new Fault("input.invalid", `“${text}” is no deployment's number`, { next: "see which there are: boxyard deployment list" });
 }
 
-function renderDeployment({ id, website, commit, state, reason, acceptedAt, finishedAt, servers }: Deployment): string {
+function renderDeployment({
+  id,
+  website,
+  kind,
+  caller,
+  commit,
+  previous,
+  state,
+  reason,
+  acceptedAt,
+  finishedAt,
+  servers,
+}: Deployment): string {
   const facts = renderFacts({
     deployment: String(id),
     website,
+    by: caller === null ? kind : `${kind}, asked for by ${caller}`,
     commit,
+    before: previous ?? "-",
     state,
     reason: reason ?? "-",
     accepted: acceptedAt,

@@ -1,6 +1,18 @@
 import { z } from "zod";
 import { action } from "../action.ts";
-import { CommitId, WebsiteId } from "../names.ts";
+import { BranchName, CommitId, WebsiteId } from "../names.ts";
+
+/** Finds the commit that a branch, a tag or the start of a commit's id names, and checks all that a push of it would have to pass. */
+export const findCommit = action("git.find-commit", {
+  summary: "Find and check the commit that a revision names",
+  /** What a branch may be called, a tag may be called, too. */
+  input: z.object({ website: WebsiteId, revision: BranchName }),
+  /** `refusals` empty: it may be deployed. */
+  output: z.object({ commit: CommitId, refusals: z.array(z.string()).readonly(), warnings: z.array(z.string()).readonly() }),
+  timeoutMs: 60_000,
+  idempotent: true,
+  faults: ["git.unknown-website", "git.unknown-revision"],
+});
 
 /** Tells the git server how a push ended: a push that did not go live gives its branch back to the previous commit. */
 export const settlePush = action("git.settle-push", {

@@ -2,6 +2,7 @@ import type { Log } from "#base/log.ts";
 import type { ControlConfig } from "#contract/control-config.ts";
 import type { ControlFabric } from "#fabric/fabric.ts";
 import type { BusKeys } from "../authority/bus-keys.ts";
+import type { Coordinator } from "../deploy/coordinator.ts";
 import type { Requests } from "../requests/run.ts";
 import type { Secrets } from "../secrets.ts";
 import type { Store } from "../store/schema.ts";
@@ -17,6 +18,7 @@ export interface ApiContext {
   readonly busKeys: BusKeys;
   /** Gives a server new credentials by the cloud's hand. */
   readonly readmit: (server: ServerRow) => Promise<void>;
+  readonly deployer: Pick<Coordinator, "order" | "cancel">;
   readonly log: Log;
   readonly version: string;
   /**

@@ -1,5 +1,5 @@
 import { createCluster, deleteCluster, listClusters, scaleCluster, showCluster } from "./clusters.ts";
-import { deploymentEvents, listDeployments, showDeployment } from "./deployments.ts";
+import { cancelDeployment, deploy, deploymentEvents, listDeployments, rollback, showDeployment } from "./deployments.ts";
 import { addDomain, removeDomain } from "./domains.ts";
 import { events } from "./events.ts";
 import { listGovernors, putGovernor, removeGovernor } from "./governors.ts";
@@ -56,6 +56,9 @@ export const handlers: Handlers = {
   removeKey,
   listDeployments,
   showDeployment,
+  deploy,
+  rollback,
+  cancelDeployment,
   deploymentEvents,
   readLogs,
 };

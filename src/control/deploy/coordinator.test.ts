@@ -110,7 +110,7 @@ describe("a push", () => {
     const all = await ended(store, 3);
     expect(all.at(-1)?.state).toBe("live");
     expect(all.filter((one) => one.state === "superseded").length).toBeGreaterThanOrEqual(1);
-    for (const one of all) expect(yard.settled.get(one.push)).toEqual([one.state === "live"]);
+    for (const one of all) expect(yard.settled.get(one.push ?? "")).toEqual([one.state === "live"]);
     expect(liveOn()).toEqual(CARRIERS.map(() => all.at(-1)?.commit));
   });
 

@@ -3,8 +3,9 @@ import type { Log } from "#base/log.ts";
 import { loop } from "#base/loop.ts";
 import type { Push } from "#contract/push.ts";
 import type { ControlFabric } from "#fabric/fabric.ts";
-import { listWebsitesUnderWay, recordPush } from "../store/deployments.ts";
+import { type DeploymentOrder, type DeploymentRecord, listWebsitesUnderWay, recordOrder, recordPush } from "../store/deployments.ts";
 import type { Store } from "../store/schema.ts";
+import { cancel } from "./cancel.ts";
 import { type DeployContext, TIMING, type Timing } from "./context.ts";
 import { createLead } from "./lead.ts";
 import { runNext } from "./run.ts";
@@ -26,11 +27,19 @@ export interface CoordinatorOptions {
 const WEBSITES_AT_ONCE = 16;
 const SCAN_MS = 15_000;
 
+export interface Coordinator {
+  /** Records a deployment that somebody asks for, and begins it when its turn comes; gives its id. */
+  order(wanted: DeploymentOrder): Promise<number>;
+  /** Ends a deployment that has not switched yet. Throws Fault "deployment.too-late" when it has. */
+  cancel(deployment: DeploymentRecord, caller: string): Promise<void>;
+  stop(): Promise<void>;
+}
+
 /**
  * Takes pushes, brings every deployment to its end (also those that an earlier process left behind), one at a time for a
  * website, and tells the git server how each push ended. `stop` leaves what is under way as persisted; a later start goes on.
  */
-export function startCoordinator(options: CoordinatorOptions): { stop(): Promise<void> } {
+export function startCoordinator(options: CoordinatorOptions): Coordinator {
   const stopping = new AbortController();
   const { signal } = stopping;
   const context = contextOf(options, signal);
@@ -63,6 +72,15 @@ export function startCoordinator(options: CoordinatorOptions): { stop(): Promise
   const loops = [settling, scanning, consuming];
   for (const one of loops) one.start();
   return {
+    order: async (wanted) => {
+      const id = await recordOrder(store, wanted);
+      workers.wake(wanted.website);
+      return id;
+    },
+    cancel: async (deployment, caller) => {
+      await cancel(context, deployment, caller);
+      settling.nudge();
+    },
     stop: async () => {
       stopping.abort();
       await Promise.all([...loops.map((one) => one.stop()), workers.idle(), context.sweeper.idle()]);

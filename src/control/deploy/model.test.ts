@@ -122,7 +122,7 @@ interface Ended {
 async function checkWebsite(store: Store, yard: SimulatedYard, { website, deployments, troubles }: Ended): Promise<void> {
   const own = deployments.filter((one) => one.website === website);
   for (const one of own) {
-    const told = new Set(yard.settled.get(one.push));
+    const told = new Set(yard.settled.get(one.push ?? ""));
     expect(told, `settled ${one.push}`).toEqual(new Set([one.state === "live"]));
     const asked = yard.asked.filter((request) => request.website === website);
     expectNoWayForthAfterBack(asked, one);

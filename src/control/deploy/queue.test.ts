@@ -8,6 +8,8 @@ function record(nth: number, state: DeploymentState): DeploymentRecord {
   const commit = String(nth).padStart(40, "0");
   const acceptedAt = `2026-11-23T08:00:00.${String(nth).padStart(6, "0")}Z`;
   const rest = {
+    kind: "push" as const,
+    caller: null,
     reason: null,
     finishedAt: null,
     previous: null,

@@ -48,7 +48,7 @@ async function abandon(turn: Turn, from: Exclude<DeploymentState, FinalState | "
 
 async function supersede(context: DeployContext, deployment: DeploymentRecord, winner: DeploymentRecord | undefined): Promise<void> {
   const newer = winner === undefined || winner.id === deployment.id ? "" : ` (${short(winner.commit)})`;
-  const reason = `a newer push${newer} took its place`;
+  const reason = `a newer deployment${newer} took its place`;
   const turn = { context, deployment, journal: openJournal(context, deployment.id) };
   await move(turn, { from: "received", to: "superseded" }, { reason, line: `superseded: ${reason}` });
 }

@@ -1,5 +1,5 @@
 import type { ColumnType, Generated, JSONColumnType } from "kysely";
-import type { DeploymentState } from "#contract/deployment.ts";
+import type { DeploymentKind, DeploymentState } from "#contract/deployment.ts";
 import type { Event } from "#contract/events.ts";
 import type { ClusterId, CommitId, Role, ServerName, WebsiteId } from "#contract/names.ts";
 
@@ -17,10 +17,13 @@ export interface DeploymentTable {
   previous: CommitId | null;
   state: DeploymentState;
   reason: string | null;
-  push: string;
+  kind: ColumnType<DeploymentKind, DeploymentKind | undefined, never>;
+  /** Of a push, as the server that took it; null for the other kinds. */
+  push: string | null;
+  git_server: ServerName | null;
   branch: string;
-  /** The git server that took the push. */
-  git_server: ServerName;
+  /** Who asked for it; null for a push. */
+  caller: string | null;
   accepted_at: Micros;
   finished_at: NullableMicros;
   /** The agreed instant of the last switch that was asked for. */

@@ -1,5 +1,5 @@
 import type { Selectable } from "kysely";
-import { microsOf, timestampOf } from "#base/clock.ts";
+import { microsOf, nowMicros, timestampOf } from "#base/clock.ts";
 import type { Deployment, DeploymentServer, DeploymentState } from "#contract/deployment.ts";
 import type { Event } from "#contract/events.ts";
 import type { CommitId, ServerName, WebsiteId } from "#contract/names.ts";
@@ -9,13 +9,18 @@ import type { Store } from "./schema.ts";
 
 /** A deployment with what its process needs to go on after a restart. */
 export interface DeploymentRecord extends Omit<Deployment, "servers"> {
-  /** The release that was live before; known from `staging` on. */
-  readonly previous: CommitId | null;
   readonly branch: string;
-  readonly gitServer: ServerName;
+  /** Who took the push; null when nobody pushed. */
+  readonly gitServer: ServerName | null;
   /** The instant of the last switch that was asked for. */
   readonly switchAtMicros: number | null;
   readonly isTurningBack: boolean;
+}
+
+/** What somebody asks for: a commit of the website's repository, or one of its releases of before. */
+export interface DeploymentOrder extends Pick<Deployment, "website" | "commit"> {
+  readonly kind: "deploy" | "rollback";
+  readonly caller: string;
 }
 
 /** The last thing known of a server in a deployment; an absent moment keeps the one noted before. */
@@ -60,6 +65,45 @@ export async function recordPush(store: Store, push: Push): Promise<boolean> {
     .onConflict((conflict) => conflict.column("push").doNothing())
     .execute();
   return true;
+}
+
+/** Records that somebody asks for a deployment of a website that the yard has; gives its id. */
+export async function recordOrder(store: Store, { website, kind, commit, caller }: DeploymentOrder): Promise<number> {
+  const { cluster, branch } = await store
+    .selectFrom("website")
+    .select(["cluster", "branch"])
+    .where("id", "=", website)
+    .executeTakeFirstOrThrow();
+  const { id } = await store
+    .insertInto("deployment")
+    .values({
+      website,
+      cluster,
+      commit,
+      state: "received",
+      kind,
+      caller,
+      branch,
+      accepted_at: nowMicros(),
+      // Nobody waits at a git server to be told.
+      is_settled: true,
+    })
+    .returning("id")
+    .executeTakeFirstOrThrow();
+  return id;
+}
+
+/** The releases of a website that went live, the newest first, each once. */
+export async function listGoodReleases(store: Store, website: WebsiteId): Promise<CommitId[]> {
+  const rows = await store
+    .selectFrom("deployment")
+    .select(["commit", (read) => read.fn.max("finished_at").as("at")])
+    .where("website", "=", website)
+    .where("state", "=", "live")
+    .groupBy("commit")
+    .orderBy("at", "desc")
+    .execute();
+  return rows.map(({ commit }) => commit);
 }
 
 /** Websites with a deployment that has not ended. */
@@ -187,6 +231,12 @@ export async function showDeployment(store: Store, id: number): Promise<Deployme
   return (await withServers(store, rows))[0] ?? null;
 }
 
+/** One deployment with what its process needs; null when there is none. */
+export async function findDeployment(store: Store, id: number): Promise<DeploymentRecord | null> {
+  const row = await store.selectFrom("deployment").selectAll().where("id", "=", id).executeTakeFirst();
+  return row === undefined ? null : recordOf(row);
+}
+
 /** The servers that a deployment has begun with. */
 export async function deploymentServers(store: Store, deployment: number): Promise<DeploymentServer[]> {
   const rows = await store.selectFrom("deployment_server").selectAll().where("deployment", "=", deployment).orderBy("server").execute();
@@ -226,7 +276,6 @@ async function withServers(store: Store, rows: readonly Selectable<DeploymentTab
 function recordOf(row: Selectable<DeploymentTable>): DeploymentRecord {
   return {
     ...deploymentOf(row),
-    previous: row.previous,
     branch: row.branch,
     gitServer: row.git_server,
     switchAtMicros: row.switch_at === null ? null : Number(row.switch_at),
@@ -235,9 +284,22 @@ function recordOf(row: Selectable<DeploymentTable>): DeploymentRecord {
 }
 
 function deploymentOf(row: Selectable<DeploymentTable>): Omit<Deployment, "servers"> {
-  const { id, website, cluster, commit, state, reason, push } = row;
+  const { id, website, cluster, kind, commit, previous, state, reason, push, caller } = row;
   const acceptedAt = timestampOf(Number(row.accepted_at));
-  return { id, website, cluster, commit, state, reason, push, acceptedAt, finishedAt: momentOf(row.finished_at) };
+  return {
+    id,
+    website,
+    cluster,
+    kind,
+    commit,
+    previous,
+    state,
+    reason,
+    push,
+    caller,
+    acceptedAt,
+    finishedAt: momentOf(row.finished_at),
+  };
 }
 
 function serverOf(row: Selectable<DeploymentServerTable>): DeploymentServer {

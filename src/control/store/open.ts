@@ -8,6 +8,7 @@ import * as audit from "./migrations/0003_audit.ts";
 import * as people from "./migrations/0004_people.ts";
 import * as governors from "./migrations/0005_governors.ts";
 import * as busKeys from "./migrations/0006_bus_keys.ts";
+import * as orders from "./migrations/0007_orders.ts";
 import type { Store, Tables } from "./schema.ts";
 
 /** Every migration, in the order of its name. */
@@ -18,6 +19,7 @@ const MIGRATIONS: Record<string, Migration> = {
   "0004_people": people,
   "0005_governors": governors,
   "0006_bus_keys": busKeys,
+  "0007_orders": orders,
 };
 
 /** Opens the yard's rows and brings the schema up to date; the caller ends it with `store.destroy()`. */

@@ -72,7 +72,7 @@ export class DeploymentNews {
   }
 
   #pass(event: Event): void {
-    if (event.kind !== "deployment") return;
+    if (event.kind !== "deployment" || event.push === null) return;
     const state = event.state === "live" ? "live" : NOT_LIVE.includes(event.state) ? "not-live" : "under-way";
     this.tell(event.push, { kind: "step", line: event.line, state });
   }

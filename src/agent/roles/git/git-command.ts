@@ -9,6 +9,11 @@ export function branchRef(branch: string): string {
   return `refs/heads/${branch}`;
 }
 
+/** The ref of a tag. */
+export function tagRef(tag: string): string {
+  return `refs/tags/${tag}`;
+}
+
 /** Commands on a website's repository on the git server. */
 export const gitCommand = {
   init: (path: string): Argv => ["git", "init", "--quiet", "--bare", "--template=", "--", path],

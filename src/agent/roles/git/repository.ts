@@ -3,7 +3,7 @@ import { Fault, isFault } from "#base/fault.ts";
 import { type Argv, run } from "#base/run.ts";
 import { CommitId } from "#contract/names.ts";
 import { GIT_ENVIRONMENT, type GitProcess, startGit } from "../../website/releases/git.ts";
-import { asUser, branchRef, gitCommand, NO_COMMIT, type RefMove } from "./git-command.ts";
+import { asUser, branchRef, gitCommand, NO_COMMIT, type RefMove, tagRef } from "./git-command.ts";
 
 const TIMEOUT_MS = 60_000;
 
@@ -31,6 +31,15 @@ export class Repository {
   /** The commit that a branch points at, or null. */
   async readBranch(branch: string): Promise<CommitId | null> {
     return this.readRef(branchRef(branch));
+  }
+
+  /** The commit that a branch, a tag, or at least seven digits of a commit's id name, in this order; null when nothing does. */
+  async findCommit(revision: string): Promise<CommitId | null> {
+    const branch = await this.readBranch(revision);
+    if (branch !== null) return branch;
+    const tag = await this.readRef(`${tagRef(revision)}^{commit}`);
+    if (tag !== null || !/^[0-9a-f]{7,40}$/.test(revision)) return tag;
+    return this.readRef(`${revision}^{commit}`);
   }
 
   /** Moves a ref from one commit to another (null: no such ref); false, and nothing done, when it is not at the first. */

@@ -1,10 +1,12 @@
-import { settlePush } from "#contract/actions/git.ts";
+import { Fault } from "#base/fault.ts";
+import { findCommit, settlePush } from "#contract/actions/git.ts";
 import type { GitSpec } from "#contract/spec/git.ts";
 import { configuration } from "../../converge/configuration.ts";
 import { directory } from "../../converge/file.ts";
 import type { ResourceGroup } from "../../converge/resource.ts";
 import { systemctl, unit } from "../../converge/unit.ts";
 import type { StartRole } from "../role.ts";
+import { checkCommit } from "./check-commit.ts";
 import { GIT_PATHS, sshdFiles } from "./configuration-files.ts";
 import { PackService } from "./pack-service.ts";
 import { PackStore } from "./pack-store.ts";
@@ -24,6 +26,15 @@ export const startGit: StartRole<GitSpec> = async ({ enrolment, fabric, log, cur
   await packs.start();
   await desk.start();
   fabric.answer(settlePush, (outcome) => desk.settle(outcome));
+  fabric.answer(findCommit, async ({ website: id, revision }) => {
+    const website = websites().find((one) => one.id === id);
+    if (website === undefined) throw new Fault("git.unknown-website", `there is no website ${id} here yet`);
+    const commit = await repositoryOf(website).findCommit(revision);
+    if (commit !== null) return { commit, ...(await checkCommit(repositoryOf(website), commit, website.environment)) };
+    throw new Fault("git.unknown-revision", `the repository of ${id} has no branch, tag or commit ${revision}`, {
+      next: `push it first: git push boxyard ${revision}`,
+    });
+  });
   return {
     groups: (spec) => gitGroups(spec, { sockets, service }),
     stop: async () => {

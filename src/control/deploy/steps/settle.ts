@@ -24,6 +24,7 @@ export async function refusePush(context: DeployContext, push: Push): Promise<vo
 }
 
 async function settle(context: DeployContext, { id, website, push, state, reason, gitServer }: DeploymentRecord): Promise<void> {
+  if (push === null || gitServer === null) return markSettled(context.store, id);
   const fault = await tell(context, gitServer, { website, pushId: push, isLive: state === "live", reason });
   if (fault !== null && fault.code !== "git.unknown-push") {
     context.log.warn({ deployment: id, fault }, "push not settled yet");

@@ -18,7 +18,9 @@ export async function verify(turn: Turn): Promise<void> {
   await banPages(turn, deployment.commit);
   const sinceMs = Date.now() - Date.parse(deployment.acceptedAt);
   const where = site?.domain === null || site === null ? deployment.website : `https://${site.domain}`;
-  await move(turn, { from: "verifying", to: "live" }, { line: `live: ${where} (${duration(sinceMs)})` });
+  const undo =
+    deployment.previous === null || deployment.previous === deployment.commit ? "" : `; undo: boxyard rollback ${deployment.website}`;
+  await move(turn, { from: "verifying", to: "live" }, { line: `live: ${where} (${duration(sinceMs)})${undo}` });
   context.sweeper.sweep(site, deployment.commit);
 }
 
