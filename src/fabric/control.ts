@@ -17,7 +17,7 @@ import type { z } from "zod";
 import { microsOf, nowMicros, timestamp } from "#base/clock.ts";
 import { Fault, reportFault } from "#base/fault.ts";
 import type { Log } from "#base/log.ts";
-import { type Action, isStream, type StreamAction } from "#contract/action.ts";
+import { type Action, isJob, isStream, type StreamAction } from "#contract/action.ts";
 import { endRequest } from "#contract/actions/request.ts";
 import { Reply } from "#contract/envelope.ts";
 import { Event, type JobEvent, type RefusedEvent } from "#contract/events.ts";
@@ -58,6 +58,18 @@ const MOST_EVENT_BYTES = 256 * 1024;
 /** Taking a push or a refusal is one row in the database: one that was not acknowledged in this time was lost on the way, and comes again. */
 const RETURN_MS = 10_000;
 
+/** A request that can be asked again, and until when servers may be away because the broker was. */
+interface Asking {
+  readonly ask: () => void;
+  patientUntilMs: number;
+}
+
+/** How long after the broker is back its servers may take to be back, too. */
+const ALL_BACK_MS = 10_000;
+
+/** A server that was asked again and is not connected yet is asked once more after this long. */
+const ASK_AGAIN_MS = 300;
+
 class ControlEnd implements ControlFabric {
   readonly #connection: NatsConnection;
   readonly #stream: JetStreamClient;
@@ -69,6 +81,8 @@ class ControlEnd implements ControlFabric {
   readonly #lastHeard = new Map<ServerName, Timestamp>();
   readonly #clockOffsetMs = new Map<ServerName, number>();
   readonly #listeners = new Set<() => void>();
+  /** Requests under way that harm nobody when they come twice. */
+  readonly #asking = new Set<Asking>();
   #expiry: NodeJS.Timeout | undefined;
 
   constructor(connection: NatsConnection, options: ControlFabricOptions) {
@@ -82,6 +96,18 @@ class ControlEnd implements ControlFabric {
   start(): void {
     this.#connection.subscribe(subjects.allStatuses, { callback: (error, message) => void (error === null && this.#heard(message)) });
     this.#expiry = setInterval(() => this.#forgetSilent(), 500);
+    void this.#askAgainWhenBack();
+  }
+
+  /** What was on its way through a broker that is lost may never arrive: whoever has not answered is asked once more. */
+  async #askAgainWhenBack(): Promise<void> {
+    for await (const { type } of this.#connection.status()) {
+      if (type !== "reconnect") continue;
+      for (const asking of this.#asking) {
+        asking.patientUntilMs = performance.now() + ALL_BACK_MS;
+        asking.ask();
+      }
+    }
   }
 
   ask<I extends z.ZodType, O extends z.ZodType>(
@@ -110,17 +136,31 @@ class ControlEnd implements ControlFabric {
   ): AsyncIterable<Answer<O> | Part<P>> {
     const { id = randomUUID(), timeoutMs = action.timeoutMs, limits = {}, signal, caller = "control", select } = options;
     const inbox = createInbox(subjects.inboxOf("control"));
-    const seal = (target: ServerName | "*"): string => this.#seal(target, action, input, { id, caller, timeoutMs, select });
+    const seal = (target: ServerName | "*", own: string): string =>
+      this.#seal(target, action, input, { id: own, caller, timeoutMs, select });
     // Whoever decides by itself needs no message of its own: one signature for all.
-    const shared = select === undefined ? null : seal("*");
-    const send = (server: ServerName): void =>
-      this.#connection.publish(subjects.request(server, action.name), shared ?? seal(server), { reply: `${inbox}.${server}` });
-    const request = new Request<O, P>({ action: action.name, servers, timeoutMs, limits, send });
+    const shared = select === undefined ? null : seal("*", id);
+    const send = (server: ServerName, sealed: string): void =>
+      this.#connection.publish(subjects.request(server, action.name), sealed, { reply: `${inbox}.${server}` });
+    const request = new Request<O, P>({
+      action: action.name,
+      servers,
+      timeoutMs,
+      limits,
+      send: (server) => send(server, shared ?? seal(server, id)),
+    });
+    const askAgain = (server: ServerName): void => {
+      if (request.isUnderWay(server)) send(server, seal(server, randomUUID()));
+    };
+    const asking = { ask: () => request.underWay().forEach(askAgain), patientUntilMs: 0 };
+    if (action.idempotent && !isStream(action) && !isJob(action)) this.#asking.add(asking);
     const subscription = this.#connection.subscribe(`${inbox}.*`, {
       callback: (error, message) => {
         const server = message.subject.slice(inbox.length + 1);
         if (error !== null) return;
         const read = readReply(action, server, message);
+        // It may have been asked before the broker was lost, and is not back itself.
+        if (performance.now() < asking.patientUntilMs && isNotConnected(read)) return void setTimeout(askAgain, ASK_AGAIN_MS, server);
         if ("part" in read) request.takePart(server, read.part as P);
         else request.settle(server, read as Result<O>);
       },
@@ -134,6 +174,7 @@ class ControlEnd implements ControlFabric {
       yield* request.answers;
     } finally {
       unwatch?.();
+      this.#asking.delete(asking);
       signal?.removeEventListener("abort", cancel);
       subscription.unsubscribe();
       if (isStream(action)) this.#end(id, request.unanswered());
@@ -344,6 +385,10 @@ class ControlEnd implements ControlFabric {
 /** Of the same process, and given before: it waited in a connection that was lost. */
 function isOlder(status: ServerStatus, known: ServerStatus): boolean {
   return status.startedAt === known.startedAt && status.count < known.count;
+}
+
+function isNotConnected(read: Result<unknown> | { readonly part: unknown }): boolean {
+  return "fault" in read && read.fault?.code === "fabric.no-server";
 }
 
 function readReply(action: Action, server: ServerName, message: Msg): Result<unknown> | { readonly part: unknown } {

@@ -271,6 +271,14 @@ describe("what a server refuses", () => {
 });
 
 describe("after the broker was killed and is back", () => {
+  test("what went towards it in its last moment is asked again", async () => {
+    const killed = broker.kill();
+    const asking = control.askAll(double, ["c1b1", "git1"], { number: 4 }, { timeoutMs: 30_000 });
+    await killed;
+    await broker.restart();
+    expect((await asking).map(({ output }) => output?.number)).toEqual([8, 8]);
+  });
+
   test("requests and nudges reach the servers as before", async () => {
     const nudged = new Promise<void>((resolve) => agent("c1b1").onNudge(resolve));
     await broker.kill();

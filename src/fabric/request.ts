@@ -82,6 +82,10 @@ export class Request<O, P = never> {
     return [...this.#underWay.keys()];
   }
 
+  isUnderWay(server: ServerName): boolean {
+    return this.#underWay.has(server);
+  }
+
   /** The same, and those that were given up. */
   unanswered(): ServerName[] {
     return [...this.#underWay.keys(), ...this.#givenUp];
