@@ -131,6 +131,45 @@ describe("a website", () => {
     expect((await ask("GET", "/v1/websites/s1")).body).toEqual(website);
   });
 
+  describe("whose releases somebody asks for", () => {
+    const [older, newer] = ["abcd1".padEnd(40, "0"), "abcd2".padEnd(40, "0")];
+
+    beforeEach(async () => {
+      await newWebsite("c1", "a.example");
+      for (const [index, commit] of [older, newer].entries())
+        await api.store
+          .insertInto("deployment")
+          .values({ website: "s1", cluster: "c1", commit, state: "live", kind: "deploy", branch: "main", accepted_at: index + 1 })
+          .returning("id")
+          .executeTakeFirst();
+      await api.store.updateTable("deployment").set({ finished_at: 1 }).where("commit", "=", older).execute();
+      await api.store.updateTable("deployment").set({ finished_at: 2 }).where("commit", "=", newer).execute();
+      await api.store.updateTable("website").set({ release: newer }).execute();
+    });
+
+    test("goes back to the one before, or to one that its first digits name", async () => {
+      expect((await ask("POST", "/v1/websites/s1/rollback", {})).body).toMatchObject({
+        kind: "rollback",
+        commit: older,
+        caller: "operator",
+      });
+      expect((await ask("POST", "/v1/websites/s1/rollback", { to: "abcd1" })).body).toMatchObject({ commit: older });
+    });
+
+    test.each([
+      ["live already", { to: "abcd2" }, "deployment.is-live"],
+      ["one of several", { to: "abcd" }, "deployment.ambiguous-release"],
+      ["unknown", { to: "ffff" }, "deployment.no-release"],
+      ["malformed", { to: "../x" }, "api.bad-input"],
+    ])("refuses one that is %s", async (_what, input, code) => {
+      expect((await faultOf("POST", "/v1/websites/s1/rollback", input)).code).toBe(code);
+    });
+
+    test.each(["--upload-pack=x", "../x", "a b", ""])("refuses to deploy “%s”", async (revision) => {
+      expect((await faultOf("POST", "/v1/websites/s1/deployments", { revision })).code).toBe("api.bad-input");
+    });
+  });
+
   test("never gets the id of one that was deleted", async () => {
     await newWebsite("c1", "a.example");
     await ask("DELETE", "/v1/websites/s1");

@@ -47,9 +47,7 @@ export const rollback: Handler<"rollback"> = async (context, { params: { website
 };
 
 export const cancelDeployment: Handler<"cancelDeployment"> = async ({ store, deployer }, { params: { deployment: id }, caller }) => {
-  const found = await deployments.findDeployment(store, id);
-  if (found === null) throw unknownDeployment(id);
-  await deployer.cancel(found, caller.name);
+  if (!(await deployer.cancel(id, caller.name))) throw unknownDeployment(id);
   return readDeployment(store, id);
 };
 

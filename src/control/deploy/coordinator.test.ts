@@ -1,19 +1,21 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { timestamp } from "#base/clock.ts";
 import { until } from "#base/retry.ts";
 import type { Push } from "#contract/push.ts";
 import { addWebsite, ended, pushOf, startQuickly } from "#harness/deployments.ts";
 import { startPostgres, type TestPostgres } from "#harness/postgres.ts";
 import { type Behaviour, SimulatedYard } from "#harness/simulated-yard.ts";
-import { deploymentEvents } from "../store/deployments.ts";
+import { deploymentEvents, listGoodReleases } from "../store/deployments.ts";
 import type { Store } from "../store/schema.ts";
 import { findWebsiteOnYard } from "../store/website-on-yard.ts";
+import type { Coordinator } from "./coordinator.ts";
 
 const SERVERS = { c1b1: "box", c1b2: "box", c1s: "shell", c1v1: "cache", c1v2: "cache" } as const;
 const CARRIERS = ["c1b1", "c1b2", "c1s"];
 let postgres: TestPostgres;
 let store: Store;
 let yard: SimulatedYard;
-let coordinator: { stop(): Promise<void> } | undefined;
+let coordinator: Coordinator | undefined;
 let script: (server: string, action: string, nth: number) => Behaviour;
 
 beforeAll(async () => {
@@ -31,8 +33,9 @@ afterEach(async () => {
   coordinator = undefined;
 });
 
-function start(): void {
+function start(): Coordinator {
   coordinator = startQuickly(store, yard.fabric());
+  return coordinator;
 }
 
 async function deploy(push: Push, amount: number) {
@@ -47,6 +50,55 @@ function liveOn(servers: readonly string[] = CARRIERS) {
 function lines(): string[] {
   return yard.events.map((event) => event.line);
 }
+
+describe("a deployment that somebody asks for", () => {
+  const rollbackTo = (commit: string) => ({ website: "s1", commit, kind: "rollback", caller: "anna" }) as const;
+
+  test("goes live like a push, with a way back of its own, and no git server is told", async () => {
+    const { order } = start();
+    const [first, second] = [pushOf("s1", 1), pushOf("s1", 2)];
+    await deploy(first, 1);
+    await deploy(second, 2);
+    const id = await order(rollbackTo(first.commit));
+    const back = (await ended(store, 3)).at(-1);
+    expect(back).toMatchObject({ id, kind: "rollback", caller: "anna", push: null, state: "live", previous: second.commit });
+    expect(liveOn()).toEqual(CARRIERS.map(() => first.commit));
+    expect([...yard.settled.keys()]).toEqual([first.id, second.id]);
+    expect(lines().at(-1)).toMatch(/^live: s1 .*; undo: boxyard rollback s1$/);
+    expect(await listGoodReleases(store, "s1")).toEqual([first.commit, second.commit]);
+  });
+
+  test("that a server refuses leaves the present release live everywhere", async () => {
+    const { order } = start();
+    await deploy(pushOf("s1", 1), 1);
+    await deploy(pushOf("s1", 2), 2);
+    script = (server, action) => (server === "c1b2" && action === "release.switch" ? "refuses" : "ok");
+    await order(rollbackTo(pushOf("s1", 1).commit));
+    expect((await ended(store, 3)).at(-1)).toMatchObject({ state: "rolled-back", reason: expect.stringContaining("c1b2") });
+    expect((await findWebsiteOnYard(store, "s1"))?.release).toBe(pushOf("s1", 2).commit);
+    script = () => "ok";
+    expect(liveOn(["c1b1", "c1s"])).toEqual(Array(2).fill(pushOf("s1", 2).commit));
+  });
+
+  test("is called off while servers stage it; nothing switches, and the next one goes on", async () => {
+    const { order, cancel } = start();
+    await deploy(pushOf("s1", 1), 1);
+    script = (server, action) => (server === "c1b1" && action === "release.stage" ? "away" : "ok");
+    const id = await order({ website: "s1", commit: pushOf("s1", 7).commit, kind: "deploy", caller: "anna" });
+    expect(await cancel(id, "bea")).toBe(true);
+    expect((await ended(store, 2)).at(-1)).toMatchObject({ state: "failed", reason: "cancelled by bea" });
+    script = () => "ok";
+    expect(await deploy({ ...pushOf("s1", 8), acceptedAt: timestamp() }, 3)).toMatchObject({ state: "live" });
+    expect(yard.asked.some(({ action, release }) => action === "release.switch" && release === pushOf("s1", 7).commit)).toBe(false);
+  });
+
+  test("is not called off when it is live, nor when there is none", async () => {
+    const { cancel } = start();
+    const live = await deploy(pushOf("s1", 1), 1);
+    await expect(cancel(live?.id ?? 0, "bea")).rejects.toMatchObject({ code: "deployment.too-late" });
+    expect(await cancel(4711, "bea")).toBe(false);
+  });
+});
 
 describe("a push", () => {
   test("goes live on all boxes and the shell server, its old pages are banned, and the git server knows", async () => {

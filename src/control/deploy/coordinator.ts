@@ -3,7 +3,7 @@ import type { Log } from "#base/log.ts";
 import { loop } from "#base/loop.ts";
 import type { Push } from "#contract/push.ts";
 import type { ControlFabric } from "#fabric/fabric.ts";
-import { type DeploymentOrder, type DeploymentRecord, listWebsitesUnderWay, recordOrder, recordPush } from "../store/deployments.ts";
+import { type DeploymentOrder, listWebsitesUnderWay, recordOrder, recordPush } from "../store/deployments.ts";
 import type { Store } from "../store/schema.ts";
 import { cancel } from "./cancel.ts";
 import { type DeployContext, TIMING, type Timing } from "./context.ts";
@@ -30,8 +30,8 @@ const SCAN_MS = 15_000;
 export interface Coordinator {
   /** Records a deployment that somebody asks for, and begins it when its turn comes; gives its id. */
   order(wanted: DeploymentOrder): Promise<number>;
-  /** Ends a deployment that has not switched yet. Throws Fault "deployment.too-late" when it has. */
-  cancel(deployment: DeploymentRecord, caller: string): Promise<void>;
+  /** Ends a deployment that has not switched yet; false when there is none. Throws Fault "deployment.too-late" when it has. */
+  cancel(deployment: number, caller: string): Promise<boolean>;
   stop(): Promise<void>;
 }
 
@@ -78,8 +78,9 @@ export function startCoordinator(options: CoordinatorOptions): Coordinator {
       return id;
     },
     cancel: async (deployment, caller) => {
-      await cancel(context, deployment, caller);
+      const isKnown = await cancel(context, deployment, caller);
       settling.nudge();
+      return isKnown;
     },
     stop: async () => {
       stopping.abort();

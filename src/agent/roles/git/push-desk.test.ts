@@ -56,6 +56,18 @@ describe("an accepted push", () => {
     expect(await branch()).toBe((await copy.git("rev-parse", "HEAD")).trim());
   });
 
+  test("is found by its branch, by a tag, and by the start of its id; nothing else names a commit", async () => {
+    server.control.onPush = goesLive;
+    await copy.push("s1");
+    const commit = (await branch()) ?? "";
+    const repository = server.repository("s1");
+    await repository.moveRef("refs/tags/v1", null, commit);
+    for (const revision of ["main", "v1", commit, commit.slice(0, 7)]) expect(await repository.findCommit(revision), revision).toBe(commit);
+    const tree = (await copy.git("rev-parse", "HEAD^{tree}")).trim();
+    for (const revision of ["nope", "HEAD", "main~1", commit.slice(0, 6), "deadbeef", tree])
+      expect(await repository.findCommit(revision), revision).toBeNull();
+  });
+
   test("goes on when the pusher goes away", async () => {
     server.control.onPush = () => undefined;
     const request = { ref: "refs/heads/main", old: "0".repeat(40), new: (await copy.git("rev-parse", "HEAD")).trim() };
