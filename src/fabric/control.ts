@@ -1,18 +1,7 @@
 import { randomUUID } from "node:crypto";
-import {
-  AckPolicy,
-  DeliverPolicy,
-  type JetStreamClient,
-  type JetStreamManager,
-  type JsMsg,
-  jetstream,
-  jetstreamManager,
-  type OrderedConsumerOptions,
-  RetentionPolicy,
-  type StreamConfig,
-} from "@nats-io/jetstream";
+import { DeliverPolicy, type JetStreamClient, type JsMsg, jetstream, type OrderedConsumerOptions } from "@nats-io/jetstream";
 import { Kvm } from "@nats-io/kv";
-import { createInbox, type Msg, type NatsConnection, nanos } from "@nats-io/transport-node";
+import { createInbox, type Msg, type NatsConnection } from "@nats-io/transport-node";
 import type { z } from "zod";
 import { microsOf, nowMicros, timestamp } from "#base/clock.ts";
 import { Fault, reportFault } from "#base/fault.ts";
@@ -29,7 +18,9 @@ import type { Target } from "#contract/target.ts";
 import { type BusOptions, connectBus } from "./connection.ts";
 import { Signer } from "./envelope.ts";
 import type { Answer, AskOptions, ControlFabric, Part, ReadEventsOptions, StoredEvent } from "./fabric.ts";
+import { Repeater } from "./repeater.ts";
 import { Request, type Result } from "./request.ts";
+import { ensureStreams } from "./streams.ts";
 import { EVENT_STREAM, PUSH_CONSUMER, PUSH_STREAM, REFUSAL_CONSUMER, SPEC_BUCKET, subjects } from "./subjects.ts";
 
 export interface ControlFabricOptions extends BusOptions {
@@ -50,25 +41,9 @@ export async function connectControl(options: ControlFabricOptions): Promise<Con
 
 /** An envelope is valid a little longer than its action may take, so that a slow broker does not void it. */
 const VALIDITY_MARGIN_MS = 10_000;
-const DAY_MS = 86_400_000;
 const READ_TIMEOUT_MS = 30_000;
 /** Far more than a server has to say of itself; one in wrong hands must not fill control's memory. */
 const MOST_STATUS_BYTES = 256 * 1024;
-const MOST_EVENT_BYTES = 256 * 1024;
-/** Taking a push or a refusal is one row in the database: one that was not acknowledged in this time was lost on the way, and comes again. */
-const RETURN_MS = 10_000;
-
-/** A request that can be asked again, and until when servers may be away because the broker was. */
-interface Asking {
-  readonly ask: () => void;
-  patientUntilMs: number;
-}
-
-/** How long after the broker is back its servers may take to be back, too. */
-const ALL_BACK_MS = 10_000;
-
-/** A server that was asked again and is not connected yet is asked once more after this long. */
-const ASK_AGAIN_MS = 300;
 
 class ControlEnd implements ControlFabric {
   readonly #connection: NatsConnection;
@@ -81,8 +56,7 @@ class ControlEnd implements ControlFabric {
   readonly #lastHeard = new Map<ServerName, Timestamp>();
   readonly #clockOffsetMs = new Map<ServerName, number>();
   readonly #listeners = new Set<() => void>();
-  /** Requests under way that harm nobody when they come twice. */
-  readonly #asking = new Set<Asking>();
+  readonly #repeater = new Repeater();
   #expiry: NodeJS.Timeout | undefined;
 
   constructor(connection: NatsConnection, options: ControlFabricOptions) {
@@ -96,18 +70,11 @@ class ControlEnd implements ControlFabric {
   start(): void {
     this.#connection.subscribe(subjects.allStatuses, { callback: (error, message) => void (error === null && this.#heard(message)) });
     this.#expiry = setInterval(() => this.#forgetSilent(), 500);
-    void this.#askAgainWhenBack();
+    void this.#watchConnection();
   }
 
-  /** What was on its way through a broker that is lost may never arrive: whoever has not answered is asked once more. */
-  async #askAgainWhenBack(): Promise<void> {
-    for await (const { type } of this.#connection.status()) {
-      if (type !== "reconnect") continue;
-      for (const asking of this.#asking) {
-        asking.patientUntilMs = performance.now() + ALL_BACK_MS;
-        asking.ask();
-      }
-    }
+  async #watchConnection(): Promise<void> {
+    for await (const { type } of this.#connection.status()) if (type === "reconnect") this.#repeater.repeatAll();
   }
 
   ask<I extends z.ZodType, O extends z.ZodType>(
@@ -149,18 +116,14 @@ class ControlEnd implements ControlFabric {
       limits,
       send: (server) => send(server, shared ?? seal(server, id)),
     });
-    const askAgain = (server: ServerName): void => {
-      if (request.isUnderWay(server)) send(server, seal(server, randomUUID()));
-    };
-    const asking = { ask: () => request.underWay().forEach(askAgain), patientUntilMs: 0 };
-    if (action.idempotent && !isStream(action) && !isJob(action)) this.#asking.add(asking);
+    const mayRepeat = action.idempotent && !isStream(action) && !isJob(action);
+    if (mayRepeat) this.#repeater.add(request, (server) => send(server, seal(server, randomUUID())));
     const subscription = this.#connection.subscribe(`${inbox}.*`, {
       callback: (error, message) => {
         const server = message.subject.slice(inbox.length + 1);
         if (error !== null) return;
         const read = readReply(action, server, message);
-        // It may have been asked before the broker was lost, and is not back itself.
-        if (performance.now() < asking.patientUntilMs && isNotConnected(read)) return void setTimeout(askAgain, ASK_AGAIN_MS, server);
+        if (isNotConnected(read) && this.#repeater.willRepeat(request, server)) return;
         if ("part" in read) request.takePart(server, read.part as P);
         else request.settle(server, read as Result<O>);
       },
@@ -174,7 +137,7 @@ class ControlEnd implements ControlFabric {
       yield* request.answers;
     } finally {
       unwatch?.();
-      this.#asking.delete(asking);
+      this.#repeater.delete(request);
       signal?.removeEventListener("abort", cancel);
       subscription.unsubscribe();
       if (isStream(action)) this.#end(id, request.unanswered());
@@ -339,6 +302,7 @@ class ControlEnd implements ControlFabric {
 
   async close(): Promise<void> {
     clearInterval(this.#expiry);
+    this.#repeater.stop();
     await this.#connection.close();
   }
 
@@ -420,38 +384,4 @@ function hasChanged(before: ServerStatus, after: ServerStatus): boolean {
   const essence = ({ generation, targetGeneration, faults, releases, startedAt }: ServerStatus) =>
     JSON.stringify([generation, targetGeneration, faults, releases, startedAt]);
   return essence(before) !== essence(after);
-}
-
-async function ensureStreams(connection: NatsConnection): Promise<void> {
-  const kvm = new Kvm(connection);
-  await kvm.create(SPEC_BUCKET, { history: 1, allow_direct: true });
-  const manager = await jetstreamManager(connection);
-  const streams: (Partial<StreamConfig> & { readonly name: string })[] = [
-    {
-      name: EVENT_STREAM,
-      subjects: [subjects.allEvents],
-      max_age: nanos(30 * DAY_MS),
-      max_bytes: 512 * 1024 * 1024,
-      max_msg_size: MOST_EVENT_BYTES,
-      duplicate_window: nanos(DAY_MS),
-    },
-    { name: PUSH_STREAM, subjects: [subjects.allPushes], retention: RetentionPolicy.Workqueue, duplicate_window: nanos(DAY_MS) },
-  ];
-  for (const stream of streams) {
-    const have = await manager.streams.info(stream.name).catch(() => null);
-    await (have === null ? manager.streams.add(stream) : manager.streams.update(stream.name, stream));
-  }
-  await ensureConsumer(manager, PUSH_STREAM, { durable_name: PUSH_CONSUMER });
-  await ensureConsumer(manager, EVENT_STREAM, { durable_name: REFUSAL_CONSUMER, filter_subject: subjects.refusals });
-}
-
-async function ensureConsumer(
-  manager: JetStreamManager,
-  stream: string,
-  { durable_name, ...rest }: { readonly durable_name: string; readonly filter_subject?: string },
-): Promise<void> {
-  const wanted = { durable_name, ...rest, ack_policy: AckPolicy.Explicit, ack_wait: nanos(RETURN_MS), max_deliver: -1 };
-  const known = await manager.consumers.info(stream, durable_name).catch(() => null);
-  if (known === null) await manager.consumers.add(stream, wanted);
-  else if (known.config.ack_wait !== wanted.ack_wait) await manager.consumers.update(stream, durable_name, wanted);
 }

@@ -1,0 +1,44 @@
+import { AckPolicy, type JetStreamManager, jetstreamManager, RetentionPolicy, type StreamConfig } from "@nats-io/jetstream";
+import { Kvm } from "@nats-io/kv";
+import { type NatsConnection, nanos } from "@nats-io/transport-node";
+import { EVENT_STREAM, PUSH_CONSUMER, PUSH_STREAM, REFUSAL_CONSUMER, SPEC_BUCKET, subjects } from "./subjects.ts";
+
+const DAY_MS = 86_400_000;
+const MOST_EVENT_BYTES = 256 * 1024;
+/** Taking a push or a refusal is one row in the database: one that was not acknowledged in this time was lost on the way, and comes again. */
+const RETURN_MS = 10_000;
+
+/** Makes the streams, buckets and durable consumers that the broker lacks, and brings the others to their present settings. */
+export async function ensureStreams(connection: NatsConnection): Promise<void> {
+  const kvm = new Kvm(connection);
+  await kvm.create(SPEC_BUCKET, { history: 1, allow_direct: true });
+  const manager = await jetstreamManager(connection);
+  const streams: (Partial<StreamConfig> & { readonly name: string })[] = [
+    {
+      name: EVENT_STREAM,
+      subjects: [subjects.allEvents],
+      max_age: nanos(30 * DAY_MS),
+      max_bytes: 512 * 1024 * 1024,
+      max_msg_size: MOST_EVENT_BYTES,
+      duplicate_window: nanos(DAY_MS),
+    },
+    { name: PUSH_STREAM, subjects: [subjects.allPushes], retention: RetentionPolicy.Workqueue, duplicate_window: nanos(DAY_MS) },
+  ];
+  for (const stream of streams) {
+    const have = await manager.streams.info(stream.name).catch(() => null);
+    await (have === null ? manager.streams.add(stream) : manager.streams.update(stream.name, stream));
+  }
+  await ensureConsumer(manager, PUSH_STREAM, { durable_name: PUSH_CONSUMER });
+  await ensureConsumer(manager, EVENT_STREAM, { durable_name: REFUSAL_CONSUMER, filter_subject: subjects.refusals });
+}
+
+async function ensureConsumer(
+  manager: JetStreamManager,
+  stream: string,
+  { durable_name, ...rest }: { readonly durable_name: string; readonly filter_subject?: string },
+): Promise<void> {
+  const wanted = { durable_name, ...rest, ack_policy: AckPolicy.Explicit, ack_wait: nanos(RETURN_MS), max_deliver: -1 };
+  const known = await manager.consumers.info(stream, durable_name).catch(() => null);
+  if (known === null) await manager.consumers.add(stream, wanted);
+  else if (known.config.ack_wait !== wanted.ack_wait) await manager.consumers.update(stream, durable_name, wanted);
+}
