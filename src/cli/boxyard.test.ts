@@ -377,6 +377,18 @@ describe("deployment watch", () => {
     expect(result.stderr.split("\n")).toEqual(story.map(({ line }) => `09:00:00.123  ${line}`));
   });
 
+  test("ends before the deployment does when its time is over, and says how to go on", async () => {
+    control.script = {
+      rollback: () => deployment(7, "received"),
+      deploymentEvents: () => ({ events: [], isFinal: false }),
+    };
+    const result = await boxyard(["rollback", "s1", "--timeout", "0.1"]);
+    expect([result.exitCode, result.stderr]).toEqual([
+      1,
+      "deployment 7 has not ended after 0.1 s; it goes on\n→ boxyard deployment watch 7",
+    ]);
+  });
+
   test("of a website that was never pushed to says so", async () => {
     control.script = { listDeployments: () => [] };
     expect((await boxyard(["deployment", "watch", "s1"])).stderr).toMatch(/s1 has no deployment yet\n→ /);

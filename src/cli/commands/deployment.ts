@@ -89,7 +89,7 @@ function deploy(): Command {
       const { client, args, options, progress } = invocation;
       const { deployment, warnings } = await client.call(api.deploy, { params: { website: args[0] }, input: { revision: options.ref } });
       for (const line of warnings) progress(printable(line));
-      return invocation.wait === null ? deployment : follow(invocation, deployment.id);
+      return followToEnd(invocation, deployment);
     },
     render: renderDeployment,
     exitCode: hasGoneWrong,
@@ -108,7 +108,7 @@ function rollback(): Command {
       const { client, args, options } = invocation;
       const input = options.to === undefined ? {} : { to: options.to };
       const deployment = await client.call(api.rollback, { params: { website: args[0] }, input });
-      return invocation.wait === null ? deployment : follow(invocation, deployment.id);
+      return followToEnd(invocation, deployment);
     },
     render: renderDeployment,
     exitCode: hasGoneWrong,
@@ -124,13 +124,29 @@ function standsAt(release: string | null): string {
   return release === null ? "is as it was" : `still serves ${release.slice(0, 7)}`;
 }
 
-async function follow<A, O>({ client, progress }: Pick<Invocation<A, O>, "client" | "progress">, deployment: number): Promise<Deployment> {
+/** Follows a deployment that was just asked for, for as long as the caller waits. */
+async function followToEnd<A, O>(invocation: Invocation<A, O>, deployment: Deployment): Promise<Deployment> {
+  const { wait } = invocation;
+  return wait === null ? deployment : follow(invocation, deployment.id, wait.timeoutMs);
+}
+
+/** Tells what happens in a deployment until it has ended, or the time is over. */
+async function follow<A, O>(
+  { client, progress }: Pick<Invocation<A, O>, "client" | "progress">,
+  deployment: number,
+  timeoutMs = Number.POSITIVE_INFINITY,
+): Promise<Deployment> {
+  const deadline = performance.now() + timeoutMs;
   const ask = <T>(question: () => Promise<T>): Promise<T> => askPatiently({ progress, timeoutMs: CONTROL_AWAY_MS }, question);
   for (let after = 0; ; ) {
     const { events, isFinal } = await ask(() => client.call(api.deploymentEvents, { params: { deployment }, input: { after } }));
     for (const event of events) if (event.kind === "deployment") progress(`${event.at.slice(11, 23)}  ${printable(event.line)}`);
     after += events.length;
     if (isFinal && events.length === 0) return ask(() => client.call(api.showDeployment, { params: { deployment } }));
+    if (performance.now() > deadline)
+      throw new Fault("wait.timed-out", `deployment ${deployment} has not ended after ${timeoutMs / 1000} s; it goes on`, {
+        next: `boxyard deployment watch ${deployment}`,
+      });
     if (events.length === 0) await sleep(LOOK_EVERY_MS);
   }
 }
