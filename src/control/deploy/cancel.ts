@@ -6,8 +6,8 @@ import { serves } from "./lines.ts";
 import { move } from "./turn.ts";
 
 /**
- * Ends a deployment that has not agreed on its instant yet; false when there is none of this id. The process that works on
- * it finds it moved and leaves it. Throws Fault "deployment.too-late" when it switches, or has ended.
+ * Ends a deployment that has not agreed on its instant yet; false when there is none of this id. This process stops working
+ * on it; another one finds it moved and leaves it. Throws Fault "deployment.too-late" when it switches, or has ended.
  */
 export async function cancel(context: DeployContext, id: number, caller: string): Promise<boolean> {
   for (;;) {
@@ -15,6 +15,7 @@ export async function cancel(context: DeployContext, id: number, caller: string)
     if (deployment === null) return false;
     try {
       await cancelAsItStands(context, deployment, caller);
+      context.underWay.get(id)?.abort();
       return true;
     } catch (thrown) {
       // It went on meanwhile, which it does a few times at most.

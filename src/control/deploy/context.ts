@@ -45,8 +45,10 @@ export interface DeployContext {
   readonly timing: Timing;
   readonly lead: Lead;
   readonly sweeper: Sweeper;
+  /** What ends this process's work on a deployment, by its id. */
+  readonly underWay: Map<number, AbortController>;
   /** Told (without data) when a website's release has changed in the rows: the planner is to look again. */
   readonly onRowsChanged: () => void;
-  /** Aborts when the control service stops; what is under way then stays as persisted. */
+  /** Aborts when the control service stops, or the deployment at hand was called off; it then stays as persisted. */
   readonly signal: AbortSignal;
 }

@@ -83,12 +83,15 @@ describe("a deployment that somebody asks for", () => {
   test("is called off while servers stage it; nothing switches, and the next one goes on", async () => {
     const { order, cancel } = start();
     await deploy(pushOf("s1", 1), 1);
-    script = (server, action) => (server === "c1b1" && action === "release.stage" ? "away" : "ok");
+    script = (server, action) => (server === "c1b1" && action === "release.stage" ? "mute" : "ok");
     const id = await order({ website: "s1", commit: pushOf("s1", 7).commit, kind: "deploy", caller: "anna" });
+    const isStaged = async () => yard.asked.some(({ release }) => release === pushOf("s1", 7).commit) || null;
+    await until("it is being staged", isStaged, { timeoutMs: 3_000, everyMs: 5 });
     expect(await cancel(id, "bea")).toBe(true);
     expect((await ended(store, 2)).at(-1)).toMatchObject({ state: "failed", reason: "cancelled by bea" });
     script = () => "ok";
     expect(await deploy({ ...pushOf("s1", 8), acceptedAt: timestamp() }, 3)).toMatchObject({ state: "live" });
+    expect(yard.events.filter((event) => event.deployment === id).at(-1)?.state).toBe("failed");
     expect(yard.asked.some(({ action, release }) => action === "release.switch" && release === pushOf("s1", 7).commit)).toBe(false);
   });
 

@@ -28,7 +28,7 @@ const WEBSITES_AT_ONCE = 16;
 const SCAN_MS = 15_000;
 
 export interface Coordinator {
-  /** Records a deployment that somebody asks for, and begins it when its turn comes; gives its id. */
+  /** Records a deployment that somebody asks for, and begins it when its turn comes; gives its id. Throws Fault "website.unknown". */
   order(wanted: DeploymentOrder): Promise<number>;
   /** Ends a deployment that has not switched yet; false when there is none. Throws Fault "deployment.too-late" when it has. */
   cancel(deployment: number, caller: string): Promise<boolean>;
@@ -92,5 +92,5 @@ export function startCoordinator(options: CoordinatorOptions): Coordinator {
 function contextOf({ timing: shorter, ...options }: CoordinatorOptions, signal: AbortSignal): DeployContext {
   const timing = { ...TIMING, ...shorter };
   const sweeper = createSweeper({ fabric: options.fabric, log: options.log, sweepsMs: timing.sweepsMs, signal });
-  return { ...options, timing, sweeper, lead: createLead(timing.lead), signal };
+  return { ...options, timing, sweeper, lead: createLead(timing.lead), underWay: new Map(), signal };
 }

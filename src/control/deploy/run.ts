@@ -1,3 +1,4 @@
+import { isFault } from "#base/fault.ts";
 import type { DeploymentState } from "#contract/deployment.ts";
 import type { WebsiteId } from "#contract/names.ts";
 import { type DeploymentRecord, readQueue } from "../store/deployments.ts";
@@ -19,8 +20,22 @@ export async function runNext(context: DeployContext, website: WebsiteId): Promi
   const winner = open.at(-1);
   for (const deployment of overtaken) await supersede(context, deployment, winner);
   if (next === null) return false;
-  await runDeployment(await openTurn(context, next));
+  await runUnlessCalledOff(context, next);
   return true;
+}
+
+/** Somebody else may end it at any time before it switches; there is nothing left to do then. */
+async function runUnlessCalledOff(context: DeployContext, deployment: DeploymentRecord): Promise<void> {
+  const callingOff = new AbortController();
+  context.underWay.set(deployment.id, callingOff);
+  try {
+    const signal = AbortSignal.any([context.signal, callingOff.signal]);
+    await runDeployment(await openTurn({ ...context, signal }, deployment));
+  } catch (thrown) {
+    if (!callingOff.signal.aborted && !isFault(thrown, "deployment.moved")) throw thrown;
+  } finally {
+    context.underWay.delete(deployment.id);
+  }
 }
 
 /** What brings a deployment on from each state; every step ends with a move or throws, and may be repeated after a crash. */

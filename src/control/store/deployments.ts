@@ -6,6 +6,7 @@ import type { CommitId, ServerName, WebsiteId } from "#contract/names.ts";
 import type { Push } from "#contract/push.ts";
 import type { DeploymentServerTable, DeploymentTable } from "./deployment-tables.ts";
 import type { Store } from "./schema.ts";
+import { readWebsite } from "./websites.ts";
 
 /** A deployment with what its process needs to go on after a restart. */
 export interface DeploymentRecord extends Omit<Deployment, "servers"> {
@@ -67,13 +68,9 @@ export async function recordPush(store: Store, push: Push): Promise<boolean> {
   return true;
 }
 
-/** Records that somebody asks for a deployment of a website that the yard has; gives its id. */
+/** Records that somebody asks for a deployment; gives its id. Throws Fault "website.unknown". */
 export async function recordOrder(store: Store, { website, kind, commit, caller }: DeploymentOrder): Promise<number> {
-  const { cluster, branch } = await store
-    .selectFrom("website")
-    .select(["cluster", "branch"])
-    .where("id", "=", website)
-    .executeTakeFirstOrThrow();
+  const { cluster, branch } = await readWebsite(store, website);
   const { id } = await store
     .insertInto("deployment")
     .values({
