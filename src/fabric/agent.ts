@@ -93,6 +93,8 @@ class ServerEnd implements AgentFabric {
   /** Made when control asks for it, used when control has signed it. */
   #newKey: ReturnType<typeof createBusKey> | undefined;
   #link: Link | undefined;
+  /** Requests since a second connection is open: each comes over both. */
+  #seen: Set<string> | undefined;
   #isClosed = false;
   #atOnce = 0;
 
@@ -214,14 +216,21 @@ class ServerEnd implements AgentFabric {
     if (this.#isClosed) return void connection.close();
     const { server } = this.#enrolment;
     const requests = connection.subscribe(subjects.requestsOf(server), {
-      // While two connections are open, each request comes over one of them.
-      queue: server,
-      callback: (error, message) => void (error === null && this.#serve(message)),
+      // No queue group: the broker would go on giving a part of the requests to a connection that died without its knowledge.
+      callback: (error, message) => void (error === null && !this.#isTwin(message) && this.#serve(message)),
     });
     const nudges = connection.subscribe(subjects.nudge(server), { callback: (error) => void (error === null && this.#nudge()) });
     this.#link = { connection, stream: jetstream(connection, { timeout: PUBLISH_TIMEOUT_MS }), subscriptions: [requests, nudges] };
     this.#nudge();
     void this.#nudgeWhenBack(connection);
+  }
+
+  #isTwin(message: Msg): boolean {
+    if (this.#seen === undefined) return false;
+    const request = message.string();
+    const isTwin = this.#seen.has(request);
+    this.#seen.add(request);
+    return isTwin;
   }
 
   async #nudgeWhenBack(connection: NatsConnection): Promise<void> {
@@ -240,8 +249,14 @@ class ServerEnd implements AgentFabric {
     await this.#keepCredentials(credentials);
     this.#credentials = credentials;
     this.#newKey = undefined;
+    const seen = new Set<string>();
+    this.#seen = seen;
     this.#use(await connectBus(this.#busOptions(credentials)));
     for (const subscription of old.subscriptions) await subscription.drain();
+    // What the new connection still brings a second time is on its way.
+    setTimeout(() => {
+      if (this.#seen === seen) this.#seen = undefined;
+    }, CLOSING_MS);
     await this.#finishUnderWay(request);
     // This answer still goes the old way.
     setTimeout(() => void old.connection.drain().catch(() => old.connection.close()), CLOSING_MS);

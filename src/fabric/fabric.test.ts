@@ -3,14 +3,16 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { z } from "zod";
 import { nowMicros, timestamp, timestampOf } from "#base/clock.ts";
 import { Fault } from "#base/fault.ts";
+import { silentLog } from "#base/log.ts";
 import { until } from "#base/retry.ts";
 import { action } from "#contract/action.ts";
 import type { Event, RefusedEvent } from "#contract/events.ts";
 import type { Push } from "#contract/push.ts";
 import type { ServerStatus } from "#contract/status.ts";
 import { startBroker, type TestBroker } from "#harness/broker.ts";
-import { identityCheck } from "./connection.ts";
+import { connectBus, identityCheck } from "./connection.ts";
 import type { AgentFabric, ControlFabric, ReadEventsOptions, StoredEvent } from "./fabric.ts";
+import { subjects } from "./subjects.ts";
 
 const double = action("trial.double", {
   summary: "Double a number",
@@ -94,6 +96,17 @@ describe("a request", () => {
     expect((await control.askAll(unknown, ["c1b1"], { number: 2 }))[0]?.fault?.code).toBe("fabric.unknown-action");
     const wrong = control.askAll(double, ["c1b1"], { number: "two" } as unknown as { number: number });
     expect((await wrong)[0]?.fault?.code).toBe("fabric.bad-input");
+  });
+
+  test("reaches a server every time although the broker still has a connection of it that a cut has killed", async () => {
+    const { brokers, caPem, credentials } = await broker.enrolmentOf("c1b1");
+    const dead = await connectBus({ brokers, caPem, credentials, name: "c1b1", log: silentLog() });
+    dead.subscribe(subjects.requestsOf("c1b1"), { queue: "c1b1", callback: () => undefined });
+    await dead.flush();
+    const asked = Array.from({ length: 20 }, () => control.askAll(double, ["c1b1"], { number: 2 }, { timeoutMs: 1_000 }));
+    const answers = (await Promise.all(asked)).flat();
+    await dead.close();
+    expect(answers.flatMap(({ fault }) => fault?.code ?? [])).toEqual([]);
   });
 
   test("to no server has no answer", async () => {

@@ -113,6 +113,9 @@ export async function renderBrokerConfig(keys: YardKeys, options: BrokerOptions)
     "max_payload: 8388608",
     "max_connections: 65536",
     'write_deadline: "10s"',
+    // A server that was cut off leaves a connection behind; the broker is not to keep it for minutes.
+    'ping_interval: "5s"',
+    "ping_max: 2",
     `tls { cert_file: ${JSON.stringify(options.certificatePath)}, key_file: ${JSON.stringify(options.keyPath)}, timeout: 5 }`,
     `jetstream { store_dir: ${JSON.stringify(options.storeDirectory)}, max_memory_store: 64MB, max_file_store: 4GB }`,
     `operator: ${operatorJwt}`,
