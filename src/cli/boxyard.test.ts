@@ -281,7 +281,7 @@ describe("work that takes time", () => {
     control.script = { createCluster: () => ({ ...CLUSTER, isReady: false }) };
     const result = await boxyard(["cluster", "create", "--boxes", "3", "--no-wait", "--json"]);
     expect([result.exitCode, JSON.parse(result.stdout).id, routesAsked()]).toEqual([0, "c1", ["createCluster"]]);
-    expect(control.asked[0]?.input).toEqual({ boxes: 3 });
+    expect(control.asked[0]?.input).toEqual({ boxes: 3, minBoxes: null });
   });
 
   test("ends at its time limit with 1 and names what is missing and why", async () => {
@@ -441,7 +441,7 @@ const SERVERS: Server[] = [
   { ...BOX, name: "c1b1", address: "10.99.0.10", state: "ready", reason: null, generation: 4 },
   { ...BOX, name: "c1b2", address: "10.99.0.11", state: "converging", reason: "at generation 3 of 4", generation: 3 },
 ];
-const CLUSTER: Cluster = { id: "c1", boxes: 2, isReady: true, servers: SERVERS, websites: [] };
+const CLUSTER: Cluster = { id: "c1", boxes: 2, minBoxes: null, isReady: true, servers: SERVERS, websites: [] };
 const WEBSITE: Website = {
   id: "s1",
   cluster: "c1",
@@ -457,7 +457,7 @@ const WEBSITE: Website = {
 const KEY: SshKey = { fingerprint: "SHA256:x", type: "ssh-ed25519", comment: "me@example.org", publicKey: PUBLIC_KEY, addedAt: AT };
 
 function deployment(id: number, state: DeploymentState): Deployment {
-  const server = { name: "c1b1", role: "box", stagedAt: AT, switchedAt: AT, error: null } as const;
+  const server = { name: "c1b1", role: "box", stagedAt: AT, switchedAt: AT, error: null, isLeftOut: false } as const;
   const cause = { kind: "push", push: "p", caller: null } as const;
   const common = { website: "s1", cluster: "c1", commit: COMMIT, previous: null, acceptedAt: AT, finishedAt: AT, servers: [server] };
   return { ...common, ...cause, id, state, reason: state === "live" ? null : "for a reason" };

@@ -38,8 +38,11 @@ const ofPerson = z.object({ person: PersonName });
 const PersonWithToken = z.object({ person: Person, token: z.string() });
 const ofWebsite = z.object({ website: WebsiteId });
 
-/** `creating` until its first heartbeat, `ready` when converged, `converging` when behind its target, `failed` with faults, `unreachable` when silent. */
-const ServerState = z.enum(["creating", "converging", "ready", "failed", "unreachable", "deleting"]);
+/**
+ * `creating` until its first heartbeat, `ready` when converged, `converging` when behind its target, `failed` with faults,
+ * `unreachable` when silent, `fenced` when visitors are not sent to it though nothing else is wrong.
+ */
+const ServerState = z.enum(["creating", "converging", "ready", "failed", "unreachable", "fenced", "deleting"]);
 export const Server = z.object({
   name: ServerName,
   roles: z.array(Role),
@@ -53,9 +56,12 @@ export const Server = z.object({
 });
 export type Server = z.infer<typeof Server>;
 
+const Boxes = z.int().min(1, "a cluster needs at least one box").max(64);
 export const Cluster = z.object({
   id: ClusterId,
   boxes: z.int(),
+  /** A deployment goes on without boxes that fail while so many others get visitors; null: half of all. */
+  minBoxes: z.int().nullable(),
   isReady: z.boolean(),
   servers: z.array(Server),
   websites: z.array(WebsiteId),
@@ -322,7 +328,7 @@ export const api = {
     path: "/v1/clusters",
     summary: "Create a cluster: two caches, a shell server, boxes",
     params: none,
-    input: z.object({ boxes: z.int().min(1).max(64).default(2) }),
+    input: z.object({ boxes: Boxes.default(2), minBoxes: Boxes.nullable().default(null) }),
     output: Cluster,
   }),
   listClusters: route({
@@ -344,9 +350,9 @@ export const api = {
   scaleCluster: route({
     method: "PATCH",
     path: "/v1/clusters/{cluster}",
-    summary: "Set the number of boxes",
+    summary: "Set the number of boxes, and how many a deployment needs at least",
     params: ofCluster,
-    input: z.object({ boxes: z.int().min(1, "a cluster needs at least one box").max(64) }),
+    input: z.object({ boxes: Boxes.optional(), minBoxes: Boxes.nullable().optional() }),
     output: Cluster,
   }),
   deleteCluster: route({

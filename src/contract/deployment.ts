@@ -22,6 +22,8 @@ export const DeploymentServer = z.object({
   stagedAt: Timestamp.nullable(),
   switchedAt: Timestamp.nullable(),
   error: z.string().nullable(),
+  /** Whether the deployment goes on without it: it is fenced until it serves the live release. */
+  isLeftOut: z.boolean(),
 });
 export type DeploymentServer = z.infer<typeof DeploymentServer>;
 

@@ -27,8 +27,9 @@ const ConvergedEvent = z.object({
   faults: z.array(z.object({ resource: z.string(), message: z.string() })),
 });
 
-/** Published by control when a server appears, becomes ready, unreachable or is removed. */
+/** Published by control when a server is created or removed, is fenced or returns. */
 const ServerEvent = z.object({ kind: z.literal("server"), at: Timestamp, server: ServerName, line: z.string() });
+export type ServerEvent = z.infer<typeof ServerEvent>;
 
 export const JobState = z.enum(["running", "done", "failed", "cancelled", "interrupted"]);
 export type JobState = z.infer<typeof JobState>;

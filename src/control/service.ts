@@ -15,6 +15,7 @@ import { Planning } from "./publish/planning.ts";
 import { Publisher } from "./publish/publish.ts";
 import { tendJobLeases } from "./requests/governors.ts";
 import { Requests } from "./requests/run.ts";
+import { Rotation } from "./rotation/rotation.ts";
 import type { Secrets } from "./secrets.ts";
 import { appendAudit } from "./store/audit.ts";
 import { learnBusKeys } from "./store/bus-keys.ts";
@@ -72,7 +73,9 @@ export async function startService(options: ServiceOptions): Promise<{ stop(): P
   provisioning.start();
   // A leaving box is retired when its caches' heartbeats say that they have converged.
   const unsubscribe = fabric.onRegistryChange(() => provisioning.nudge());
-  const coordinator = startCoordinator({ store, fabric, log, onRowsChanged: () => planning.nudge() });
+  const rotation = new Rotation({ store, fabric, log, plan: () => planning.plan() });
+  rotation.start();
+  const coordinator = startCoordinator({ store, fabric, log, rotation, onRowsChanged: () => planning.nudge() });
   const stopping = new AbortController();
   auditRefusals(options, stopping.signal).catch(onFault("refusals are not audited"));
   const api = serveApi(
@@ -93,6 +96,7 @@ export async function startService(options: ServiceOptions): Promise<{ stop(): P
       stopping.abort();
       await api.stop();
       await coordinator.stop();
+      await rotation.stop();
       await Promise.all([planning.stop(), provisioning.stop(), tending.stop(), keysTending.stop()]);
     },
   };

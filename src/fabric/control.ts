@@ -129,7 +129,8 @@ class ControlEnd implements ControlFabric {
       },
     });
     const cancel = (): void => request.cancel();
-    const unwatch = isStream(action) ? this.onRegistryChange(() => this.#settleSilent(request)) : null;
+    const isLong = isStream(action) || timeoutMs > REGISTRY_EXPIRY_MS;
+    const unwatch = isLong ? this.onRegistryChange(() => this.#settleSilent(request)) : null;
     signal?.addEventListener("abort", cancel, { once: true });
     try {
       if (signal?.aborted) cancel();

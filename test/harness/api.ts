@@ -30,11 +30,11 @@ export interface ApiAnswer {
 export class TestApi {
   readonly broker: TestBroker;
   readonly fabric: ControlFabric;
-  store!: Store;
   app!: ReturnType<typeof createApp>;
   /** How often rows were changed since the last fresh start. */
   changes = 0;
   readonly #postgres: TestPostgres;
+  #store: Store | undefined;
   readonly #secrets: Secrets;
   #deployer: Coordinator | undefined;
 
@@ -56,13 +56,14 @@ export class TestApi {
   /** Begins with the backends of an empty yard. */
   async freshStart(): Promise<void> {
     await this.#deployer?.stop();
+    await this.#store?.destroy();
     const store = await this.#postgres.freshStore();
     this.#deployer = startQuickly(store, this.fabric);
     const hostKey = { privateKey: "", publicKey: "ssh-ed25519 AAAA" };
     await addServer(store, SUBNET, { name: "control1", roles: ["control"], cluster: null, hostKey: null }, "10.99.0.2");
     await addServer(store, SUBNET, { name: "git1", roles: ["git"], cluster: null, hostKey });
     await addServer(store, SUBNET, { name: "edge1", roles: ["edge"], cluster: null, hostKey: null });
-    this.store = store;
+    this.#store = store;
     this.changes = 0;
     this.app = createApp({
       config: { subnet: SUBNET, address: "10.99.0.2", yard: "trial", server: "control1" } as ControlConfig,
@@ -80,6 +81,12 @@ export class TestApi {
       },
       troubles: () => [],
     });
+  }
+
+  /** Of the last fresh start. */
+  get store(): Store {
+    if (this.#store === undefined) throw new Error("begin with a fresh start");
+    return this.#store;
   }
 
   async ask(method: string, path: string, input?: unknown, token = TOKEN): Promise<ApiAnswer> {

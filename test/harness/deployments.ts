@@ -1,4 +1,5 @@
 import { silentLog } from "#base/log.ts";
+import { loop } from "#base/loop.ts";
 import { until } from "#base/retry.ts";
 import type { Deployment } from "#contract/deployment.ts";
 import type { Role, ServerName, WebsiteId } from "#contract/names.ts";
@@ -6,6 +7,8 @@ import type { Push } from "#contract/push.ts";
 import type { Timing } from "#control/deploy/context.ts";
 import { type Coordinator, startCoordinator } from "#control/deploy/coordinator.ts";
 import { isFinal } from "#control/deploy/states.ts";
+import { Publisher } from "#control/publish/publish.ts";
+import { Rotation } from "#control/rotation/rotation.ts";
 import { listDeployments, listUnsettled } from "#control/store/deployments.ts";
 import type { Store } from "#control/store/schema.ts";
 import type { ControlFabric } from "#fabric/fabric.ts";
@@ -14,6 +17,7 @@ import type { ControlFabric } from "#fabric/fabric.ts";
 const QUICK: Timing = {
   lead: { firstMs: 8, shortestMs: 5, longestMs: 20 },
   appearMs: 30,
+  fenceMs: 15,
   latestMs: 25,
   answerMs: 15,
   verifyMs: 15,
@@ -23,9 +27,25 @@ const QUICK: Timing = {
   sweepsMs: [3, 10],
 };
 
-/** Starts a coordinator with quick times. */
+/** Starts a coordinator with quick times, over a planner and a rotation like a control service's. */
 export function startQuickly(store: Store, fabric: ControlFabric): Coordinator {
-  return startCoordinator({ store, fabric, log: silentLog(), onRowsChanged: () => undefined, timing: QUICK });
+  const log = silentLog();
+  const publisher = new Publisher({ store, fabric, yard: "trial", defaultCertificate: { chainPem: "", keyPem: "" } });
+  const plan = async (): Promise<void> => {
+    await publisher.plan();
+    await publisher.deliver();
+  };
+  const rotation = new Rotation({ store, fabric, log, plan, timing: { confirmMs: 60, lookMs: 10, againMs: 3 } });
+  const planning = loop({ everyMs: 1_000, work: plan, onFault: () => undefined });
+  planning.start();
+  rotation.start();
+  const coordinator = startCoordinator({ store, fabric, log, rotation, onRowsChanged: () => planning.nudge(), timing: QUICK });
+  return {
+    ...coordinator,
+    stop: async () => {
+      await Promise.all([coordinator.stop(), planning.stop(), rotation.stop()]);
+    },
+  };
 }
 
 /** Adds a cluster of servers, named by their roles, and a website on it. */

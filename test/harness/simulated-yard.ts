@@ -7,9 +7,13 @@ import type { Action } from "#contract/action.ts";
 import { banPages } from "#contract/actions/cache.ts";
 import { settlePush } from "#contract/actions/git.ts";
 import { probe, stage, switchTo, withdraw } from "#contract/actions/release.ts";
-import type { DeploymentEvent } from "#contract/events.ts";
+import { status } from "#contract/actions/server.ts";
+import type { DeploymentEvent, ServerEvent } from "#contract/events.ts";
 import type { CommitId, ServerName, WebsiteId } from "#contract/names.ts";
 import type { Push } from "#contract/push.ts";
+import type { ServerSpec } from "#contract/spec/server.ts";
+import type { WebsiteOnServer } from "#contract/spec/website.ts";
+import type { ServerStatus } from "#contract/status.ts";
 import type { Answer, AskOptions, ControlFabric } from "#fabric/fabric.ts";
 
 /** What a server does with a request: refuses it, is not there, does not do it, does it late, or does it; `mute` ones say nothing. */
@@ -36,6 +40,17 @@ export class SimulatedYard {
   readonly kept = new Map<string, CommitId | null>();
   /** Front pages that answer with another status than 200. */
   readonly statuses = new Map<string, number>();
+  /** The boxes that each cache sends visitors to; absent before it has a spec. */
+  readonly rotation = new Map<ServerName, readonly ServerName[]>();
+  /** What visitors met when a deployment was told to be live and a box in rotation served something else. */
+  readonly mixtures: string[] = [];
+  readonly #fenced = new Set<ServerName>();
+  readonly #statuses = new Map<ServerName, ServerStatus>();
+  readonly #listeners = new Set<() => void>();
+  /** Specs that servers have not reached. */
+  readonly #specs = new Map<ServerName, ServerSpec>();
+  /** The deployment that last switched each website on each server. */
+  readonly #switchedBy = new Map<string, number>();
   readonly #staged = new Set<string>();
   readonly #waiting = new Map<string, Push>();
   readonly #behaviour: (server: ServerName, action: string, nth: number) => Behaviour;
@@ -84,15 +99,25 @@ export class SimulatedYard {
       },
       publishEvent: async (event) => {
         tick();
-        if (event.kind === "deployment") this.events.push(event);
+        if (event.kind === "server") this.#noteFence(event);
+        if (event.kind !== "deployment") return;
+        this.events.push(event);
+        if (event.state === "live") this.#lookForMixture(event);
       },
       consumePushes: (take, signal) => this.#consume(take, signal),
-      putSpec: async () => undefined,
+      putSpec: async (spec) => {
+        tick();
+        this.#specs.set(spec.server, spec);
+        void this.#converge(spec);
+      },
       forget: async () => undefined,
-      registry: () => new Map(),
+      registry: () => this.#statuses,
       lastHeard: () => null,
       clockOffsetMs: () => 0,
-      onRegistryChange: () => () => undefined,
+      onRegistryChange: (listener) => {
+        this.#listeners.add(listener);
+        return () => this.#listeners.delete(listener);
+      },
       readEvents: () => new Channel(),
       listJobs: async () => [],
       consumeRefusals: async () => undefined,
@@ -100,6 +125,50 @@ export class SimulatedYard {
       isConnected: () => true,
       close: async () => undefined,
     };
+  }
+
+  #noteFence({ server, line }: ServerEvent): void {
+    if (line.includes("is fenced")) this.#fenced.add(server);
+    else this.#fenced.delete(server);
+  }
+
+  /** Visitors come through every cache that is not fenced to every box that it knows. */
+  #lookForMixture({ website, commit, deployment }: DeploymentEvent): void {
+    for (const [cache, boxes] of this.rotation) {
+      if (this.#fenced.has(cache)) continue;
+      for (const box of boxes) {
+        const live = this.live.get(`${box} ${website}`) ?? null;
+        if (cache.slice(0, 2) === `c${website.slice(1)}` && live !== commit)
+          this.mixtures.push(`deployment ${deployment} is live, and ${cache} sends visitors to ${box} with ${live}`);
+      }
+    }
+  }
+
+  /** Tries until it can, or a newer spec has come. */
+  async #converge(spec: ServerSpec): Promise<void> {
+    const { server, generation, roles } = spec;
+    for (let nth = 0; this.#specs.get(server) === spec; nth++) {
+      await sleep(2, undefined, { ref: false });
+      if (this.#behaviour(server, "converge", nth) !== "ok") continue;
+      this.#specs.delete(server);
+      if (roles.cache !== undefined)
+        this.rotation.set(
+          server,
+          roles.cache.boxes.map(({ name }) => name),
+        );
+      for (const website of roles.box?.websites ?? roles.shell?.websites ?? []) this.#follow(`${server} ${website.id}`, website);
+      const at = timestamp();
+      const status = { server, at, startedAt: at, count: generation, generation, targetGeneration: generation };
+      this.#statuses.set(server, { ...status, roles: [], faults: [], releases: {}, facts: {} });
+      for (const listener of this.#listeners) listener();
+    }
+  }
+
+  /** A spec does not undo what a later deployment has asked for. */
+  #follow(place: string, { release, deployment }: WebsiteOnServer): void {
+    if (deployment < (this.#switchedBy.get(place) ?? 0)) return;
+    this.#staged.add(`${place} ${release}`);
+    this.live.set(place, release);
   }
 
   async #consume(take: (push: Push) => Promise<void>, signal: AbortSignal): Promise<void> {
@@ -144,12 +213,15 @@ export class SimulatedYard {
         return this.#switch(place, input, isLate);
       case withdraw.name:
         this.live.set(place, null);
+        this.#switchedBy.set(place, input.deployment ?? 0);
         return { output: { previous: null } };
       case probe.name:
         return { output: { release: this.live.get(place) ?? null, status: this.statuses.get(server) ?? 200, durationMs: 1 } };
       case banPages.name:
         this.kept.set(place, input.keep ?? null);
         return { output: { banned: true } };
+      case status.name:
+        return { output: { releases: this.#releasesOf(server) } };
       case settlePush.name:
         this.settled.set(input.pushId ?? "", [...(this.settled.get(input.pushId ?? "") ?? []), input.isLive === true]);
         return { output: { branch: null } };
@@ -158,13 +230,19 @@ export class SimulatedYard {
     }
   }
 
-  async #switch(place: string, { release, at = "", latestMs = 0 }: Input, isLate: boolean): Promise<Outcome> {
+  #releasesOf(server: ServerName): Record<WebsiteId, CommitId | null> {
+    const own = [...this.live].filter(([place]) => place.startsWith(`${server} `));
+    return Object.fromEntries(own.map(([place, release]) => [place.slice(server.length + 1), release]));
+  }
+
+  async #switch(place: string, { release, deployment = 0, at = "", latestMs = 0 }: Input, isLate: boolean): Promise<Outcome> {
     if (release === undefined || !this.#staged.has(`${place} ${release}`)) return faulty("release.not-staged", `${release} is not staged`);
     const lateMs = isLate ? latestMs - 1 : 0;
     await sleep(Math.max(0, (microsOf(at) - nowMicros()) / 1000 + lateMs));
     if (nowMicros() > microsOf(at) + latestMs * 1000) return faulty("release.too-late", "too late");
     const previous = this.live.get(place) ?? null;
     this.live.set(place, release);
+    this.#switchedBy.set(place, deployment);
     return { output: { switchedAt: timestamp(), previous } };
   }
 }
@@ -172,6 +250,7 @@ export class SimulatedYard {
 interface Input {
   readonly website: WebsiteId;
   readonly release?: CommitId;
+  readonly deployment?: number;
   readonly at?: string;
   readonly latestMs?: number;
   readonly keep?: CommitId | null;

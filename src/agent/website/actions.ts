@@ -8,8 +8,8 @@ export function answerReleaseActions(fabric: AgentFabric, releases: WebsiteRelea
     const { stagedAt, filesChanged } = await releases.stage(website, release, signal);
     return { stagedAt, filesChanged };
   });
-  fabric.answer(switchTo, ({ website, release, at, latestMs }, { signal }) =>
-    releases.switchTo(website, release, { at, latestMs }, signal),
+  fabric.answer(switchTo, ({ website, release, at, latestMs, deployment }, { signal }) =>
+    releases.switchTo({ website, release, deployment }, { at, latestMs }, signal),
   );
-  fabric.answer(withdraw, async ({ website }) => ({ previous: await releases.withdraw(website) }));
+  fabric.answer(withdraw, async ({ website, deployment }) => ({ previous: await releases.withdraw(website, deployment) }));
 }

@@ -19,15 +19,16 @@ export function clusterCommand(): Command {
 }
 
 function create(): Command {
-  return declare<[], { boxes: number }, Cluster>({
+  return declare<[], { boxes: number; minBoxes?: number | null }, Cluster>({
     usage: "create",
     summary: "Create a cluster and wait until its servers are ready",
     examples: ["cluster create", "cluster create --boxes 4"],
     next: ["website create --cluster c1 --domain www.example.org"],
-    options: (command) => command.addOption(new Option("--boxes <n>", "number of boxes").argParser(wholeNumber).default(2)),
+    options: (command) =>
+      command.addOption(new Option("--boxes <n>", "number of boxes").argParser(wholeNumber).default(2)).addOption(minBoxesOption()),
     waits: true,
-    run: async ({ client, options: { boxes }, wait }) => {
-      const cluster = await client.call(api.createCluster, { input: { boxes } });
+    run: async ({ client, options: { boxes, minBoxes = null }, wait }) => {
+      const cluster = await client.call(api.createCluster, { input: { boxes, minBoxes } });
       return wait === null ? cluster : clusterReady(client, cluster.id, wait);
     },
     render: renderCluster,
@@ -61,14 +62,21 @@ function show(): Command {
 }
 
 function scale(): Command {
-  return declare<[string, string | undefined], { boxes?: number }, Cluster>({
+  return declare<[string, string | undefined], { boxes?: number; minBoxes?: number | null }, Cluster>({
     usage: "scale <cluster> [boxes]",
     summary: "Set the number of boxes and wait until all serve; surplus boxes leave without a lost request",
-    examples: ["cluster scale c1 --boxes 4", "cluster scale c1 2"],
-    options: (command) => command.addOption(new Option("--boxes <n>", "number of boxes").argParser(wholeNumber)),
+    examples: ["cluster scale c1 --boxes 4", "cluster scale c1 2", "cluster scale c1 --min-boxes 3"],
+    options: (command) =>
+      command.addOption(new Option("--boxes <n>", "number of boxes").argParser(wholeNumber)).addOption(minBoxesOption()),
     waits: true,
     run: async ({ client, args: [cluster, positional], options, wait }) => {
-      const scaled = await client.call(api.scaleCluster, { params: { cluster }, input: { boxes: boxesOf(options.boxes, positional) } });
+      const { minBoxes } = options;
+      const isOnlyMin = minBoxes !== undefined && options.boxes === undefined && positional === undefined;
+      const boxes = isOnlyMin ? {} : { boxes: boxesOf(options.boxes, positional) };
+      const scaled = await client.call(api.scaleCluster, {
+        params: { cluster },
+        input: { ...boxes, ...(minBoxes === undefined ? {} : { minBoxes }) },
+      });
       return wait === null ? scaled : clusterReady(client, cluster, wait);
     },
     render: renderCluster,
@@ -93,6 +101,11 @@ function remove(): Command {
   });
 }
 
+function minBoxesOption(): Option {
+  const text = "deployments go on without failing boxes while so many others get visitors; “half” of all unless told";
+  return new Option("--min-boxes <n>", text).argParser((given) => (given === "half" ? null : wholeNumber(given)));
+}
+
 /** The number of boxes, given as --boxes or as the word after the cluster. */
 function boxesOf(option: number | undefined, positional: string | undefined): number {
   const given = option ?? (/^\d{1,9}$/.test(positional ?? "") ? Number(positional) : undefined);
@@ -102,10 +115,11 @@ function boxesOf(option: number | undefined, positional: string | undefined): nu
   });
 }
 
-function renderCluster({ id, boxes, isReady, servers, websites }: Cluster): string {
+function renderCluster({ id, boxes, minBoxes, isReady, servers, websites }: Cluster): string {
   const facts = renderFacts({
     cluster: id,
     boxes: String(boxes),
+    "needed by a deployment": minBoxes === null ? "half of the boxes" : String(minBoxes),
     ready: isReady ? "yes" : "no",
     websites: websites.join(", ") || `none yet: boxyard website create --cluster ${id} --domain www.example.org`,
   });

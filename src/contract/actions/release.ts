@@ -16,11 +16,12 @@ export const stage = action("release.stage", {
 
 /**
  * Makes a staged release live at `at` by one atomic rename (or at once when `at` has passed by less than `latestMs`;
- * later it refuses with "release.too-late"). Also switches back: the previous release is still staged.
+ * later it refuses with "release.too-late"). Also switches back: the previous release is still staged. It stands against
+ * the spec until that tells of `deployment` or a later one.
  */
 export const switchTo = action("release.switch", {
   summary: "Make a staged release live at an agreed instant",
-  input: ofRelease.extend({ at: Timestamp, latestMs: z.int().positive() }),
+  input: ofRelease.extend({ at: Timestamp, latestMs: z.int().positive(), deployment: z.int().positive() }),
   output: z.object({ switchedAt: Timestamp, previous: CommitId.nullable() }),
   timeoutMs: 15_000,
   idempotent: true,
@@ -30,7 +31,7 @@ export const switchTo = action("release.switch", {
 /** Takes the website off: the state before the first deployment; used to undo a first deployment. */
 export const withdraw = action("release.withdraw", {
   summary: "Take the live release off, leaving none",
-  input: z.object({ website: WebsiteId }),
+  input: z.object({ website: WebsiteId, deployment: z.int().positive() }),
   output: z.object({ previous: CommitId.nullable() }),
   timeoutMs: 15_000,
   idempotent: true,

@@ -33,6 +33,7 @@ export const status = action("server.status", {
     targetGeneration: z.int(),
     roles: z.array(Role),
     faults: ServerStatus.shape.faults,
+    releases: ServerStatus.shape.releases,
     startedAt: Timestamp,
   }),
   timeoutMs: 5_000,

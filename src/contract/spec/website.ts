@@ -31,6 +31,8 @@ export const WebsiteOnServer = z.object({
   processingUnits: z.int().positive(),
   /** The release that must be live; null before the first deployment. */
   release: CommitId.nullable(),
+  /** The deployment that decided this release; 0 before the first. A switch that a later one asks for is newer than this spec. */
+  deployment: z.int().nonnegative(),
 });
 export type WebsiteOnServer = z.infer<typeof WebsiteOnServer>;
 

@@ -3,7 +3,7 @@ import type { ControlConfig } from "#contract/control-config.ts";
 import type { ClusterId } from "#contract/names.ts";
 import { makeHostKey } from "../host-key.ts";
 import { compareIds } from "../plan/yard.ts";
-import { insertCluster, listClusterIds, markClusterDeleted, requireCluster } from "../store/clusters.ts";
+import { insertCluster, listClusterIds, markClusterDeleted, readMinBoxes, requireCluster, setMinBoxes } from "../store/clusters.ts";
 import type { Store } from "../store/schema.ts";
 import { addServer, changeServers, listServerRows, setServerState } from "../store/servers.ts";
 import { listWebsiteRows } from "../store/websites.ts";
@@ -11,11 +11,11 @@ import type { ApiContext } from "./context.ts";
 import type { Handler } from "./handler.ts";
 import { describeServers } from "./servers.ts";
 
-export const createCluster: Handler<"createCluster"> = async (context, { input: { boxes } }) => {
+export const createCluster: Handler<"createCluster"> = async (context, { input: { boxes, minBoxes } }) => {
   const { store, config, onRowsChanged } = context;
   const hostKey = await makeHostKey("shell");
   const id = await changeServers(store, async (transaction) => {
-    const cluster = await insertCluster(transaction);
+    const cluster = await insertCluster(transaction, minBoxes);
     const add = (suffix: string, role: "cache" | "shell", key: typeof hostKey | null) =>
       addServer(transaction, config.subnet, { name: `${cluster}${suffix}`, roles: [role], cluster, hostKey: key });
     await add("v1", "cache", null);
@@ -38,17 +38,12 @@ export const showCluster: Handler<"showCluster"> = async (context, { params: { c
   return describeCluster(context, cluster);
 };
 
-export const scaleCluster: Handler<"scaleCluster"> = async (context, { params: { cluster }, input: { boxes } }) => {
+export const scaleCluster: Handler<"scaleCluster"> = async (context, { params: { cluster }, input: { boxes, minBoxes } }) => {
   const { store, config, onRowsChanged } = context;
   await changeServers(store, async (transaction) => {
     await requireCluster(transaction, cluster);
-    const all = (await listServerRows(transaction)).filter((server) => server.cluster === cluster && server.roles.includes("box"));
-    const present = all.filter((server) => server.state === "present").map((server) => server.name);
-    const surplus = present.sort(compareIds).slice(boxes);
-    await setServerState(transaction, surplus, "leaving");
-    const taken = new Set(all.map((server) => server.name));
-    const free = numbersFrom(1, all.length + boxes).filter((number) => !taken.has(`${cluster}b${number}`));
-    await addBoxes(transaction, config, cluster, free.slice(0, Math.max(0, boxes - present.length)));
+    if (minBoxes !== undefined) await setMinBoxes(transaction, cluster, minBoxes);
+    if (boxes !== undefined) await setBoxes(transaction, config, { cluster, boxes });
   });
   await onRowsChanged();
   return describeCluster(context, cluster);
@@ -61,14 +56,26 @@ export const deleteCluster: Handler<"deleteCluster"> = async ({ store, onRowsCha
   return { id: cluster };
 };
 
+async function setBoxes(store: Store, config: ControlConfig, { cluster, boxes }: { cluster: ClusterId; boxes: number }): Promise<void> {
+  const all = (await listServerRows(store)).filter((server) => server.cluster === cluster && server.roles.includes("box"));
+  const present = all.filter((server) => server.state === "present").map((server) => server.name);
+  const surplus = present.sort(compareIds).slice(boxes);
+  await setServerState(store, surplus, "leaving");
+  const taken = new Set(all.map((server) => server.name));
+  const free = numbersFrom(1, all.length + boxes).filter((number) => !taken.has(`${cluster}b${number}`));
+  await addBoxes(store, config, cluster, free.slice(0, Math.max(0, boxes - present.length)));
+}
+
 async function describeCluster(context: ApiContext, id: ClusterId): Promise<Cluster> {
-  const [all, websites] = await Promise.all([describeServers(context), listWebsiteRows(context.store)]);
+  const { store } = context;
+  const [all, websites, minBoxes] = await Promise.all([describeServers(context), listWebsiteRows(store), readMinBoxes(store, id)]);
   const servers = all.filter((server) => server.cluster === id);
   // The edge routes to the cluster and the backends know its servers: without them it does not serve.
   const needed = [...servers, ...all.filter((server) => server.cluster === null)];
   return {
     id,
     boxes: servers.filter((server) => server.roles.includes("box") && server.state !== "deleting").length,
+    minBoxes,
     isReady: needed.every((server) => server.state === "ready"),
     servers,
     websites: websites.filter((website) => website.cluster === id).map((website) => website.id),

@@ -91,7 +91,15 @@ function describeClock(offsetMs: number): string {
   return `its clock is ${seconds} s ${offsetMs > 0 ? "ahead of" : "behind"} control's: it refuses what it cannot judge; set the clock`;
 }
 
-function stateOf({ row, targetGeneration, status, clockOffsetMs, isCutOff }: Known): Pick<Server, "state" | "reason"> {
+function stateOf(known: Known): Pick<Server, "state" | "reason"> {
+  const { state, reason } = stateBesideFence(known);
+  const { fence } = known.row;
+  if (fence === null || state === "deleting") return { state, reason };
+  if (state !== "ready") return { state, reason: `${reason}; no visitors are sent to it` };
+  return { state: "fenced", reason: `no visitors are sent to it, it is about to return: ${fence}` };
+}
+
+function stateBesideFence({ row, targetGeneration, status, clockOffsetMs, isCutOff }: Known): Pick<Server, "state" | "reason"> {
   if (row.state !== "present")
     return { state: "deleting", reason: row.state === "leaving" ? "its caches stop using it" : "it is being removed" };
   if (isCutOff) return { state: "unreachable", reason: `its credentials were revoked: boxyard server readmit ${row.name}` };

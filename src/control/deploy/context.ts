@@ -1,5 +1,6 @@
 import type { Log } from "#base/log.ts";
 import type { ControlFabric } from "#fabric/fabric.ts";
+import type { Rotation } from "../rotation/rotation.ts";
 import type { Store } from "../store/schema.ts";
 import type { Lead, LeadBounds } from "./lead.ts";
 import type { Sweeper } from "./sweeper.ts";
@@ -7,8 +8,10 @@ import type { Sweeper } from "./sweeper.ts";
 /** The times of the deployment process; tests shorten them. */
 export interface Timing {
   readonly lead: LeadBounds;
-  /** How long a server that is away or has not heard of the website yet may take to appear before staging fails. */
+  /** How long a server that is away or has not heard of the website yet may take to appear before staging fails for want of it. */
   readonly appearMs: number;
+  /** The same, before the deployment goes on without it. */
+  readonly fenceMs: number;
   /** How late a server may switch; after that it refuses. */
   readonly latestMs: number;
   /** How long after `latestMs` an answer may be on its way. */
@@ -28,6 +31,7 @@ export interface Timing {
 export const TIMING: Timing = {
   lead: { firstMs: 120, shortestMs: 50, longestMs: 250 },
   appearMs: 20_000,
+  fenceMs: 5_000,
   latestMs: 1_500,
   answerMs: 500,
   verifyMs: 3_000,
@@ -45,6 +49,7 @@ export interface DeployContext {
   readonly timing: Timing;
   readonly lead: Lead;
   readonly sweeper: Sweeper;
+  readonly rotation: Rotation;
   /** What ends this process's work on a deployment, by its id. */
   readonly underWay: Map<number, AbortController>;
   /** Told (without data) when a website's release has changed in the rows: the planner is to look again. */

@@ -31,6 +31,7 @@ beforeEach(async () => {
 afterEach(async () => {
   await coordinator?.stop();
   coordinator = undefined;
+  await store.destroy();
 });
 
 function start(): Coordinator {
@@ -45,6 +46,15 @@ async function deploy(push: Push, amount: number) {
 
 function liveOn(servers: readonly string[] = CARRIERS) {
   return servers.map((server) => yard.live.get(`${server} s1`) ?? null);
+}
+
+/** Servers that visitors are not sent to. */
+async function fenced(): Promise<string[]> {
+  return (await store.selectFrom("fence").select("server").orderBy("server").execute()).map(({ server }) => server);
+}
+
+function returned(): Promise<true> {
+  return until("the servers to return", async () => ((await fenced()).length === 0 ? true : null), { timeoutMs: 5_000, everyMs: 5 });
 }
 
 function lines(): string[] {
@@ -183,25 +193,17 @@ describe("when a server", () => {
     await deploy(pushOf("s1", 1), 1);
   });
 
-  test("cannot stage, nothing changes anywhere and the pusher reads why", async () => {
-    script = (server, action) => (server === "c1b2" && action === "release.stage" ? "refuses" : "ok");
-    const deployment = await deploy(pushOf("s1", 2), 2);
-    expect(deployment).toMatchObject({ state: "failed", reason: "cannot stage 1002000: c1b2: no space left on device" });
-    expect(deployment?.servers.find((server) => server.name === "c1b2")?.error).toContain("no space left on device");
-    expect(lines().at(-1)).toBe(`failed: ${deployment?.reason}; nothing changed: s1 still serves 1001000`);
-    expect(new Set(liveOn())).toEqual(new Set([pushOf("s1", 1).commit]));
-    expect(yard.asked.filter((one) => one.action === "release.switch" && one.release === pushOf("s1", 2).commit)).toEqual([]);
+  test("that is the shell server cannot stage, the deployment goes on and no cache is asked anything", async () => {
+    script = (server, action) => (server === "c1s" && action === "release.stage" ? "refuses" : "ok");
+    expect(await deploy(pushOf("s1", 2), 2)).toMatchObject({ state: "live" });
+    expect(lines()).toContain("going on without c1s, it follows as soon as it can: c1s: no space left on device");
+    expect(await fenced()).toEqual([]);
   });
 
   test("is only just reconnecting, staging waits for it", async () => {
     script = (server, action, nth) => (server === "c1b2" && action === "release.stage" && nth < 3 ? "away" : "ok");
     expect(await deploy(pushOf("s1", 2), 2)).toMatchObject({ state: "live" });
     expect(lines()).toContain("waiting: c1b2 is not connected");
-  });
-
-  test("stays away, the deployment fails and nothing changes", async () => {
-    script = (server) => (server === "c1b2" ? "away" : "ok");
-    expect(await deploy(pushOf("s1", 2), 2)).toMatchObject({ state: "failed", reason: "cannot stage 1002000: c1b2 is not connected" });
   });
 
   test.each(["refuses", "deaf", "mute", "late-and-mute"] as const)("%s at the switch, all go back", async (behaviour) => {
@@ -233,15 +235,95 @@ describe("when a server", () => {
     expect((await ended(store, 2)).at(-1)).toMatchObject({ state: "live" });
   });
 
-  test("that is a cache does not answer, the deployment goes live with a warning and the ban is tried again", async () => {
-    script = (server, action, nth) => (server === "c1v2" && action === "cache.ban-pages" && nth < 7 ? "refuses" : "ok");
+  test("that is a cache does not let go of old pages, visitors go through the other one until it has", async () => {
+    let isDeaf = true;
+    script = (server, action) => (isDeaf && server === "c1v2" && action === "cache.ban-pages" ? "refuses" : "ok");
     expect(await deploy(pushOf("s1", 2), 2)).toMatchObject({ state: "live" });
-    expect(lines().filter((line) => line.startsWith("warning: pages not banned yet"))[0]).toContain("c1v2");
-    await until("the ban", async () => (yard.kept.get("c1v2 s1") === pushOf("s1", 2).commit ? true : null), {
-      timeoutMs: 2_000,
-      everyMs: 5,
-    });
+    expect(lines()).toContain("c1v2 is fenced until it has caught up: c1v2: no space left on device");
+    expect(await fenced()).toEqual(["c1v2"]);
+    isDeaf = false;
+    await returned();
+    expect(yard.kept.get("c1v2 s1")).toBe(pushOf("s1", 2).commit);
   });
+});
+
+describe("when a box cannot stage", () => {
+  const isBroken = (server: string, action: string) => server === "c1b2" && action !== "release.probe" && action !== "server.status";
+
+  beforeEach(async () => {
+    start();
+    await deploy(pushOf("s1", 1), 1);
+  });
+
+  test.each(["refuses", "away"] as const)(
+    "(it %s) it gets no visitors, the others go on, and it returns when it serves what they serve",
+    async (how) => {
+      let isOver = false;
+      script = (server, action) => (!isOver && isBroken(server, action) ? how : "ok");
+      const deployment = await deploy(pushOf("s1", 2), 2);
+      expect(deployment).toMatchObject({ state: "live" });
+      expect(deployment?.servers.map(({ name, isLeftOut }) => [name, isLeftOut])).toEqual([
+        ["c1b1", false],
+        ["c1b2", true],
+        ["c1s", false],
+      ]);
+      expect(lines().at(-1)).toMatch(/^live: .*without c1b2, which gets no visitors until it has caught up; undo/);
+      expect([yard.rotation.get("c1v1"), yard.rotation.get("c1v2")]).toEqual([["c1b1"], ["c1b1"]]);
+      expect(await fenced()).toEqual(["c1b2"]);
+      isOver = true;
+      await returned();
+      expect(liveOn()).toEqual(CARRIERS.map(() => pushOf("s1", 2).commit));
+      await until("its visitors", async () => yard.rotation.get("c1v1")?.includes("c1b2") || null, { timeoutMs: 2_000, everyMs: 5 });
+      expect(await deploy(pushOf("s1", 3), 3)).toMatchObject({ state: "live" });
+      expect(liveOn()).toEqual(CARRIERS.map(() => pushOf("s1", 3).commit));
+    },
+  );
+
+  test("no switch is asked for before both caches have confirmed; one that does not is left aside itself", async () => {
+    script = (server, action) => (isBroken(server, action) ? "away" : server === "c1v2" && action === "converge" ? "away" : "ok");
+    expect(await deploy(pushOf("s1", 2), 2)).toMatchObject({ state: "live" });
+    expect(yard.rotation.get("c1v1")).toEqual(["c1b1"]);
+    expect(await fenced()).toEqual(["c1b2", "c1v2"]);
+  });
+
+  test("and no cache confirms, nothing changes", async () => {
+    script = (server, action) => (isBroken(server, action) || action === "converge" ? "away" : "ok");
+    const deployment = await deploy(pushOf("s1", 2), 2);
+    expect(deployment).toMatchObject({ state: "failed", reason: expect.stringContaining("c1v1, c1v2 have not confirmed") });
+    expect(new Set(liveOn())).toEqual(new Set([pushOf("s1", 1).commit]));
+  });
+
+  test("and too few are left, nothing changes anywhere and the pusher reads why", async () => {
+    await store.updateTable("cluster").set({ min_boxes: 2 }).execute();
+    script = (server, action) => (isBroken(server, action) ? "refuses" : "ok");
+    const deployment = await deploy(pushOf("s1", 2), 2);
+    expect(deployment).toMatchObject({ state: "failed", reason: "cannot stage 1002000: c1b2: no space left on device" });
+    expect(deployment?.servers.find((server) => server.name === "c1b2")?.error).toContain("no space left on device");
+    expect(lines().at(-1)).toBe(`failed: ${deployment?.reason}; nothing changed: s1 still serves 1001000`);
+    expect(new Set(liveOn())).toEqual(new Set([pushOf("s1", 1).commit]));
+    expect(yard.asked.filter((one) => one.action === "release.switch" && one.release === pushOf("s1", 2).commit)).toEqual([]);
+    expect(await fenced()).toEqual([]);
+  });
+
+  test("and returns while another deployment is being staged, that one takes it along", async () => {
+    let isOver = false;
+    script = (server, action) => (!isOver && isBroken(server, action) ? "away" : "ok");
+    await deploy(pushOf("s1", 2), 2);
+    isOver = true;
+    for (const nth of [3, 4, 5, 6]) await deploy(pushOf("s1", nth), nth);
+    await returned();
+    expect(await deploy(pushOf("s1", 7), 7)).toMatchObject({ state: "live" });
+    expect(liveOn()).toEqual(CARRIERS.map(() => pushOf("s1", 7).commit));
+  });
+});
+
+test("a box that does not confirm the way back gets no visitors until it has gone back", async () => {
+  start();
+  await deploy(pushOf("s1", 1), 1);
+  script = (server, action, nth) => (server === "c1b2" && action === "release.switch" && nth > 0 ? "late-and-mute" : "ok");
+  expect(await deploy(pushOf("s1", 2), 2)).toMatchObject({ state: "rolled-back" });
+  expect(lines().at(-1)).toContain("c1b2 did not confirm and gets no visitors until it has gone back");
+  expect(yard.rotation.get("c1v1")).toEqual(["c1b1"]);
 });
 
 test("a first deployment that fails leaves the website without a release", async () => {

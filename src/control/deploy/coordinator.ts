@@ -3,6 +3,7 @@ import type { Log } from "#base/log.ts";
 import { loop } from "#base/loop.ts";
 import type { Push } from "#contract/push.ts";
 import type { ControlFabric } from "#fabric/fabric.ts";
+import type { Rotation } from "../rotation/rotation.ts";
 import { type DeploymentOrder, listWebsitesUnderWay, recordOrder, recordPush } from "../store/deployments.ts";
 import type { Store } from "../store/schema.ts";
 import { cancel } from "./cancel.ts";
@@ -17,6 +18,8 @@ export interface CoordinatorOptions {
   readonly store: Store;
   readonly fabric: ControlFabric;
   readonly log: Log;
+  /** Takes servers out that a deployment goes on without. */
+  readonly rotation: Rotation;
   /** Told (without data) when a website's release has changed in the rows: the planner is to look again. */
   readonly onRowsChanged: () => void;
   /** Shorter times, for tests. */

@@ -3,10 +3,11 @@ import { Fault, type FaultReport } from "#base/fault.ts";
 import type { DeploymentEvent } from "#contract/events.ts";
 import type { ServerName } from "#contract/names.ts";
 import type { Answer } from "#fabric/fabric.ts";
-import { type DeploymentRecord, deploymentServers, moveState, type StateMove } from "../store/deployments.ts";
+import { type DeploymentRecord, deploymentServers, moveState, type ServerNote, type StateMove } from "../store/deployments.ts";
 import { type Carrier, findWebsiteOnYard, type WebsiteOnYard } from "../store/website-on-yard.ts";
 import type { DeployContext } from "./context.ts";
 import { type Journal, openJournal } from "./journal.ts";
+import { faultLine } from "./lines.ts";
 import { isFinal, type Next } from "./states.ts";
 
 /** One deployment in the hands of this process: what it is, where it runs, and what has happened. */
@@ -17,8 +18,8 @@ export interface Turn {
   deployment: DeploymentRecord;
   /** The website as its rows stand; null when it was deleted. */
   readonly site: WebsiteOnYard | null;
-  /** The boxes and the shell server that take part. */
-  readonly carriers: readonly Carrier[];
+  /** The boxes and the shell server that take part; fewer when the deployment goes on without some. */
+  carriers: readonly Carrier[];
   /** Whether the present `switching` began in this turn, so that no earlier request for it can be under way. */
   isFreshSwitch: boolean;
 }
@@ -29,14 +30,14 @@ export interface ServerFault {
   readonly fault: FaultReport;
 }
 
-/** Takes a deployment up where it stands: those who began it and still exist take part. */
+/** Takes a deployment up where it stands: those who began it, were not left out and still exist take part. */
 export async function openTurn(context: DeployContext, deployment: DeploymentRecord): Promise<Turn> {
   const [site, begun] = await Promise.all([
     findWebsiteOnYard(context.store, deployment.website),
     deploymentServers(context.store, deployment.id),
   ]);
-  const names = new Set(begun.map((server) => server.name));
-  const carriers = (site?.carriers ?? []).filter((carrier) => names.size === 0 || names.has(carrier.name));
+  const names = new Set(begun.filter(({ isLeftOut }) => !isLeftOut).map(({ name }) => name));
+  const carriers = (site?.carriers ?? []).filter((carrier) => begun.length === 0 || names.has(carrier.name));
   return { context, journal: openJournal(context, deployment.id), deployment, site, carriers, isFreshSwitch: false };
 }
 
@@ -84,6 +85,20 @@ export function note({ deployment, journal }: Turn, line: string, server: Server
 /** The answers that are faults. */
 export function faultsOf(answers: readonly Answer<unknown>[]): ServerFault[] {
   return answers.flatMap(({ server, fault }) => (fault === undefined ? [] : [{ server, fault }]));
+}
+
+/** The boxes of the website's cluster that have no part in the deployment. */
+export function absentBoxes({ site, carriers }: Turn): readonly Carrier[] {
+  const taking = new Set(carriers.map(({ name }) => name));
+  return (site?.carriers ?? []).filter(({ name, role }) => role === "box" && !taking.has(name));
+}
+
+/** What servers that failed say in the deployment's record. */
+export function notesOf({ carriers }: Turn, faults: readonly ServerFault[]): ServerNote[] {
+  return carriers.flatMap(({ name, role }) => {
+    const failed = faults.find((one) => one.server === name);
+    return failed === undefined ? [] : [{ name, role, error: faultLine(name, failed.fault) }];
+  });
 }
 
 /** The faults without those of servers that have been removed from the yard meanwhile: nobody waits for them. */

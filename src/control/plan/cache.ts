@@ -5,11 +5,11 @@ import { addressOf, nameAndAddress, type Yard } from "./yard.ts";
 const VARNISH_MEGABYTES = 128;
 const MEMCACHED_MEGABYTES = 64;
 
-/** A cluster's cache servers balance over its boxes. */
+/** A cluster's cache servers balance over its boxes, those aside that are fenced. */
 export function planCache(yard: Yard, cluster: ClusterId): CacheSpec {
   return {
     cluster,
-    boxes: yard.withRole("box", cluster).map(nameAndAddress),
+    boxes: yard.inRotation("box", cluster).map(nameAndAddress),
     edges: yard.withRole("edge").map(addressOf),
     purgers: yard.carriers(cluster).map(addressOf),
     varnishMegabytes: VARNISH_MEGABYTES,

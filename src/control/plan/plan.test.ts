@@ -11,6 +11,7 @@ const BACKENDS: PlannedServer[] = (["control", "edge", "git", "database"] as con
   address: `10.77.0.${2 + index}`,
   state: "present",
   host_key: role === "git" ? { privateKey: "git-host-key" } : null,
+  fence: null,
 }));
 
 function clusterServers(number: number, boxes: number): PlannedServer[] {
@@ -22,6 +23,7 @@ function clusterServers(number: number, boxes: number): PlannedServer[] {
     address: `10.77.${number}.${host}`,
     state: "present",
     host_key: role === "shell" ? { privateKey: `host-key-of-${cluster}s` } : null,
+    fence: null,
   });
   return [
     server("v1", "cache", 1),
@@ -42,6 +44,7 @@ function website(number: number, cluster: number, aliases: number): PlannedWebsi
     hash_salt: secret("salt"),
     processing_units: 8,
     release: null,
+    release_deployment: 0,
     domains: [
       domain(`www.s${number}.test`, "main"),
       ...Array.from({ length: aliases }, (_, n) => domain(`alias${n}.s${number}.test`, "alias")),

@@ -10,6 +10,8 @@ export interface PlannedServer {
   readonly address: string;
   readonly state: "present" | "leaving" | "deleting";
   readonly host_key: { readonly privateKey: string } | null;
+  /** Why visitors are not sent to it; null when they are. */
+  readonly fence: string | null;
 }
 
 /** What the planner reads of a website. */
@@ -21,6 +23,7 @@ export interface PlannedWebsite {
   readonly hash_salt: string;
   readonly processing_units: number;
   readonly release: CommitId | null;
+  readonly release_deployment: number;
   readonly domains: readonly { readonly name: string; readonly kind: DomainKind; readonly chain_pem: string; readonly key_pem: string }[];
   readonly databases: readonly { readonly name: string; readonly password: string }[];
   readonly keys: readonly { readonly public_key: string }[];

@@ -26,6 +26,11 @@ export class Yard {
     return this.#servers.filter((server) => server.state === "present" && server.cluster === cluster && server.roles.includes(role));
   }
 
+  /** Those of them that visitors are sent to. */
+  inRotation(role: "box" | "cache", cluster: ClusterId): readonly PlannedServer[] {
+    return this.withRole(role, cluster).filter((server) => server.fence === null);
+  }
+
   /** The servers on which a cluster's websites lie. */
   carriers(cluster: ClusterId): readonly PlannedServer[] {
     return [...this.withRole("box", cluster), ...this.withRole("shell", cluster)];

@@ -17,10 +17,20 @@ export async function requireCluster(store: Store, id: ClusterId): Promise<void>
 }
 
 /** Adds a cluster without servers; gives its id. */
-export async function insertCluster(store: Store): Promise<ClusterId> {
+export async function insertCluster(store: Store, minBoxes: number | null = null): Promise<ClusterId> {
   const id = `c${await nextNumber(store, "cluster_number")}`;
-  await store.insertInto("cluster").values({ id }).execute();
+  await store.insertInto("cluster").values({ id, min_boxes: minBoxes }).execute();
   return id;
+}
+
+/** Fewest boxes with which a deployment goes on without the others; null: half of them. */
+export async function readMinBoxes(store: Store, id: ClusterId): Promise<number | null> {
+  const row = await store.selectFrom("cluster").select("min_boxes").where("id", "=", id).executeTakeFirst();
+  return row?.min_boxes ?? null;
+}
+
+export async function setMinBoxes(store: Store, id: ClusterId, minBoxes: number | null): Promise<void> {
+  await store.updateTable("cluster").set({ min_boxes: minBoxes }).where("id", "=", id).execute();
 }
 
 /** Marks a cluster and its servers for deletion; Fault "cluster.has-websites" while it carries some. */

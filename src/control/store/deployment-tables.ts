@@ -42,6 +42,8 @@ export interface DeploymentServerTable {
   staged_at: NullableMicros;
   switched_at: NullableMicros;
   error: string | null;
+  /** Whether the deployment goes on without it. */
+  is_left_out: Generated<boolean>;
 }
 
 /** What happened in a deployment, in the order of `seq`. */

@@ -128,7 +128,14 @@ describe("a deployment", () => {
     await noteServers(store, id, [{ name: "c1b1", role: "box", stagedAt: "2026-11-23T08:00:01.000001Z", error: "slow" }]);
     await noteServers(store, id, [{ name: "c1b1", role: "box", switchedAt: "2026-11-23T08:00:02.000002Z", error: null }]);
     expect((await showDeployment(store, id))?.servers).toEqual([
-      { name: "c1b1", role: "box", stagedAt: "2026-11-23T08:00:01.000001Z", switchedAt: "2026-11-23T08:00:02.000002Z", error: null },
+      {
+        name: "c1b1",
+        role: "box",
+        stagedAt: "2026-11-23T08:00:01.000001Z",
+        switchedAt: "2026-11-23T08:00:02.000002Z",
+        error: null,
+        isLeftOut: false,
+      },
     ]);
   });
 
@@ -174,8 +181,8 @@ test("a website is found with the servers that are there to stay, by what they d
     .values([server("c1b1", "box", 1), server("c1b2", "box", 2, "leaving"), server("c1s", "shell", 3), server("c1v1", "cache", 4)])
     .execute();
   const carriers = [
-    { name: "c1b1", role: "box" },
-    { name: "c1s", role: "shell" },
+    { name: "c1b1", role: "box", fence: null },
+    { name: "c1s", role: "shell", fence: null },
   ];
   expect(await findWebsiteOnYard(store, "s1")).toEqual({
     id: "s1",
@@ -184,6 +191,7 @@ test("a website is found with the servers that are there to stay, by what they d
     domain: null,
     carriers,
     caches: ["c1v1"],
+    minBoxes: 1,
   });
   expect(await findWebsiteOnYard(store, "s2")).toBeNull();
 });

@@ -1,10 +1,12 @@
 import type { Selectable } from "kysely";
 import { microsOf, nowMicros, timestampOf } from "#base/clock.ts";
+import { Fault } from "#base/fault.ts";
 import type { Deployment, DeploymentServer, DeploymentState } from "#contract/deployment.ts";
 import type { Event } from "#contract/events.ts";
 import type { CommitId, ServerName, WebsiteId } from "#contract/names.ts";
 import type { Push } from "#contract/push.ts";
 import type { DeploymentServerTable, DeploymentTable } from "./deployment-tables.ts";
+import { addFences, findAbsentBoxes, type NewFence } from "./fences.ts";
 import type { Store } from "./schema.ts";
 import { readWebsite } from "./websites.ts";
 
@@ -26,6 +28,8 @@ export interface DeploymentOrder extends Pick<Deployment, "website" | "commit"> 
 
 /** The last thing known of a server in a deployment; an absent moment keeps the one noted before. */
 export interface ServerNote extends Pick<DeploymentServer, "name" | "role" | "error"> {
+  /** Whether the deployment goes on without it; false when absent. */
+  readonly isLeftOut?: boolean;
   readonly stagedAt?: string;
   readonly switchedAt?: string;
 }
@@ -122,9 +126,13 @@ export async function readQueue(store: Store, website: WebsiteId): Promise<{ ope
   return { open: open.map(recordOf), newestLiveAt: momentOf(live?.at ?? null) };
 }
 
-/** Compare-and-set: false, and nothing changed, when the deployment is not in `from` any more. */
+/**
+ * Compare-and-set: false, and nothing changed, when the deployment is not in `from` any more. Into `switching` none goes
+ * without a box that visitors are sent to: Fault "deployment.incomplete" with `details.boxes`.
+ */
 export async function moveState(store: Store, move: StateMove): Promise<boolean> {
   return store.transaction().execute(async (transaction) => {
+    if (move.to === "switching") await requireAllBoxes(transaction, move.id);
     const moved = await transaction
       .updateTable("deployment")
       .set({
@@ -138,10 +146,18 @@ export async function moveState(store: Store, move: StateMove): Promise<boolean>
       .where("state", "=", move.from)
       .executeTakeFirst();
     if (moved.numUpdatedRows === 0n) return false;
-    if (move.release !== undefined) await setRelease(transaction, move.release);
+    if (move.release !== undefined) await setRelease(transaction, { ...move.release, deployment: move.id });
     await noteServers(transaction, move.id, move.servers ?? []);
     await appendEvents(transaction, move.id, move.events ?? []);
     return true;
+  });
+}
+
+async function requireAllBoxes(transaction: Store, deployment: number): Promise<void> {
+  const boxes = await findAbsentBoxes(transaction, deployment);
+  if (boxes.length === 0) return;
+  throw new Fault("deployment.incomplete", `${boxes.join(", ")} got visitors again meanwhile, and has not staged the release`, {
+    details: { boxes },
   });
 }
 
@@ -156,7 +172,7 @@ export async function decideTurningBack(store: Store, id: number, options: { rea
       .where("is_turning_back", "=", false)
       .returning("website")
       .executeTakeFirst();
-    if (decided !== undefined) await setRelease(transaction, { website: decided.website, commit: options.release });
+    if (decided !== undefined) await setRelease(transaction, { website: decided.website, commit: options.release, deployment: id });
   });
 }
 
@@ -175,6 +191,7 @@ export async function noteServers(store: Store, deployment: number, notes: reado
     staged_at: note.stagedAt === undefined ? null : microsOf(note.stagedAt),
     switched_at: note.switchedAt === undefined ? null : microsOf(note.switchedAt),
     error: note.error,
+    is_left_out: note.isLeftOut ?? false,
   }));
   await store
     .insertInto("deployment_server")
@@ -184,9 +201,26 @@ export async function noteServers(store: Store, deployment: number, notes: reado
         staged_at: set.fn.coalesce("excluded.staged_at", "deployment_server.staged_at"),
         switched_at: set.fn.coalesce("excluded.switched_at", "deployment_server.switched_at"),
         error: set.ref("excluded.error"),
+        is_left_out: set.ref("excluded.is_left_out"),
       })),
     )
     .execute();
+}
+
+/** The deployment goes on without these servers, of which some are fenced; gives those that were not before. */
+export async function leaveOut(
+  store: Store,
+  deployment: number,
+  { notes, fences }: { readonly notes: readonly ServerNote[]; readonly fences: readonly NewFence[] },
+): Promise<ServerName[]> {
+  return store.transaction().execute(async (transaction) => {
+    await noteServers(
+      transaction,
+      deployment,
+      notes.map((note) => ({ ...note, isLeftOut: true })),
+    );
+    return addFences(transaction, fences);
+  });
 }
 
 /** Appends what happened, in this order. */
@@ -258,8 +292,14 @@ export async function markSettled(store: Store, id: number): Promise<void> {
   await store.updateTable("deployment").set({ is_settled: true }).where("id", "=", id).execute();
 }
 
-async function setRelease(store: Store, { website, commit }: { website: WebsiteId; commit: CommitId | null }): Promise<void> {
-  await store.updateTable("website").set({ release: commit }).where("id", "=", website).execute();
+interface Decided {
+  readonly website: WebsiteId;
+  readonly commit: CommitId | null;
+  readonly deployment: number;
+}
+
+async function setRelease(store: Store, { website, commit, deployment }: Decided): Promise<void> {
+  await store.updateTable("website").set({ release: commit, release_deployment: deployment }).where("id", "=", website).execute();
 }
 
 async function withServers(store: Store, rows: readonly Selectable<DeploymentTable>[]): Promise<Deployment[]> {
@@ -300,8 +340,8 @@ function deploymentOf(row: Selectable<DeploymentTable>): Omit<Deployment, "serve
 }
 
 function serverOf(row: Selectable<DeploymentServerTable>): DeploymentServer {
-  const { server: name, role, error } = row;
-  return { name, role, stagedAt: momentOf(row.staged_at), switchedAt: momentOf(row.switched_at), error };
+  const { server: name, role, error, is_left_out: isLeftOut } = row;
+  return { name, role, stagedAt: momentOf(row.staged_at), switchedAt: momentOf(row.switched_at), error, isLeftOut };
 }
 
 function momentOf(micros: string | null): string | null {

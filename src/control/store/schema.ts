@@ -25,6 +25,8 @@ interface ServerTable {
 interface ClusterTable {
   id: ClusterId;
   is_deleting: Generated<boolean>;
+  /** Fewest boxes with which a deployment goes on without the others; null: half of them. */
+  min_boxes: ColumnType<number | null, number | null | undefined, number | null>;
 }
 
 interface WebsiteTable {
@@ -35,6 +37,8 @@ interface WebsiteTable {
   hash_salt: string;
   processing_units: Generated<number>;
   release: CommitId | null;
+  /** The deployment that decided it; 0 before the first. */
+  release_deployment: Generated<number>;
 }
 
 interface DomainTable {
@@ -107,6 +111,14 @@ interface LeaseTable {
   until: ColumnType<Date, Date, Date>;
 }
 
+/** A server that visitors are not sent to until it is right again. */
+interface FenceTable {
+  server: ServerName;
+  reason: string;
+  deployment: number | null;
+  since: ColumnType<Date, never, never>;
+}
+
 interface BusKeyTable {
   public_key: string;
   server: ServerName;
@@ -117,6 +129,7 @@ interface BusKeyTable {
 /** The yard's rows. */
 export interface Tables extends DeploymentTables {
   server: ServerTable;
+  fence: FenceTable;
   cluster: ClusterTable;
   website: WebsiteTable;
   domain: DomainTable;

@@ -13,6 +13,8 @@ export interface ServerRow {
   readonly state: ServerRowState;
   readonly enrolment: Enrolment | null;
   readonly host_key: { readonly privateKey: string; readonly publicKey: string } | null;
+  /** Why visitors are not sent to it; null when they are. */
+  readonly fence: string | null;
 }
 
 export interface NewServer {
@@ -28,14 +30,18 @@ const LAST_HOST = 250;
 
 /** All servers, by name. */
 export async function listServerRows(store: Store): Promise<ServerRow[]> {
-  return store.selectFrom("server").selectAll().orderBy("name").execute();
+  return serversWithFence(store).orderBy("server.name").execute();
 }
 
 /** Fault "server.unknown". */
 export async function requireServer(store: Store, name: ServerName): Promise<ServerRow> {
-  const found = await store.selectFrom("server").selectAll().where("name", "=", name).executeTakeFirst();
+  const found = await serversWithFence(store).where("server.name", "=", name).executeTakeFirst();
   if (found !== undefined) return found;
   throw new Fault("server.unknown", `there is no server ${name}`, { next: "see which there are: boxyard server list" });
+}
+
+function serversWithFence(store: Store) {
+  return store.selectFrom("server").leftJoin("fence", "fence.server", "server.name").selectAll("server").select("fence.reason as fence");
 }
 
 /** Changes of which servers there are: one after the other, each whole or not at all. */

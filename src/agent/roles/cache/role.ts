@@ -10,6 +10,8 @@ import { renderVcl } from "./vcl.ts";
 const VCL_PATH = "/etc/varnish/boxyard.vcl";
 const DROP_IN = "/etc/systemd/system/varnish.service.d/boxyard.conf";
 
+const WARM_UP_SECONDS = 1;
+
 /** varnishadm's commands as data. */
 const varnishadm = {
   /** Bans are told to the running Varnish; ids and commits in them are checked by the action's schema. */
@@ -77,7 +79,8 @@ function varnishDropIn({ varnishMegabytes }: CacheSpec): string {
     "-p ban_lurker_age=1",
     "-p thread_pool_min=50",
   ];
-  const reload = `/usr/share/varnish/varnishreload ${VCL_PATH}`;
+  // A new VCL probes the boxes for this long before it gets visitors: used at once, it would take all of them for sick.
+  const reload = `/usr/share/varnish/varnishreload -w ${WARM_UP_SECONDS} ${VCL_PATH}`;
   return [
     "# Written by Boxyard.",
     "[Service]",

@@ -27,9 +27,9 @@ const inMs = (ms: number): { at: string; latestMs: number } => ({ at: timestampO
 describe("a switch", () => {
   test("happens at the agreed instant, never before it, and says when and what was live", async () => {
     const [one, two] = [await staged("one"), await staged("two")];
-    expect((await releases.switchTo("s1", one, inMs(5), signal)).previous).toBeNull();
+    expect((await releases.switchTo({ website: "s1", release: one, deployment: 1 }, inMs(5), signal)).previous).toBeNull();
     const when = inMs(30);
-    const switching = releases.switchTo("s1", two, when, signal);
+    const switching = releases.switchTo({ website: "s1", release: two, deployment: 1 }, when, signal);
     expect(await releases.live("s1")).toBe(one);
     const { switchedAt, previous } = await switching;
     expect(previous).toBe(one);
@@ -41,20 +41,24 @@ describe("a switch", () => {
 
   test("whose instant has passed by too much is refused, and nothing changes", async () => {
     const [one, two] = [await staged("one"), await staged("two")];
-    await releases.switchTo("s1", one, inMs(0), signal);
+    await releases.switchTo({ website: "s1", release: one, deployment: 1 }, inMs(0), signal);
     const late = { at: timestampOf(nowMicros() - 2_000_000), latestMs: 500 };
-    await expect(releases.switchTo("s1", two, late, signal)).rejects.toMatchObject({ code: "release.too-late" });
+    await expect(releases.switchTo({ website: "s1", release: two, deployment: 1 }, late, signal)).rejects.toMatchObject({
+      code: "release.too-late",
+    });
     expect(await releases.live("s1")).toBe(one);
   });
 
   test("to a release that is not staged is refused", async () => {
-    await expect(releases.switchTo("s1", "0".repeat(40), inMs(0), signal)).rejects.toMatchObject({ code: "release.not-staged" });
+    await expect(releases.switchTo({ website: "s1", release: "0".repeat(40), deployment: 1 }, inMs(0), signal)).rejects.toMatchObject({
+      code: "release.not-staged",
+    });
   });
 
   test("that is called off while it waits leaves nothing behind", async () => {
     const one = await staged("one");
     const calledOff = new AbortController();
-    const switching = releases.switchTo("s1", one, inMs(10_000), calledOff.signal);
+    const switching = releases.switchTo({ website: "s1", release: one, deployment: 1 }, inMs(10_000), calledOff.signal);
     setTimeout(() => calledOff.abort(), 20);
     await expect(switching).rejects.toThrow();
     expect(await readdir(site.paths.site)).not.toContain("current");
@@ -63,9 +67,9 @@ describe("a switch", () => {
 
   test("can be undone: withdrawing leaves no live release, and does so twice without harm", async () => {
     const one = await staged("one");
-    await releases.switchTo("s1", one, inMs(0), signal);
-    expect(await releases.withdraw("s1")).toBe(one);
-    expect(await releases.withdraw("s1")).toBeNull();
+    await releases.switchTo({ website: "s1", release: one, deployment: 1 }, inMs(0), signal);
+    expect(await releases.withdraw("s1", 1)).toBe(one);
+    expect(await releases.withdraw("s1", 1)).toBeNull();
     expect(await releases.live("s1")).toBeNull();
   });
 });
@@ -81,24 +85,33 @@ describe("convergence", () => {
     const [one, two] = [await staged("one"), await staged("two")];
     site.website = { ...site.website, release: one };
     await releases.converge(site.website, signal);
-    await releases.switchTo("s1", two, inMs(0), signal);
+    await releases.switchTo({ website: "s1", release: two, deployment: 1 }, inMs(0), signal);
     expect(releases.expected(site.website)).toBe(two);
     await releases.converge(site.website, signal);
     expect(await releases.live("s1")).toBe(two);
-    site.website = { ...site.website, release: two };
+    site.website = { ...site.website, release: two, deployment: 1 };
     expect(releases.expected(site.website)).toBe(two);
-    site.website = { ...site.website, release: one };
+    site.website = { ...site.website, release: one, deployment: 2 };
     await releases.converge(site.website, signal);
     expect(await releases.live("s1")).toBe(one);
   });
+});
+
+test("what the spec says of an earlier deployment comes too late to take a switch back", async () => {
+  const [one, two] = [await staged("one"), await staged("two")];
+  await releases.switchTo({ website: "s1", release: two, deployment: 7 }, inMs(0), signal);
+  await releases.switchTo({ website: "s1", release: one, deployment: 8 }, inMs(0), signal);
+  site.website = { ...site.website, release: two, deployment: 7 };
+  await releases.converge(site.website, signal);
+  expect(await releases.live("s1")).toBe(one);
 });
 
 test("old releases go, but never the live one nor the one before it", async () => {
   const commits: CommitId[] = [];
   for (let number = 0; number < KEPT_RELEASES + 3; number++) commits.push(await staged(`number${number}`));
   const [first, second, third] = commits as [CommitId, CommitId, CommitId];
-  await releases.switchTo("s1", first, inMs(0), signal);
-  await releases.switchTo("s1", second, inMs(0), signal);
+  await releases.switchTo({ website: "s1", release: first, deployment: 1 }, inMs(0), signal);
+  await releases.switchTo({ website: "s1", release: second, deployment: 1 }, inMs(0), signal);
   expect(await findSurplus(site.paths)).toEqual([third]);
   await releases.removeSurplus("s1", signal);
   expect((await readdir(site.paths.releases)).sort()).toEqual(commits.filter((commit) => commit !== third).sort());

@@ -9,8 +9,16 @@ export async function begin(turn: Turn): Promise<void> {
     const reason = obstacle ?? `website ${deployment.website} was deleted`;
     return move(turn, { from: "received", to: "failed" }, { reason, line: `failed: ${reason}; nothing changed` });
   }
-  const servers = carriers.map(({ name, role }) => ({ name, role, error: null }));
-  const line = `staging ${short(deployment.commit)} on ${names(carriers.map((carrier) => carrier.name))} (${serves(site.id, site.release)})`;
+  // A fenced server that can be heard follows, so that it may return; of one that cannot, nothing is expected.
+  const registry = turn.context.fabric.registry();
+  const taking = carriers.filter(({ name, fence }) => fence === null || registry.has(name));
+  const absent = carriers.filter((carrier) => !taking.includes(carrier));
+  const servers = [
+    ...taking.map(({ name, role }) => ({ name, role, error: null })),
+    ...absent.map(({ name, role, fence }) => ({ name, role, error: `fenced: ${fence}`, isLeftOut: true })),
+  ];
+  turn.carriers = taking;
+  const line = `staging ${short(deployment.commit)} on ${names(taking.map((carrier) => carrier.name))} (${serves(site.id, site.release)})`;
   return move(turn, { from: "received", to: "staging" }, { previous: site.release, servers, line });
 }
 

@@ -1,50 +1,77 @@
 import { setTimeout as sleep } from "node:timers/promises";
+import { isFault, renderFault } from "#base/fault.ts";
 import { stage as stageAction } from "#contract/actions/release.ts";
 import type { ServerNote } from "../../store/deployments.ts";
 import type { Carrier } from "../../store/website-on-yard.ts";
 import { ask } from "../ask.ts";
 import { count, duration, faultLine, serves, short } from "../lines.ts";
-import { move, note, type ServerFault, type Turn, withoutRemoved } from "../turn.ts";
+import { move, note, notesOf, type ServerFault, type Turn, withoutRemoved } from "../turn.ts";
+import { canDoWithout, confirmFences, leaveOut } from "./leave-out.ts";
 
-/** `staging → staged`: all servers have the release beside the live one; when one cannot, nothing has changed anywhere. */
+/** `staging → staged`: all servers that take part have the release beside the live one; when too few can, nothing has changed anywhere. */
 export async function stage(turn: Turn): Promise<void> {
-  const { deployment } = turn;
   const startedAtMs = performance.now();
-  const { notes, faults } = await stageEverywhere(turn);
-  if (faults.length === 0) {
-    const line = `staged on ${count(notes.length, "server")} in ${duration(performance.now() - startedAtMs)}`;
-    return move(turn, { from: "staging", to: "staged" }, { servers: notes, line });
-  }
-  const reason = `cannot stage ${short(deployment.commit)}: ${faults.map((one) => faultLine(one.server, one.fault)).join("; ")}`;
-  const line = `failed: ${reason}; nothing changed: ${serves(deployment.website, deployment.previous)}`;
-  return move(turn, { from: "staging", to: "failed" }, { reason, servers: [...notes, ...notesOf(turn, faults)], line });
+  const outcome = await stageOrLeaveOut(turn);
+  if ("reason" in outcome) return failStaging(turn, "staging", outcome);
+  const line = `staged on ${count(outcome.notes.length, "server")} in ${duration(performance.now() - startedAtMs)}`;
+  return move(turn, { from: "staging", to: "staged" }, { servers: outcome.notes, line });
 }
 
-/** What a server that failed says in the deployment's record. */
-export function notesOf({ carriers }: Turn, faults: readonly ServerFault[]): ServerNote[] {
-  return carriers.flatMap(({ name, role }) => {
-    const failed = faults.find((one) => one.server === name);
-    return failed === undefined ? [] : [{ name, role, error: faultLine(name, failed.fault) }];
-  });
+interface Unstaged {
+  readonly reason: string;
+  readonly notes: readonly ServerNote[];
+}
+
+/** Ends a deployment that too few servers could stage. */
+export function failStaging(turn: Turn, from: "staging" | "staged", { reason, notes }: Unstaged): Promise<void> {
+  const { website, previous } = turn.deployment;
+  const line = `failed: ${reason}; nothing changed: ${serves(website, previous)}`;
+  return move(turn, { from, to: "failed" }, { reason, servers: notes, line });
+}
+
+/** Stages everywhere, and goes on without those that cannot while enough boxes are left and nobody is sent to the others. */
+export async function stageOrLeaveOut(turn: Turn): Promise<Unstaged | { readonly notes: readonly ServerNote[] }> {
+  const { notes, faults } = await stageEverywhere(turn);
+  const what = `cannot stage ${short(turn.deployment.commit)}`;
+  if (!canDoWithout(turn, faults)) {
+    const why = faults.map((one) => faultLine(one.server, one.fault)).join("; ") || tooFew(turn);
+    return { reason: `${what}: ${why}`, notes: [...notes, ...notesOf(turn, faults)] };
+  }
+  try {
+    await leaveOut(turn, faults);
+    await confirmFences(turn);
+    return { notes };
+  } catch (thrown) {
+    if (!isFault(thrown, "rotation.unconfirmed")) throw thrown;
+    return { reason: `${what}: ${renderFault(thrown).replace("\n", " ")}`, notes };
+  }
+}
+
+function tooFew({ site }: Turn): string {
+  const fenced = (site?.carriers ?? []).flatMap(({ name, fence }) => (fence === null ? [] : [`${name} is fenced (${fence})`]));
+  return `too few boxes get visitors: ${fenced.join("; ")}`;
 }
 
 /** Asks all to stage the deployment's release, and gives who has it and who cannot. */
 export async function stageEverywhere(turn: Turn): Promise<{ notes: ServerNote[]; faults: readonly ServerFault[] }> {
   const { timing, signal } = turn.context;
-  const deadlineMs = performance.now() + timing.appearMs;
+  const startedAtMs = performance.now();
   const notes: ServerNote[] = [];
+  const faults: ServerFault[] = [];
   let saidAtMs = Number.NEGATIVE_INFINITY;
   for (let waiting = turn.carriers; ; ) {
     const round = await stageOnce(turn, waiting);
     notes.push(...round.notes);
-    const mayAppear = round.faults.filter((one) => MAY_APPEAR.has(one.fault.code));
-    const isHopeless = mayAppear.length < round.faults.length || performance.now() > deadlineMs;
-    if (mayAppear.length === 0 || isHopeless) return { notes, faults: await withoutRemoved(turn, round.faults) };
+    waiting = waiting.filter(({ name, fence }) => fence === null && round.faults.some((one) => one.server === name && mayAppear(one)));
+    const appearing = round.faults.filter(({ server }) => waiting.some(({ name }) => name === server));
+    faults.push(...round.faults.filter((one) => !appearing.includes(one)));
+    const patienceMs = canDoWithout(turn, [...faults, ...appearing]) ? timing.fenceMs : timing.appearMs;
+    const isOver = performance.now() - startedAtMs > patienceMs || !canDoWithout(turn, faults);
+    if (appearing.length === 0 || isOver) return { notes, faults: await withoutRemoved(turn, [...faults, ...appearing]) };
     if (performance.now() - saidAtMs > SAY_AGAIN_MS) {
-      for (const one of mayAppear) note(turn, `waiting: ${faultLine(one.server, one.fault)}`, one.server);
+      for (const one of appearing) note(turn, `waiting: ${faultLine(one.server, one.fault)}`, one.server);
       saidAtMs = performance.now();
     }
-    waiting = turn.carriers.filter((carrier) => mayAppear.some((one) => one.server === carrier.name));
     await sleep(timing.againMs, undefined, { signal });
   }
 }
@@ -54,6 +81,10 @@ const SAY_AGAIN_MS = 5_000;
 
 /** A server that is being created, reconnects, or whose spec with the website is on its way, is there in a moment. */
 const MAY_APPEAR: ReadonlySet<string> = new Set(["fabric.no-server", "release.unknown-website"]);
+
+function mayAppear({ fault }: ServerFault): boolean {
+  return MAY_APPEAR.has(fault.code);
+}
 
 async function stageOnce(turn: Turn, carriers: readonly Carrier[]): Promise<{ notes: ServerNote[]; faults: ServerFault[] }> {
   const { context, deployment } = turn;

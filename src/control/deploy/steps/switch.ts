@@ -1,20 +1,51 @@
 import { microsOf, nowMicros, timestampOf } from "#base/clock.ts";
+import { isFault } from "#base/fault.ts";
 import { switchTo } from "#contract/actions/release.ts";
+import type { ServerName } from "#contract/names.ts";
 import type { Answer } from "#fabric/fabric.ts";
-import { noteSwitchInstant, type ServerNote } from "../../store/deployments.ts";
+import { noteServers, noteSwitchInstant, type ServerNote } from "../../store/deployments.ts";
+import { findWebsiteOnYard } from "../../store/website-on-yard.ts";
 import { askAll } from "../ask.ts";
-import { short, timeOfDay } from "../lines.ts";
-import { faultsOf, move, type Turn, withoutRemoved } from "../turn.ts";
+import { names, short, timeOfDay } from "../lines.ts";
+import { faultsOf, move, note, type Turn, withoutRemoved } from "../turn.ts";
 import { answerTimeMs, instantFrom, waitOutEarlierSwitch } from "./instant.ts";
-import { stageEverywhere } from "./stage.ts";
+import { withoutFenced } from "./leave-out.ts";
+import { failStaging, stageEverywhere, stageOrLeaveOut } from "./stage.ts";
 import { decideAndTurnBack, turnBack } from "./turn-back.ts";
 
 /** `staged → switching`: agrees on the instant; from here on the deployment goes live or is rolled back. */
 export async function agreeOnInstant(turn: Turn): Promise<void> {
+  for (;;) {
+    const newcomers = await moveToSwitching(turn);
+    if (newcomers.length === 0) return;
+    const outcome = await admit(turn, newcomers);
+    if ("reason" in outcome) return failStaging(turn, "staged", outcome);
+  }
+}
+
+/** Gives the boxes that visitors are sent to since it began, and that must stage the release first. */
+async function moveToSwitching(turn: Turn): Promise<readonly ServerName[]> {
   const switchAtMicros = instantFrom(turn);
   const line = `all servers are ready: switching at ${timeOfDay(timestampOf(switchAtMicros))}`;
-  await move(turn, { from: "staged", to: "switching" }, { switchAtMicros, line });
-  turn.isFreshSwitch = true;
+  try {
+    await move(turn, { from: "staged", to: "switching" }, { switchAtMicros, line });
+    turn.isFreshSwitch = true;
+    return [];
+  } catch (thrown) {
+    if (!isFault(thrown, "deployment.incomplete")) throw thrown;
+    return thrown.details["boxes"] as readonly ServerName[];
+  }
+}
+
+async function admit(turn: Turn, boxes: readonly ServerName[]): Promise<Awaited<ReturnType<typeof stageOrLeaveOut>>> {
+  const { context, deployment } = turn;
+  const site = await findWebsiteOnYard(context.store, deployment.website);
+  const newcomers = (site?.carriers ?? []).filter(({ name }) => boxes.includes(name));
+  const notes = newcomers.map(({ name, role }) => ({ name, role, error: null }));
+  await noteServers(context.store, deployment.id, notes);
+  turn.carriers = [...turn.carriers.filter(({ name }) => !boxes.includes(name)), ...newcomers];
+  note(turn, `${names(boxes)} gets visitors since a moment ago: it stages the release, too`);
+  return stageOrLeaveOut(turn);
 }
 
 /** `switching → verifying`: all switch at the instant; one that refuses or is silent turns all back. */
@@ -22,12 +53,12 @@ export async function switchEverywhere(turn: Turn): Promise<void> {
   const { deployment } = turn;
   if (!turn.isFreshSwitch) await waitOutEarlierSwitch(turn);
   if (deployment.isTurningBack) return turnBack(turn);
-  const unstaged = turn.isFreshSwitch ? [] : (await stageEverywhere(turn)).faults;
+  const unstaged = turn.isFreshSwitch ? [] : await withoutFenced(turn, (await stageEverywhere(turn)).faults);
   if (unstaged.length > 0) return decideAndTurnBack(turn, unstaged, `cannot go on with the switch to ${short(deployment.commit)}`);
 
   const atMicros = await ensureInstantAhead(turn);
   const answers = await askToSwitch(turn, atMicros);
-  const faults = await withoutRemoved(turn, faultsOf(answers));
+  const faults = await withoutFenced(turn, await withoutRemoved(turn, faultsOf(answers)));
   if (faults.length > 0) return decideAndTurnBack(turn, faults, `cannot switch to ${short(deployment.commit)}`);
   const switched = switchedNotes(turn, answers);
   const moments = switched.map((one) => one.switchedAt).sort();
@@ -51,8 +82,8 @@ type Switched = Answer<{ switchedAt: string }>;
 
 function askToSwitch(turn: Turn, atMicros: number): Promise<Switched[]> {
   const { context, deployment, carriers } = turn;
-  const { website, commit: release } = deployment;
-  const input = { website, release, at: timestampOf(atMicros), latestMs: context.timing.latestMs };
+  const { website, commit: release, id } = deployment;
+  const input = { website, release, deployment: id, at: timestampOf(atMicros), latestMs: context.timing.latestMs };
   const servers = carriers.map((carrier) => carrier.name);
   return askAll(context, switchTo, { servers, input, timeoutMs: answerTimeMs(turn, atMicros) });
 }

@@ -1,15 +1,16 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { timestampOf } from "#base/clock.ts";
+import { reportFault } from "#base/fault.ts";
 import { stage, switchTo, withdraw } from "#contract/actions/release.ts";
 import type { ServerName } from "#contract/names.ts";
 import type { Answer } from "#fabric/fabric.ts";
 import { decideTurningBack, noteServers } from "../../store/deployments.ts";
 import { askAll } from "../ask.ts";
 import { faultLine, names, short } from "../lines.ts";
-import { faultsOf, move, note, type ServerFault, type Turn, withoutRemoved } from "../turn.ts";
+import { faultsOf, move, note, notesOf, type ServerFault, type Turn, withoutRemoved } from "../turn.ts";
 import { banPages } from "./ban.ts";
 import { answerTimeMs, instantFrom } from "./instant.ts";
-import { notesOf } from "./stage.ts";
+import { confirmFences, fenceCaches, leaveOut } from "./leave-out.ts";
 
 const ATTEMPTS = 4;
 
@@ -29,37 +30,55 @@ export async function decideAndTurnBack(turn: Turn, faults: readonly ServerFault
 export async function turnBack(turn: Turn): Promise<void> {
   const { deployment } = turn;
   const behind = await switchBackEverywhere(turn);
-  await banPages(turn, deployment.previous);
+  const areFenced = await fenceThose(turn, behind);
+  await fenceCaches(turn, await banPages(turn, deployment.previous));
   turn.context.sweeper.sweep(turn.site, deployment.previous);
   const reason = deployment.reason ?? "it was decided to switch back";
   const now =
     deployment.previous === null ? `${deployment.website} has no release` : `${deployment.website} serves ${short(deployment.previous)}`;
-  const later = behind.length === 0 ? "" : `; ${names(behind)} did not confirm and goes back when its agent next converges`;
+  const consequence = areFenced ? "gets no visitors until it has gone back" : "goes back when its agent next converges";
+  const later = behind.length === 0 ? "" : `; ${names(behind.map(({ server }) => server))} did not confirm and ${consequence}`;
   const line = `rolled back: ${reason}; ${now}${later}`;
   if (deployment.state === "switching") return move(turn, { from: "switching", to: "rolled-back" }, { reason, line });
   return move(turn, { from: "verifying", to: "rolled-back" }, { reason, line });
 }
 
-/** Gives the servers that have not confirmed after some attempts. */
-async function switchBackEverywhere(turn: Turn): Promise<ServerName[]> {
+/** Gives the servers that have not confirmed after some attempts, and why. */
+async function switchBackEverywhere(turn: Turn): Promise<readonly ServerFault[]> {
   const { context } = turn;
   let behind = turn.carriers.map((carrier) => carrier.name);
-  for (let attempt = 0; attempt < ATTEMPTS && behind.length > 0; attempt++) {
-    if (attempt > 0) await sleep(context.timing.againMs, undefined, { signal: context.signal });
-    const faults = faultsOf(await askToGoBack(turn, behind));
-    await stageAgain(turn, faults);
-    behind = (await withoutRemoved(turn, faults)).map((one) => one.server);
+  for (let attempt = 1; ; attempt++) {
+    const given = faultsOf(await askToGoBack(turn, behind));
+    await stageAgain(turn, given);
+    const faults = await withoutRemoved(turn, given);
+    if (faults.length === 0 || attempt === ATTEMPTS) return faults;
+    behind = faults.map((one) => one.server);
+    await sleep(context.timing.againMs, undefined, { signal: context.signal });
   }
-  return behind;
+}
+
+/** Visitors are not to meet two releases: who did not confirm gets none, while there are others that did. */
+async function fenceThose(turn: Turn, behind: readonly ServerFault[]): Promise<boolean> {
+  const isLeft = turn.carriers.some(({ name, role }) => role === "box" && !behind.some(({ server }) => server === name));
+  if (behind.length === 0 || !isLeft) return false;
+  await leaveOut(turn, behind);
+  try {
+    await confirmFences(turn);
+    return true;
+  } catch (thrown) {
+    if (turn.context.signal.aborted) throw thrown;
+    note(turn, `warning: ${reportFault(thrown).message}`);
+    return false;
+  }
 }
 
 function askToGoBack(turn: Turn, servers: readonly ServerName[]): Promise<Answer<unknown>[]> {
   const { context, deployment } = turn;
-  const { website, previous } = deployment;
+  const { website, previous, id } = deployment;
   const atMicros = instantFrom(turn);
   const timeoutMs = answerTimeMs(turn, atMicros);
-  if (previous === null) return askAll(context, withdraw, { servers, input: { website }, timeoutMs });
-  const input = { website, release: previous, at: timestampOf(atMicros), latestMs: context.timing.latestMs };
+  if (previous === null) return askAll(context, withdraw, { servers, input: { website, deployment: id }, timeoutMs });
+  const input = { website, release: previous, deployment: id, at: timestampOf(atMicros), latestMs: context.timing.latestMs };
   return askAll(context, switchTo, { servers, input, timeoutMs });
 }
 

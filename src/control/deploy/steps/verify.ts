@@ -4,8 +4,9 @@ import type { ServerName } from "#contract/names.ts";
 import type { Answer } from "#fabric/fabric.ts";
 import { askAll } from "../ask.ts";
 import { duration, names, short } from "../lines.ts";
-import { faultsOf, move, note, type ServerFault, type Turn, withoutRemoved } from "../turn.ts";
+import { absentBoxes, faultsOf, move, note, type ServerFault, type Turn, withoutRemoved } from "../turn.ts";
 import { banPages } from "./ban.ts";
+import { fenceCaches, withoutFenced } from "./leave-out.ts";
 import { decideAndTurnBack, turnBack } from "./turn-back.ts";
 
 /** `verifying → live`: every box serves the release without an error of its own; else all go back. */
@@ -15,13 +16,18 @@ export async function verify(turn: Turn): Promise<void> {
   const [faults] = await Promise.all([verifyBoxes(turn), banPages(turn, deployment.commit)]);
   if (faults.length > 0) return decideAndTurnBack(turn, faults, `cannot verify ${short(deployment.commit)}`);
   // Again, because a page that a box began to make before the switch may have been stored after the first ban.
-  await banPages(turn, deployment.commit);
+  await fenceCaches(turn, await banPages(turn, deployment.commit));
   const sinceMs = Date.now() - Date.parse(deployment.acceptedAt);
   const where = site?.domain === null || site === null ? deployment.website : `https://${site.domain}`;
   const undo =
     deployment.previous === null || deployment.previous === deployment.commit ? "" : `; undo: boxyard rollback ${deployment.website}`;
-  await move(turn, { from: "verifying", to: "live" }, { line: `live: ${where} (${duration(sinceMs)})${undo}` });
+  await move(turn, { from: "verifying", to: "live" }, { line: `live: ${where} (${duration(sinceMs)})${without(turn)}${undo}` });
   context.sweeper.sweep(site, deployment.commit);
+}
+
+function without(turn: Turn): string {
+  const absent = absentBoxes(turn).map(({ name }) => name);
+  return absent.length === 0 ? "" : `; without ${names(absent)}, which gets no visitors until it has caught up`;
 }
 
 /** Asks every box until it serves the release; gives those that do not when the time is over. */
@@ -35,7 +41,7 @@ async function verifyBoxes(turn: Turn): Promise<readonly ServerFault[]> {
       note(turn, `verified on ${names(boxes)}: they serve ${short(deployment.commit)}`);
       return [];
     }
-    if (performance.now() > deadlineMs) return withoutRemoved(turn, faults);
+    if (performance.now() > deadlineMs) return withoutFenced(turn, await withoutRemoved(turn, faults));
     waiting = faults.map((one) => one.server);
     await sleep(context.timing.againMs, undefined, { signal: context.signal });
   }

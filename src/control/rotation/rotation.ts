@@ -1,0 +1,153 @@
+import { timestamp } from "#base/clock.ts";
+import { Fault, reportFault } from "#base/fault.ts";
+import type { Log } from "#base/log.ts";
+import { type Loop, loop } from "#base/loop.ts";
+import type { ClusterId, ServerName } from "#contract/names.ts";
+import type { ControlFabric } from "#fabric/fabric.ts";
+import { addFences, type NewFence, type Releases, removeFence } from "../store/fences.ts";
+import type { Store } from "../store/schema.ts";
+import { listServerRows, type ServerRow } from "../store/servers.ts";
+import { listGenerations } from "../store/specs.ts";
+import { waitForGenerations } from "./generations.ts";
+import { answersFor, hasLetGo, serves } from "./probe.ts";
+
+/** The times of the rotation; tests shorten them. */
+export interface RotationTiming {
+  /** How long a cache or an edge may take to confirm that it sends nobody to a fenced server. */
+  readonly confirmMs: number;
+  /** How often fenced servers are looked at when nothing is heard of them. */
+  readonly lookMs: number;
+  /** Pause before a server is looked at again that could not return because of a deployment. */
+  readonly againMs: number;
+}
+
+const ROTATION_TIMING: RotationTiming = { confirmMs: 10_000, lookMs: 5_000, againMs: 150 };
+
+export interface RotationOptions {
+  readonly store: Store;
+  readonly fabric: ControlFabric;
+  readonly log: Log;
+  /** Plans the rows as they are now; resolves when the new generations are known, and delivers them. */
+  readonly plan: () => Promise<void>;
+  readonly timing?: Partial<RotationTiming>;
+}
+
+/**
+ * Which servers visitors are sent to. Caches leave fenced boxes out, edges leave fenced caches out: so it stands in their
+ * specs, and they have confirmed it when they have reached that generation. A fenced server returns by itself when it has
+ * converged, serves the releases that its cluster serves, and no deployment is between its switch and its end.
+ */
+export class Rotation {
+  readonly #options: RotationOptions;
+  readonly #timing: RotationTiming;
+  readonly #returning: Loop;
+  readonly #unsubscribe: () => void;
+  #areFenced = false;
+  #again: NodeJS.Timeout | undefined;
+
+  constructor(options: RotationOptions) {
+    const { fabric, log, timing } = options;
+    this.#options = options;
+    this.#timing = { ...ROTATION_TIMING, ...timing };
+    const onFault = (thrown: unknown): void => log.error({ fault: reportFault(thrown) }, "fenced servers are not looked at");
+    this.#returning = loop({ everyMs: this.#timing.lookMs, work: () => this.#takeBack(), onFault });
+    this.#unsubscribe = fabric.onRegistryChange(() => {
+      if (this.#areFenced) this.#returning.nudge();
+    });
+  }
+
+  start(): void {
+    this.#returning.start();
+  }
+
+  async stop(): Promise<void> {
+    this.#unsubscribe();
+    clearTimeout(this.#again);
+    await this.#returning.stop();
+  }
+
+  /**
+   * Resolves when nobody sends visitors to the fenced servers of a cluster any more. A cache that does not confirm is fenced
+   * itself when another has. Throws Fault "rotation.unconfirmed" when that cannot be had.
+   */
+  async confirm(cluster: ClusterId, signal: AbortSignal): Promise<void> {
+    this.#areFenced = true;
+    await this.#options.plan();
+    const servers = (await listServerRows(this.#options.store)).filter(({ state }) => state === "present");
+    const caches = servers.filter((server) => server.cluster === cluster && server.roles.includes("cache"));
+    const inRotation = caches.filter(({ fence }) => fence === null).map(({ name }) => name);
+    const late = await this.#wait(inRotation, signal);
+    if (late.length === inRotation.length && late.length > 0) throw unconfirmed(late);
+    await this.#fenceLate(late);
+    if (late.length === 0 && inRotation.length === caches.length) return;
+    const edges = servers.filter(({ roles }) => roles.includes("edge")).map(({ name }) => name);
+    const deaf = await this.#wait(edges, signal);
+    if (deaf.length > 0) throw unconfirmed(deaf);
+  }
+
+  /** Fences a cluster's caches, of which another one must be left, and waits until edges have confirmed it. */
+  async fenceCaches(cluster: ClusterId, fences: readonly NewFence[], signal: AbortSignal): Promise<void> {
+    await this.tell(await addFences(this.#options.store, fences), fences);
+    await this.confirm(cluster, signal);
+  }
+
+  /** Tells everybody of fences that are new. */
+  async tell(added: readonly ServerName[], fences: readonly { readonly server: ServerName; readonly reason: string }[]): Promise<void> {
+    for (const { server, reason } of fences) if (added.includes(server)) await this.#publish(server, `${server} is fenced: ${reason}`);
+  }
+
+  async #fenceLate(late: readonly ServerName[]): Promise<void> {
+    if (late.length === 0) return;
+    const reason = "it has not confirmed which boxes visitors may be sent to";
+    const fences = late.map((server) => ({ server, reason, deployment: null }));
+    await this.tell(await addFences(this.#options.store, fences), fences);
+    await this.#options.plan();
+  }
+
+  #wait(servers: readonly ServerName[], signal: AbortSignal): Promise<ServerName[]> {
+    return waitForGenerations(this.#options, servers, { timeoutMs: this.#timing.confirmMs, signal });
+  }
+
+  async #takeBack(): Promise<void> {
+    const { store } = this.#options;
+    const fenced = (await listServerRows(store)).filter(({ fence, state }) => fence !== null && state === "present");
+    this.#areFenced = fenced.length > 0;
+    if (fenced.length === 0) return;
+    const generations = await listGenerations(store);
+    for (const row of fenced) await this.#takeBackOne(row, generations.get(row.name) ?? Number.POSITIVE_INFINITY);
+  }
+
+  async #takeBackOne({ name, cluster, roles }: ServerRow, generation: number): Promise<void> {
+    const { store, fabric, plan } = this.#options;
+    const status = fabric.registry().get(name);
+    if (cluster === null || status === undefined || status.faults.length > 0 || status.generation < generation) return;
+    const isCache = roles.includes("cache");
+    if (!isCache && !(await answersFor(fabric, name, Object.keys(status.releases)))) return;
+    const isRight = (releases: Releases): Promise<boolean> => (isCache ? hasLetGo : serves)(fabric, name, releases);
+    const outcome = await removeFence(store, { server: name, cluster }, isRight);
+    if (outcome === "busy") this.#lookAgainSoon();
+    if (outcome !== "removed") return;
+    await plan();
+    await this.#publish(name, `${name} is right again: visitors are sent to it`);
+  }
+
+  #lookAgainSoon(): void {
+    clearTimeout(this.#again);
+    this.#again = setTimeout(() => this.#returning.nudge(), this.#timing.againMs);
+  }
+
+  async #publish(server: ServerName, line: string): Promise<void> {
+    const { fabric, log } = this.#options;
+    log.info({ server }, line);
+    await fabric
+      .publishEvent({ kind: "server", at: timestamp(), server, line })
+      .catch((thrown: unknown) => log.warn({ server, fault: reportFault(thrown) }, "event not published"));
+  }
+}
+
+function unconfirmed(servers: readonly ServerName[]): Fault {
+  const names = servers.join(", ");
+  return new Fault("rotation.unconfirmed", `${names} ${servers.length === 1 ? "has" : "have"} not confirmed whom visitors are sent to`, {
+    next: "see what is wrong with: boxyard server list",
+  });
+}
