@@ -25,7 +25,7 @@ import { type RoleName, roles } from "./roles.ts";
 const CONVERGE_EVERY_MS = 5 * 60_000;
 /** A turn with faults is repeated after this long, after twice as long each time it fails again, up to LONGEST_RETRY_MS. */
 const FIRST_RETRY_MS = 1_000;
-const LONGEST_RETRY_MS = 30_000;
+const LONGEST_RETRY_MS = 10_000;
 /** Heartbeats tell the load and the free space of this long ago at most; who asks gets them new. */
 const FACTS_MAX_AGE_MS = 10_000;
 const NOTHING: Outcome = { changed: [], faults: [] };

@@ -5,6 +5,7 @@ import { Visitor } from "#harness/visitor.ts";
 import { boxyard, boxyardJson, eventually, lastDeployment, listServers, showWebsite, status, type WebsiteJson } from "#harness/yard.ts";
 
 const DOMAIN = "faults.example.test";
+const ASKED_HERE = ["curl", "-s", "-H", `Host: ${DOMAIN}`, "-H", "X-Forwarded-Proto: https", "http://127.0.0.1/"] as const;
 let repository: Repository;
 let website: WebsiteJson;
 
@@ -21,7 +22,10 @@ afterAll(async () => {
 });
 
 async function commitVersion(version: string): Promise<string> {
-  await repository.write({ "docroot/index.php": `<?php header('Cache-Control: no-store'); echo '${version}';` });
+  await repository.write({
+    "docroot/index.php": `<?php header('Cache-Control: no-store'); echo '${version}';`,
+    "docroot/box.php": "<?php header('Cache-Control: no-store'); echo php_uname('n');",
+  });
   return repository.commit(version);
 }
 
@@ -49,51 +53,86 @@ describe("a deployment", () => {
     await eventually("visitors to see it", async () => (await new Visitor(DOMAIN).get("/")).text === "two");
   });
 
-  test("with no disk space on a box: nothing changes anywhere, and the pusher reads why", async () => {
-    const before = await showWebsite(website.id);
-    const mount = `/srv/sites/${website.id}/releases`;
-    await mustInServer(
-      "c1b2",
-      "sh",
-      "-c",
-      `cp -a ${mount} /root/releases.kept && mount -t tmpfs -o size=64k tmpfs ${mount} && cp -a /root/releases.kept/. ${mount}/ 2>/dev/null; true`,
-    );
-    try {
+  test("with no disk space on a box: it gets no visitors, the others go live, and it returns when there is room", async () => {
+    await whileFull(["c1b2"], async () => {
       await repository.write({ "docroot/large.txt": "x".repeat(2_000_000) });
       const commit = await commitVersion("three");
       const pushed = await repository.push(website.gitUrl);
+      expect(pushed.exitCode, pushed.stderr).toBe(0);
+      expect(pushed.stderr).toMatch(/remote: .*going on without c1b2, it is fenced.*space/);
+      const deployment = await lastDeployment(website.id);
+      expect(deployment).toMatchObject({ commit, state: "live" });
+      expect(deployment.servers.map(({ name, isLeftOut }) => `${name} ${isLeftOut}`)).toEqual(["c1b1 false", "c1b2 true", "c1s false"]);
+      await expectAllVisitorsSee("three");
+    });
+    await hasReturned("c1b2");
+    await expectAllVisitorsSee("three");
+  });
+
+  test("with no disk space on any box: nothing changes anywhere, and the pusher reads why", async () => {
+    const before = await showWebsite(website.id);
+    await whileFull(["c1b1", "c1b2"], async () => {
+      await repository.write({ "docroot/large.txt": "y".repeat(2_000_000) });
+      const commit = await commitVersion("four");
+      const pushed = await repository.push(website.gitUrl);
       expect(pushed.exitCode).not.toBe(0);
-      expect(pushed.stderr).toMatch(/remote: .*c1b2.*space/s);
+      expect(pushed.stderr).toMatch(/remote: .*c1b1.*space.*c1b2.*space|remote: .*c1b2.*space.*c1b1.*space/s);
       expect(pushed.stderr).toMatch(/nothing changed/);
       const deployment = await lastDeployment(website.id);
       expect(deployment).toMatchObject({ commit, state: "failed" });
       expect(deployment.servers.every((server) => server.switchedAt === null)).toBe(true);
-    } finally {
-      await inServer("c1b2", ["umount", mount]);
-    }
-    expect((await showWebsite(website.id)).servers).toEqual(before.servers);
-    expect((await new Visitor(DOMAIN).get("/")).text).toBe("two");
+      expect((await showWebsite(website.id)).servers).toEqual(before.servers);
+      await expectAllVisitorsSee("three");
+    });
     await eventually("the push to be repeatable", async () => (await repository.push(website.gitUrl)).exitCode === 0);
-    expect((await new Visitor(DOMAIN).get("/")).text).toBe("three");
+    await expectAllVisitorsSee("four");
   });
 
-  test("with a box off: nothing changes; the box that was off converges when it is back", async () => {
-    const commit = await commitVersion("four");
+  test("with a box that nobody can reach, and that serves on: no visitor meets it until it has caught up", async () => {
+    const commit = await commitVersion("five");
     await mustInServer("c1b2", "systemctl", "stop", "boxyard-agent");
     try {
       const pushed = await repository.push(website.gitUrl);
-      expect(pushed.exitCode).not.toBe(0);
-      expect(pushed.stderr).toContain("c1b2");
-      expect((await new Visitor(DOMAIN).get("/")).text).toBe("three");
+      expect(pushed.exitCode, pushed.stderr).toBe(0);
+      expect(pushed.stderr).toContain("without c1b2");
+      expect(await mustInServer("c1b2", ...ASKED_HERE)).toBe("four");
+      await expectAllVisitorsSee("five");
     } finally {
       await mustInServer("c1b2", "systemctl", "start", "boxyard-agent");
     }
-    await eventually("c1b2 to be ready", async () => (await listServers()).find((server) => server.name === "c1b2")?.state === "ready");
-    const again = await repository.push(website.gitUrl);
-    expect(again.exitCode, again.stderr).toBe(0);
+    await hasReturned("c1b2");
     expect((await showWebsite(website.id)).servers.map((server) => server.release)).toEqual([commit, commit, commit]);
+    expect(await mustInServer("c1b2", ...ASKED_HERE)).toBe("five");
+    await eventually("visitors on both boxes", async () => new Set(await boxesOfVisitors()).size === 2);
   });
 });
+
+/** While the work goes on, the releases of the website have no room on these servers. */
+async function whileFull(servers: readonly string[], work: () => Promise<void>): Promise<void> {
+  const mount = `/srv/sites/${website.id}/releases`;
+  const size = `$(( $(du -sk ${mount} | cut -f1) + 512 ))k`;
+  const fill = `rm -rf /root/kept && cp -a ${mount} /root/kept && mount -t tmpfs -o size=${size} tmpfs ${mount} && cp -a /root/kept/. ${mount}/`;
+  for (const server of servers) await mustInServer(server, "sh", "-c", fill);
+  try {
+    await work();
+  } finally {
+    for (const server of servers) await inServer(server, ["umount", mount]);
+  }
+}
+
+async function expectAllVisitorsSee(version: string): Promise<void> {
+  for (let request = 0; request < 12; request++) expect((await new Visitor(DOMAIN).get(`/?${request}`)).text).toBe(version);
+}
+
+async function hasReturned(server: string): Promise<void> {
+  await eventually(`${server} to return`, async () => (await listServers()).find(({ name }) => name === server)?.state === "ready");
+}
+
+/** The box that answered each of some visitors. */
+async function boxesOfVisitors(): Promise<string[]> {
+  const pages = await Promise.all(Array.from({ length: 12 }, (_, request) => new Visitor(DOMAIN).get(`/box.php?${request}`)));
+  return pages.map(({ text }) => text);
+}
 
 describe("a cluster", () => {
   test("that is scaled up serves from the new box, with every website's current release; scaled down it keeps serving; and again", async () => {
@@ -101,11 +140,10 @@ describe("a cluster", () => {
       await boxyardJson("cluster", "scale", "c1", "--boxes", "3");
       const { release, servers } = await showWebsite(website.id);
       expect(servers.find((server) => server.name === "c1b3")).toEqual({ name: "c1b3", role: "box", release });
-      const asked = ["curl", "-s", "-H", `Host: ${DOMAIN}`, "-H", "X-Forwarded-Proto: https", "http://127.0.0.1/"];
-      expect(await mustInServer("c1b3", ...asked)).toBe("four");
+      expect(await mustInServer("c1b3", ...ASKED_HERE)).toBe("five");
       await boxyardJson("cluster", "scale", "c1", "--boxes", "2");
       expect((await listServers()).map((server) => server.name)).not.toContain("c1b3");
-      for (let request = 0; request < 6; request++) expect((await new Visitor(DOMAIN).get(`/?${request}`)).text).toBe("four");
+      for (let request = 0; request < 6; request++) expect((await new Visitor(DOMAIN).get(`/?${request}`)).text).toBe("five");
     }
   });
 
@@ -146,7 +184,7 @@ describe("the cloud", () => {
         return answer.troubles.length > 0 && answer;
       });
       expect(troubles.join("\n")).toMatch(/cloud/i);
-      expect((await new Visitor(DOMAIN).get("/")).text).toBe("four");
+      expect((await new Visitor(DOMAIN).get("/")).text).toBe("five");
     } finally {
       await inServer("control1", ["sh", "-c", "cat /root/control.kept > /etc/boxyard/control.json && systemctl restart boxyard-control"]);
     }

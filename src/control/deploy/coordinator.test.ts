@@ -279,6 +279,14 @@ describe("when a box cannot stage", () => {
     },
   );
 
+  test("and is right in all else, it does not return before the deployment that goes on without it has ended", async () => {
+    script = (server, action) => (server === "c1b2" && action === "release.stage" ? "refuses" : "ok");
+    expect(await deploy(pushOf("s1", 2), 2)).toMatchObject({ state: "live" });
+    expect(lines().filter((line) => line.startsWith("going on without c1b2"))).toHaveLength(1);
+    expect(lines().at(-1)).toContain("without c1b2");
+    await returned();
+  });
+
   test("no switch is asked for before both caches have confirmed; one that does not is left aside itself", async () => {
     script = (server, action) => (isBroken(server, action) ? "away" : server === "c1v2" && action === "converge" ? "away" : "ok");
     expect(await deploy(pushOf("s1", 2), 2)).toMatchObject({ state: "live" });

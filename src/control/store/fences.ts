@@ -40,7 +40,7 @@ export type Releases = ReadonlyMap<WebsiteId, CommitId | null>;
 
 /**
  * Takes a server's fence away if `isRight` says so of the releases that its cluster serves. No deployment of the cluster can
- * begin to switch meanwhile; "busy" when one is between its switch and its end.
+ * begin to switch meanwhile; "busy" when one is between its switch and its end, or goes on without this server.
  */
 export async function removeFence(
   store: Store,
@@ -55,13 +55,19 @@ export async function removeFence(
       .orderBy("id")
       .forUpdate()
       .execute();
-    const switching = await transaction
+    const goesOnWithoutIt = transaction
+      .selectFrom("deployment_server")
+      .select("deployment")
+      .where("server", "=", server)
+      .where("is_left_out", "=", true);
+    const inTheWay = await transaction
       .selectFrom("deployment")
       .select("id")
       .where("cluster", "=", cluster)
-      .where("state", "in", ["switching", "verifying"])
+      .where("finished_at", "is", null)
+      .where((is) => is.or([is("state", "in", ["switching", "verifying"]), is("id", "in", goesOnWithoutIt)]))
       .executeTakeFirst();
-    if (switching !== undefined) return "busy";
+    if (inTheWay !== undefined) return "busy";
     if (!(await isRight(new Map(websites.map(({ id, release }) => [id, release]))))) return "not-right";
     await transaction.deleteFrom("fence").where("server", "=", server).execute();
     return "removed";

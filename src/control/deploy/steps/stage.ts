@@ -62,11 +62,13 @@ export async function stageEverywhere(turn: Turn): Promise<{ notes: ServerNote[]
   for (let waiting = turn.carriers; ; ) {
     const round = await stageOnce(turn, waiting);
     notes.push(...round.notes);
-    waiting = waiting.filter(({ name, fence }) => fence === null && round.faults.some((one) => one.server === name && mayAppear(one)));
+    waiting = waiting.filter(
+      ({ name, fence }) => fence === null && round.faults.some((one) => one.server === name && MAY_APPEAR.has(one.fault.code)),
+    );
     const appearing = round.faults.filter(({ server }) => waiting.some(({ name }) => name === server));
     faults.push(...round.faults.filter((one) => !appearing.includes(one)));
-    const patienceMs = canDoWithout(turn, [...faults, ...appearing]) ? timing.fenceMs : timing.appearMs;
-    const isOver = performance.now() - startedAtMs > patienceMs || !canDoWithout(turn, faults);
+    const isNeeded = !canDoWithout(turn, [...faults, ...appearing]);
+    const isOver = performance.now() - startedAtMs > patienceMs(turn, isNeeded, appearing) || !canDoWithout(turn, faults);
     if (appearing.length === 0 || isOver) return { notes, faults: await withoutRemoved(turn, [...faults, ...appearing]) };
     if (performance.now() - saidAtMs > SAY_AGAIN_MS) {
       for (const one of appearing) note(turn, `waiting: ${faultLine(one.server, one.fault)}`, one.server);
@@ -82,8 +84,15 @@ const SAY_AGAIN_MS = 5_000;
 /** A server that is being created, reconnects, or whose spec with the website is on its way, is there in a moment. */
 const MAY_APPEAR: ReadonlySet<string> = new Set(["fabric.no-server", "release.unknown-website"]);
 
-function mayAppear({ fault }: ServerFault): boolean {
-  return MAY_APPEAR.has(fault.code);
+/** How long servers are waited for: shorter when the others are enough, and not at all when they have been silent for as long. */
+function patienceMs({ context: { fabric, timing } }: Turn, isNeeded: boolean, appearing: readonly ServerFault[]): number {
+  if (isNeeded) return timing.appearMs;
+  const silentSince = Date.now() - timing.fenceMs;
+  const areGone = appearing.every(({ server }) => {
+    const heardAt = fabric.lastHeard(server);
+    return heardAt !== null && Date.parse(heardAt) < silentSince;
+  });
+  return areGone ? 0 : timing.fenceMs;
 }
 
 async function stageOnce(turn: Turn, carriers: readonly Carrier[]): Promise<{ notes: ServerNote[]; faults: ServerFault[] }> {
