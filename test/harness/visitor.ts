@@ -94,7 +94,8 @@ function send({ address, ca, domain, path, method, headers, body }: Sent): Promi
   });
 }
 
-function edgeOfYard(): Promise<{ address: string; ca: string }> {
+/** Where the edge listens, and the authority that its certificates are from. */
+export function edgeOfYard(): Promise<{ address: string; ca: string }> {
   edge ??= (async () => {
     const { address } = (await status()).edge;
     if (address === null) throw new Error("the yard has no edge");
