@@ -1,7 +1,18 @@
 import { defineConfig } from "vitest/config";
 import { InOrder } from "./test/in-order.ts";
 
-/** `unit`: beside the code, in parallel. `yard`: on a real yard, one file after the other, in the order of their names. */
+const ON_A_YARD = {
+  globalSetup: ["test/yard/setup.ts"],
+  fileParallelism: false,
+  maxWorkers: 1,
+  testTimeout: 180_000,
+  hookTimeout: 300_000,
+};
+
+/**
+ * `unit`: beside the code, in parallel. `yard`: on a real yard, one file after the other, in the order of their names.
+ * `faults`: the same, for what takes long.
+ */
 export default defineConfig({
   test: {
     sequence: { sequencer: InOrder },
@@ -14,17 +25,8 @@ export default defineConfig({
           hookTimeout: 60_000,
         },
       },
-      {
-        test: {
-          name: "yard",
-          include: ["test/yard/**/*.test.ts"],
-          globalSetup: ["test/yard/setup.ts"],
-          fileParallelism: false,
-          maxWorkers: 1,
-          testTimeout: 180_000,
-          hookTimeout: 300_000,
-        },
-      },
+      { test: { ...ON_A_YARD, name: "yard", include: ["test/yard/**/*.test.ts"] } },
+      { test: { ...ON_A_YARD, name: "faults", include: ["test/faults/**/*.test.ts"] } },
     ],
   },
 });

@@ -1,5 +1,6 @@
 import { readFile } from "node:fs/promises";
-import { inServer, mustInServer } from "./servers.ts";
+import { signalAgent } from "./requests.ts";
+import { inServer, mustInServer, powerOff } from "./servers.ts";
 
 const CUT =
   "table inet cut { chain in { type filter hook input priority 0; iif lo accept; drop; }; chain out { type filter hook output priority 0; oif lo accept; drop; }; }";
@@ -31,6 +32,36 @@ export async function withWrongClock<T>(server: string, seconds: number, work: (
     return await work();
   } finally {
     await mustInServer(server, "sh", "-c", `rm -f ${DROP_IN} ${LIBRARY}; systemctl daemon-reload && systemctl restart boxyard-agent`);
+  }
+}
+
+/** While the work goes on, the releases of a website have no room for one more on these servers; those that are there stay. */
+export async function whileFull<T>(servers: readonly string[], website: string, work: () => Promise<T>): Promise<T> {
+  const mount = `/srv/sites/${website}/releases`;
+  const size = `$(( $(du -sk ${mount} | cut -f1) + 512 ))k`;
+  const fill = `rm -rf /root/kept && cp -a ${mount} /root/kept && mount -t tmpfs -o size=${size} tmpfs ${mount} && cp -a /root/kept/. ${mount}/`;
+  for (const server of servers)
+    await mustInServer(server, "sh", "-c", `${fill} && dd if=/dev/zero of=${mount}/fill bs=1k status=none || true`);
+  try {
+    return await work();
+  } finally {
+    for (const server of servers) await inServer(server, ["umount", mount]);
+  }
+}
+
+/** The server's power goes; control starts it again by itself, which may happen while the work goes on. */
+export async function whilePoweredOff<T>(server: string, work: () => Promise<T>): Promise<T> {
+  await powerOff(server);
+  return work();
+}
+
+/** While the work goes on, the agent's process stands still: its connections stay open, and nothing answers. */
+export async function whileFrozen<T>(server: string, work: () => Promise<T>): Promise<T> {
+  await signalAgent(server, "STOP");
+  try {
+    return await work();
+  } finally {
+    await signalAgent(server, "CONT");
   }
 }
 

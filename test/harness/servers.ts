@@ -21,6 +21,11 @@ export async function mustInServer(server: string, ...argv: string[]): Promise<s
   return result.stdout;
 }
 
+/** Ends all of a server's processes at once. */
+export async function powerOff(server: string): Promise<void> {
+  await execa(await cloudClient(), ["stop", "--force", "--project", `boxyard-${TEST_YARD}`, server], { stdin: "ignore" });
+}
+
 /** The server's first process, as the host sees it: its namespaces are the server's. */
 export async function processIdOf(server: string): Promise<number> {
   const { stdout } = await execa(await cloudClient(), ["query", `/1.0/instances/${server}/state?project=boxyard-${TEST_YARD}`]);

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { whileFull } from "#harness/faults.ts";
 import { Repository } from "#harness/repository.ts";
 import { inServer, mustInServer } from "#harness/servers.ts";
 import { Visitor } from "#harness/visitor.ts";
@@ -54,7 +55,7 @@ describe("a deployment", () => {
   });
 
   test("with no disk space on a box: it gets no visitors, the others go live, and it returns when there is room", async () => {
-    await whileFull(["c1b2"], async () => {
+    await whileFull(["c1b2"], website.id, async () => {
       await repository.write({ "docroot/large.txt": "x".repeat(2_000_000) });
       const commit = await commitVersion("three");
       const pushed = await repository.push(website.gitUrl);
@@ -71,7 +72,7 @@ describe("a deployment", () => {
 
   test("with no disk space on any box: nothing changes anywhere, and the pusher reads why", async () => {
     const before = await showWebsite(website.id);
-    await whileFull(["c1b1", "c1b2"], async () => {
+    await whileFull(["c1b1", "c1b2"], website.id, async () => {
       await repository.write({ "docroot/large.txt": "y".repeat(2_000_000) });
       const commit = await commitVersion("four");
       const pushed = await repository.push(website.gitUrl);
@@ -106,19 +107,6 @@ describe("a deployment", () => {
     await eventually("visitors on both boxes", async () => new Set(await boxesOfVisitors()).size === 2);
   });
 });
-
-/** While the work goes on, the releases of the website have no room on these servers. */
-async function whileFull(servers: readonly string[], work: () => Promise<void>): Promise<void> {
-  const mount = `/srv/sites/${website.id}/releases`;
-  const size = `$(( $(du -sk ${mount} | cut -f1) + 512 ))k`;
-  const fill = `rm -rf /root/kept && cp -a ${mount} /root/kept && mount -t tmpfs -o size=${size} tmpfs ${mount} && cp -a /root/kept/. ${mount}/`;
-  for (const server of servers) await mustInServer(server, "sh", "-c", fill);
-  try {
-    await work();
-  } finally {
-    for (const server of servers) await inServer(server, ["umount", mount]);
-  }
-}
 
 async function expectAllVisitorsSee(version: string): Promise<void> {
   for (let request = 0; request < 12; request++) expect((await new Visitor(DOMAIN).get(`/?${request}`)).text).toBe(version);
