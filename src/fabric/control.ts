@@ -54,6 +54,8 @@ class ControlEnd implements ControlFabric {
   readonly #statuses = new Map<ServerName, ServerStatus>();
   readonly #heardAtMs = new Map<ServerName, number>();
   readonly #lastHeard = new Map<ServerName, Timestamp>();
+  /** When the process began that was last heard. */
+  readonly #startedAt = new Map<ServerName, Timestamp>();
   readonly #clockOffsetMs = new Map<ServerName, number>();
   readonly #listeners = new Set<() => void>();
   readonly #repeater = new Repeater();
@@ -195,6 +197,7 @@ class ControlEnd implements ControlFabric {
     this.#statuses.delete(server);
     this.#heardAtMs.delete(server);
     this.#lastHeard.delete(server);
+    this.#startedAt.delete(server);
     this.#clockOffsetMs.delete(server);
     await (await new Kvm(this.#connection).open(SPEC_BUCKET)).purge(server);
   }
@@ -325,6 +328,9 @@ class ControlEnd implements ControlFabric {
     if (!status.success || status.data.server !== server) return;
     const before = this.#statuses.get(server);
     if (before !== undefined && isOlder(status.data, before)) return;
+    const { startedAt } = status.data;
+    if ((this.#startedAt.get(server) ?? startedAt) !== startedAt) this.#repeater.repeatFor(server);
+    this.#startedAt.set(server, startedAt);
     this.#statuses.set(server, status.data);
     this.#heardAtMs.set(server, performance.now());
     this.#lastHeard.set(server, timestamp());

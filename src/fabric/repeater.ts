@@ -17,7 +17,8 @@ interface Repeated {
 
 /**
  * Requests under way that harm nobody when they come twice. What was on its way through a broker that is lost may never
- * arrive: whoever has not answered is asked once more when the broker is back.
+ * arrive, and what a process was asked that has ended is never answered: whoever is back and has not answered is asked
+ * once more.
  */
 export class Repeater {
   readonly #requests = new Map<AnyRequest, Repeated>();
@@ -37,6 +38,15 @@ export class Repeater {
     for (const [request, repeated] of this.#requests) {
       repeated.patientUntilMs = performance.now() + ALL_BACK_MS;
       request.underWay().forEach(repeated.ask);
+    }
+  }
+
+  /** A server's process is another than the one that was asked. */
+  repeatFor(server: ServerName): void {
+    for (const [request, repeated] of this.#requests) {
+      if (!request.isUnderWay(server)) continue;
+      repeated.patientUntilMs = performance.now() + ALL_BACK_MS;
+      repeated.ask(server);
     }
   }
 

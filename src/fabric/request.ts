@@ -170,7 +170,7 @@ export class Request<O, P = never> {
     const now = performance.now();
     for (const [server, until] of this.#underWay) {
       if (until > now) break;
-      const message = `${server} has not answered ${action} within ${timeoutMs / 1000} s`;
+      const message = `${server} has not answered ${action} within ${(timeoutMs / 1000).toFixed(1)} s`;
       this.#giveUpOn(server, { code: "fabric.timed-out", message, next: null });
     }
     this.#watch();

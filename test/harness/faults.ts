@@ -45,7 +45,7 @@ export async function whileFull<T>(servers: readonly string[], website: string, 
   try {
     return await work();
   } finally {
-    for (const server of servers) await inServer(server, ["umount", mount]);
+    for (const server of servers) await mustInServer(server, "umount", "-l", mount);
   }
 }
 

@@ -69,8 +69,11 @@ export function noUser(name: string): Resource {
     id: `no user ${name}`,
     mismatch: async () => ((await findAccount(name)) === null && (await findGroup(name)) === null ? null : "is there"),
     apply: async () => {
-      await run(accounts.endProcesses(name), { acceptExitCodes: [0, 1] });
-      if ((await findAccount(name)) !== null) await run(accounts.removeUser(name));
+      // A turn that was interrupted may have removed the account already.
+      if ((await findAccount(name)) !== null) {
+        await run(accounts.endProcesses(name), { acceptExitCodes: [0, 1] });
+        await run(accounts.removeUser(name));
+      }
       if ((await findGroup(name)) !== null) await run(accounts.removeGroup(name));
     },
   };

@@ -3,6 +3,7 @@ import type { WebsiteOnServer } from "#contract/spec/website.ts";
 import type { ConfigurationFile } from "../../converge/configuration.ts";
 import { logDirectory, sitePaths } from "../../website/paths.ts";
 import { servedDomains } from "../../website/snippets/website-facts.ts";
+import { READY_MARKER } from "./health.ts";
 import { busyPage, noReleasePage } from "./pages.ts";
 import { poolSocket } from "./php.ts";
 
@@ -115,6 +116,10 @@ ${aliases.map((name) => `  ServerAlias ${name}\n`).join("")}  UseCanonicalName O
   DocumentRoot ${paths.current}/docroot
 
   RewriteEngine On
+  # Since its start the box has not converged: what lies here may be of yesterday. Its agent may look all the same.
+  RewriteCond "${READY_MARKER}" !-f
+  RewriteCond expr "! -R '127.0.0.1'"
+  RewriteRule "^" "-" [R=503,L]
   # Redirects within Apache and sub-requests keep the release of the request that they belong to.
   RewriteCond "%{ENV:REDIRECT_BOXYARD_RELEASE}" "^([0-9a-f]{40})$"
   RewriteRule "^" "-" [E=BOXYARD_RELEASE:%1,E=BOXYARD_DOCROOT:%{ENV:REDIRECT_BOXYARD_DOCROOT}]

@@ -5,6 +5,9 @@ import { Fault } from "#base/fault.ts";
 import type { WebsiteOnServer } from "#contract/spec/website.ts";
 import type { WebsiteReleases } from "../../website/releases/website-releases.ts";
 
+/** There when the box has converged since it was started; gone after a boot. */
+export const READY_MARKER = "/run/boxyard/box-ready";
+
 export interface HealthOptions {
   readonly port: number;
   readonly isConverged: () => boolean;
@@ -48,12 +51,7 @@ export async function startHealth(options: HealthOptions): Promise<Health> {
  * Why the box must not get visitors, or null. Having converged once since boot is enough: a spec that has just arrived,
  * or that a checker refuses on all boxes alike, must not take a whole cluster off the air. Wrong releases always count.
  */
-async function reasonAgainst({
-  isConverged,
-  websites,
-  releases,
-  marker = "/run/boxyard/box-ready",
-}: HealthOptions): Promise<string | null> {
+async function reasonAgainst({ isConverged, websites, releases, marker = READY_MARKER }: HealthOptions): Promise<string | null> {
   const carried = websites();
   if (carried === null) return "there is no spec yet";
   if (isConverged()) await leaveMarker(marker);

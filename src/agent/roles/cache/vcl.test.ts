@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { chmod, mkdtemp, rm, writeFile } from "node:fs/promises";
-import { createServer, type IncomingMessage, request, type Server } from "node:http";
+import { createServer, type IncomingMessage, request, type Server, type ServerResponse } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
@@ -21,7 +21,7 @@ const spec = {
 };
 
 let folder: string;
-let varnish: ChildProcess;
+const running: ChildProcess[] = [];
 let box: Server;
 /** What the box was asked for, health probes aside. */
 let asked: IncomingMessage[] = [];
@@ -36,25 +36,28 @@ beforeAll(async () => {
     asked.push(incoming);
     return outgoing.writeHead(answer.status, { "x-boxyard-site": "s1", ...answer.headers }).end(`answer ${asked.length}`);
   }).listen(80, BOX);
-  await writeFile(join(folder, "boxyard.vcl"), renderVcl(spec));
-  const storage = ["-n", join(folder, "work"), "-s", "malloc,16m", "-T", "none", "-j", "none"];
-  varnish = spawn("/usr/sbin/varnishd", ["-F", "-a", `${CACHE}:80`, "-f", join(folder, "boxyard.vcl"), ...storage], { stdio: "ignore" });
-  await until(
-    "Varnish to answer",
-    () =>
-      ask(EDGE, "/boxyard-health", { host: "health" }).then(
-        () => true as const,
-        () => null,
-      ),
-    {
-      timeoutMs: 30_000,
-    },
-  );
+  await startVarnish(CACHE, spec);
 });
+
+async function startVarnish(address: string, vcl: typeof spec): Promise<void> {
+  const path = join(folder, `${address}.vcl`);
+  await writeFile(path, renderVcl(vcl));
+  const storage = ["-n", join(folder, address), "-s", "malloc,16m", "-T", "none", "-j", "none"];
+  running.push(spawn("/usr/sbin/varnishd", ["-F", "-a", `${address}:80`, "-f", path, ...storage], { stdio: "ignore" }));
+  const isThere = () =>
+    ask(EDGE, "/boxyard-health", { host: "health" }, "GET", address).then(
+      () => true as const,
+      () => null,
+    );
+  await until("Varnish to answer", isThere, { timeoutMs: 30_000 });
+}
+
 afterAll(async () => {
-  const ended = once(varnish, "exit");
-  varnish.kill();
-  await ended;
+  for (const varnish of running) {
+    const ended = once(varnish, "exit");
+    varnish.kill();
+    await ended;
+  }
   box.close();
   await rm(folder, { recursive: true, force: true });
 });
@@ -74,13 +77,13 @@ interface Reply {
 }
 
 /** A request as `from` sends it. */
-async function ask(from: string, path: string, headers: Record<string, string> = {}, method = "GET"): Promise<Reply> {
-  const outgoing = request({ host: CACHE, port: 80, localAddress: from, path, method, headers: { host: "a.example", ...headers } });
+async function ask(from: string, path: string, headers: Record<string, string> = {}, method = "GET", cache = CACHE): Promise<Reply> {
+  const outgoing = request({ host: cache, port: 80, localAddress: from, path, method, headers: { host: "a.example", ...headers } });
   outgoing.end();
   const [incoming] = (await once(outgoing, "response")) as [IncomingMessage];
   const chunks = await incoming.toArray();
-  const cache = incoming.headers["x-cache"];
-  return { status: incoming.statusCode ?? 0, cache: cache?.toString(), headers: incoming.headers, body: Buffer.concat(chunks).toString() };
+  const xCache = incoming.headers["x-cache"];
+  return { status: incoming.statusCode ?? 0, cache: xCache?.toString(), headers: incoming.headers, body: Buffer.concat(chunks).toString() };
 }
 
 test("the VCL of a cluster without boxes, edges and others compiles too", async () => {
@@ -178,5 +181,37 @@ describe("a cache", () => {
     await ask(EDGE, page, { "x-boxyard-site": "s9", "x-boxyard-release": "f".repeat(40) });
     expect(asked.at(-1)?.headers["x-boxyard-site"]).toBeUndefined();
     expect(asked.at(-1)?.headers["x-boxyard-release"]).toBeUndefined();
+  });
+});
+
+describe("a box that fails while it counts as healthy", () => {
+  const [OTHER_BOX, OTHER_CACHE] = ["127.55.0.12", "127.55.0.3"];
+  let failing: Server;
+  let failures = 0;
+  let fail: (outgoing: ServerResponse) => void;
+
+  beforeAll(async () => {
+    failing = createServer((incoming, outgoing) => {
+      if (incoming.url === "/boxyard-health") return outgoing.end("OK");
+      failures++;
+      return fail(outgoing);
+    }).listen(80, OTHER_BOX);
+    await startVarnish(OTHER_CACHE, { ...spec, boxes: [...spec.boxes, { name: "c1b2", address: OTHER_BOX }] });
+  });
+  afterAll(() => {
+    failing.close();
+  });
+
+  test.each<[string, (outgoing: ServerResponse) => void]>([
+    ["breaks off", (outgoing) => outgoing.destroy()],
+    ["says that it is not ready", (outgoing) => outgoing.writeHead(503).end()],
+  ])("(it %s) costs no visitor a page: the other box is asked", async (_, how) => {
+    fail = how;
+    failures = 0;
+    answer = { status: 200, headers: { "cache-control": "no-store" } };
+    const replies = await Promise.all(Array.from({ length: 60 }, (_, nth) => ask(EDGE, `${page}-${nth}`, {}, "GET", OTHER_CACHE)));
+    expect(replies.map(({ status }) => status)).toEqual(replies.map(() => 200));
+    expect(failures).toBeGreaterThan(10);
+    expect(failures).toBeLessThan(50);
   });
 });

@@ -22,6 +22,9 @@ const PROBE = `probe health {
 }
 `;
 
+/** Places of each box on the ring: with so many all get nearly the same share. */
+const REPLICAS = 300;
+
 function renderBackends({ boxes }: CacheSpec): string {
   const backends = boxes.map(({ name, address }) =>
     [
@@ -38,13 +41,14 @@ function renderBackends({ boxes }: CacheSpec): string {
   );
   const director = [
     "sub vcl_init {",
-    "  new boxes = directors.round_robin();",
+    "  new boxes = directors.shard();",
     ...boxes.map(({ name }) => `  boxes.add_backend(${name});`),
+    `  boxes.reconfigure(replicas = ${REPLICAS});`,
     "}",
     "",
   ];
   // Without a box there is nothing to balance over, and VCL wants a backend all the same.
-  if (boxes.length === 0) return ["backend none none;", "sub vcl_init {", "  new boxes = directors.round_robin();", "}", ""].join("\n");
+  if (boxes.length === 0) return ["backend none none;", "sub vcl_init {", "  new boxes = directors.shard();", "}", ""].join("\n");
   return [PROBE, ...backends, ...director].join("\n");
 }
 
@@ -77,7 +81,9 @@ const RECEIVE = `sub vcl_recv {
   }
   unset req.http.X-Boxyard-Site;
   unset req.http.X-Boxyard-Release;
-  set req.backend_hint = boxes.backend();
+  # Requests are dealt out evenly by their number; one that fails is dealt to another box, never to the same again.
+  set req.http.X-Boxyard-Turn = req.xid;
+  set req.backend_hint = boxes.backend(by = KEY, key = boxes.key(req.http.X-Boxyard-Turn));
 
   if (req.method != "GET" && req.method != "HEAD") {
     return (pass);
@@ -118,6 +124,7 @@ sub vcl_hash {
 `;
 
 const FETCH = `sub vcl_backend_fetch {
+  set bereq.backend = boxes.backend(by = KEY, key = boxes.key(bereq.http.X-Boxyard-Turn), alt = bereq.retries);
   set bereq.http.Host = regsub(bereq.http.Host, ":[0-9]+$", "");
 }
 
@@ -126,7 +133,7 @@ sub vcl_backend_response {
   set beresp.http.X-Boxyard-Url = bereq.url;
   if (beresp.status >= 500) {
     # Another box may do better; an answer that changes something is never asked for twice.
-    if (bereq.retries == 0 && (bereq.method == "GET" || bereq.method == "HEAD") && beresp.status == 503) {
+    if (bereq.retries < 2 && (bereq.method == "GET" || bereq.method == "HEAD") && beresp.status == 503) {
       return (retry);
     }
     # A stale page is better than an error page.
@@ -154,7 +161,7 @@ sub vcl_backend_response {
 }
 
 sub vcl_backend_error {
-  if (bereq.retries == 0 && (bereq.method == "GET" || bereq.method == "HEAD")) {
+  if (bereq.retries < 2 && (bereq.method == "GET" || bereq.method == "HEAD")) {
     return (retry);
   }
   set beresp.http.Content-Type = "text/html; charset=utf-8";
