@@ -2,7 +2,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import fc from "fast-check";
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
 import type { CommitId } from "#contract/names.ts";
-import { whileCutOff, whileFrozen, whileFull, whilePoweredOff } from "#harness/faults.ts";
+import { onSmallDisk, whileCutOff, whileFrozen, whileFull, whilePoweredOff } from "#harness/faults.ts";
 import { Repository } from "#harness/repository.ts";
 import { allAreBack } from "#harness/requests.ts";
 import { mustInServer } from "#harness/servers.ts";
@@ -18,21 +18,31 @@ let website: WebsiteJson;
 let visitors: Visitors;
 let versions: Map<string, CommitId>;
 
-/** What may go wrong around the work. */
-const TROUBLES = {
-  "a box loses its power": (work) => whilePoweredOff("c1b2", work),
-  "a box's agent stands still": (work) => whileFrozen("c1b2", work),
-  "a box is cut off": (work) => whileCutOff("c1b2", work),
-  "a box's disk is full": (work) => whileFull(["c1b2"], website.id, work),
-  "control is killed": (work) => afterHaving("boxyard-control", "KILL", work),
-  "the broker is killed": (work) => afterHaving("nats-server", "KILL", work),
-  "a cache loses its power": (work) => whilePoweredOff("c1v2", work),
-} satisfies Record<string, (work: () => Promise<void>) => Promise<void>>;
-
 type Work = () => Promise<void>;
+type Around = (work: Work) => Promise<void>;
 
-async function afterHaving(service: string, signal: string, work: Work): Promise<void> {
-  await mustInServer("control1", "systemctl", "kill", `--signal=${signal}`, service);
+interface Trouble {
+  /** From the round's beginning to its end; makes the trouble possible. */
+  readonly round?: Around;
+  readonly trouble: Around;
+}
+
+/** What may go wrong. */
+const TROUBLES = {
+  "a box loses its power": { trouble: (work) => whilePoweredOff("c1b2", work) },
+  "a box's agent stands still": { trouble: (work) => whileFrozen("c1b2", work) },
+  "a box is cut off": { trouble: (work) => whileCutOff("c1b2", work) },
+  "a box's disk is full": {
+    round: (work) => onSmallDisk(["c1b2"], website.id, work),
+    trouble: (work) => whileFull(["c1b2"], website.id, work),
+  },
+  "control is killed": { trouble: (work) => afterHaving("boxyard-control", work) },
+  "the broker is killed": { trouble: (work) => afterHaving("nats-server", work) },
+  "a cache loses its power": { trouble: (work) => whilePoweredOff("c1v2", work) },
+} satisfies Record<string, Trouble>;
+
+async function afterHaving(service: string, work: Work): Promise<void> {
+  await mustInServer("control1", "systemctl", "kill", "--signal=KILL", service);
   await work();
 }
 
@@ -74,21 +84,28 @@ async function push(version: string): Promise<void> {
 test.each(fc.sample(round, { numRuns: ROUNDS, seed: SEED }).map((one, index) => ({ ...one, nth: index + 1 })))(
   "$nth: $trouble $afterMs ms after a deployment was asked for, and $onMs ms longer than that",
   async ({ trouble, afterMs, onMs, nth }) => {
+    const { round = (work: Work) => work(), trouble: around }: Trouble = TROUBLES[trouble];
     // What is staged already goes too fast to be hit: every other deployment is a new commit.
-    if (nth % 2 === 0) versions.set(`round ${nth}`.replace(" ", "-"), await commitTruth(repository, `round-${nth}`));
-    const deploying = nth % 2 === 0 ? repository.push(website.gitUrl) : boxyard("deploy", website.id, "--ref", versions.get("one") ?? "");
-    await sleep(afterMs);
-    await TROUBLES[trouble](async () => {
-      await deploying;
-      await sleep(onMs);
+    const isNew = nth % 2 === 0;
+    if (isNew) versions.set(`round-${nth}`, await commitTruth(repository, `round-${nth}`));
+    await round(async () => {
+      const deploying = isNew ? repository.push(website.gitUrl) : boxyard("deploy", website.id, "--ref", versions.get("one") ?? "");
+      await sleep(afterMs);
+      await around(async () => {
+        await deploying;
+        await sleep(onMs);
+      });
+      await allAreBack(120_000);
     });
-    await allAreBack(120_000);
-    await eventually("deployments to end", async () => (await listDeployments(website.id)).every(({ finishedAt }) => finishedAt !== null));
+    const deployments = await eventually("deployments to end", async () => {
+      const all = await listDeployments(website.id);
+      return all.every(({ finishedAt }) => finishedAt !== null) && all;
+    });
     await sleep(200);
     const { release, servers } = await showWebsite(website.id);
     for (const server of servers) expect(server).toMatchObject({ release });
     const readings = visitors.take();
-    expect(findLies(readings, { deployments: await listDeployments(website.id), versions })).toEqual([]);
+    expect(findLies(readings, { deployments, versions })).toEqual([]);
     expect(readings.length).toBeGreaterThan(10);
   },
 );

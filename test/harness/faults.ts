@@ -35,18 +35,35 @@ export async function withWrongClock<T>(server: string, seconds: number, work: (
   }
 }
 
-/** While the work goes on, the releases of a website have no room for one more on these servers; those that are there stay. */
-export async function whileFull<T>(servers: readonly string[], website: string, work: () => Promise<T>): Promise<T> {
-  const mount = `/srv/sites/${website}/releases`;
-  const size = `$(( $(du -sk ${mount} | cut -f1) + 512 ))k`;
-  const fill = `rm -rf /root/kept && cp -a ${mount} /root/kept && mount -t tmpfs -o size=${size} tmpfs ${mount} && cp -a /root/kept/. ${mount}/`;
-  for (const server of servers)
-    await mustInServer(server, "sh", "-c", `${fill} && dd if=/dev/zero of=${mount}/fill bs=1k status=none || true`);
+/** While the work goes on, the releases of a website lie on a disk of their own on these servers, with some room. */
+export async function onSmallDisk<T>(servers: readonly string[], website: string, work: () => Promise<T>): Promise<T> {
+  const releases = releasesOf(website);
+  const disk = `mkdir -p /root/disk && mount -t tmpfs -o size=$(( $(du -sm ${releases} | cut -f1) + 64 ))m tmpfs /root/disk`;
+  // In place only when all is there: websites are served meanwhile.
+  const move = `${disk} && cp -a ${releases}/. /root/disk/ && mount --bind /root/disk ${releases}`;
+  const keep = `mkdir -p /root/below && mount --bind /srv/sites/${website} /root/below && cp -a --update=none ${releases}/. /root/below/releases/ && umount /root/below`;
+  for (const server of servers) await mustInServer(server, "sh", "-c", move);
   try {
     return await work();
   } finally {
-    for (const server of servers) await mustInServer(server, "umount", "-l", mount);
+    for (const server of servers) await mustInServer(server, "sh", "-c", `${keep}; umount -l ${releases} && umount -l /root/disk`);
   }
+}
+
+/** While the work goes on, the small disks are full. */
+export async function whileFull<T>(servers: readonly string[], website: string, work: () => Promise<T>): Promise<T> {
+  const fill = `${releasesOf(website)}/fill`;
+  for (const server of servers)
+    await mustInServer(server, "sh", "-c", `mountpoint -q ${releasesOf(website)} && cat /dev/zero > ${fill}; true`);
+  try {
+    return await work();
+  } finally {
+    for (const server of servers) await mustInServer(server, "rm", "-f", fill);
+  }
+}
+
+function releasesOf(website: string): string {
+  return `/srv/sites/${website}/releases`;
 }
 
 /** The server's power goes; control starts it again by itself, which may happen while the work goes on. */

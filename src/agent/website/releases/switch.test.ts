@@ -39,6 +39,15 @@ describe("a switch", () => {
     expect((await readdir(site.paths.site)).filter((name) => name.includes("next"))).toEqual([]);
   });
 
+  test("that is asked for again says when it was done, and does nothing", async () => {
+    const one = await staged("one");
+    const first = await releases.switchTo({ website: "s1", release: one, deployment: 1 }, inMs(0), signal);
+    await new Promise((resolve) => setTimeout(resolve, 30));
+    const again = await releases.switchTo({ website: "s1", release: one, deployment: 1 }, inMs(5), signal);
+    expect(Math.abs(microsOf(again.switchedAt) - microsOf(first.switchedAt))).toBeLessThan(15_000);
+    expect(again.previous).toBe(one);
+  });
+
   test("whose instant has passed by too much is refused, and nothing changes", async () => {
     const [one, two] = [await staged("one"), await staged("two")];
     await releases.switchTo({ website: "s1", release: one, deployment: 1 }, inMs(0), signal);

@@ -1,6 +1,6 @@
 import { randomBytes } from "node:crypto";
 import { renameSync } from "node:fs";
-import { readlink, rename, rm, symlink } from "node:fs/promises";
+import { lstat, readlink, rename, rm, symlink } from "node:fs/promises";
 import { setTimeout as sleep } from "node:timers/promises";
 import { microsOf, nowMicros } from "#base/clock.ts";
 import { Fault } from "#base/fault.ts";
@@ -35,6 +35,11 @@ export async function switchRelease({ paths, release, when, signal, onSwitched }
       next: "stage it first (push the commit again)",
     });
   const previous = await readLive(paths);
+  if (previous === release) {
+    // Asked again, by somebody who did not hear the answer: what counts is when visitors met it first.
+    onSwitched?.();
+    return { switchedAtMicros: await switchedAt(paths), previous };
+  }
   const next = await prepareLink(paths, release);
   try {
     await waitUntil(atMicros, signal);
@@ -45,7 +50,7 @@ export async function switchRelease({ paths, release, when, signal, onSwitched }
   }
   const switchedAtMicros = renameNow(next, paths.current);
   onSwitched?.();
-  if (previous !== null && previous !== release) await pointAt(paths.previous, previous);
+  if (previous !== null) await pointAt(paths.previous, previous);
   return { switchedAtMicros, previous };
 }
 
@@ -68,6 +73,12 @@ export async function readCommitLink(link: string): Promise<CommitId | null> {
   const target = await readlink(link).catch(() => "");
   const commit = CommitId.safeParse(target.replace(/^releases\//, ""));
   return commit.success ? commit.data : null;
+}
+
+/** When the link was put in its place: a rename changes its status. */
+async function switchedAt({ current }: SitePaths): Promise<number> {
+  const { ctimeNs } = await lstat(current, { bigint: true });
+  return Number(ctimeNs / 1_000n);
 }
 
 /** The link is made under another name and renamed once, so that the rename at the instant is on a warm path. */
