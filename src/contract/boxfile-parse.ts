@@ -15,9 +15,10 @@ export interface ParsedEnvSpecificFile extends PlacedPath {
 
 /** A Boxfile as written, before it is held against its commit; complete only when there are no problems. */
 export interface ParsedBoxfile {
-  readonly version: "1.0" | "2.0";
+  readonly version: "1.0" | "2.0" | "3";
   readonly sharedFolders: readonly PlacedPath[];
   readonly envSpecificFiles: readonly ParsedEnvSpecificFile[];
+  readonly hooks: { readonly update: readonly string[]; readonly after: readonly string[] };
   readonly problems: readonly BoxfileProblem[];
 }
 
@@ -29,13 +30,18 @@ export interface ParseOptions {
 }
 
 const KEYS = ["version", "shared_folders", "env_specific_files"] as const;
-const VERSION_3_KEYS = ["app", "docroot", "php", "build", "hooks", "cron", "workers", "health"];
+const VERSION_3_KEYS = [...KEYS, "hooks"] as const;
+const LATER_KEYS = ["app", "docroot", "php", "build", "cron", "workers", "health", "deploy"];
+const HOOKS = ["update", "after"] as const;
 const ENTRIES_LIMIT = 200;
+const COMMANDS_LIMIT = 20;
+const COMMAND_LIMIT = 4_000;
+const NOTHING_DECLARED = { sharedFolders: [], envSpecificFiles: [], hooks: { update: [], after: [] } };
 
 /** Reads a Boxfile's text: hostile in, typed out, with every problem that can be told without the commit. Never throws. */
 export function parseBoxfile(content: Uint8Array | string, options: ParseOptions): ParsedBoxfile {
   const { value, problems } = readSyntax(content);
-  if (problems.length > 0) return { version: "2.0", sharedFolders: [], envSpecificFiles: [], problems };
+  if (problems.length > 0) return { version: "2.0", ...NOTHING_DECLARED, problems };
   return new Parser(options).parse(value);
 }
 
@@ -53,10 +59,12 @@ class Parser {
   parse(value: Value): ParsedBoxfile {
     const entries = this.#topEntries(value);
     const version = this.#version(entries.get("version"), value);
+    for (const { key, place } of entries.values()) this.#checkKey(key, place, version);
     this.#start = version === "1.0" ? this.#docroot : "";
     const sharedFolders = this.#sharedFolders(entries.get("shared_folders"));
     const envSpecificFiles = this.#envSpecificFiles(entries.get("env_specific_files"));
-    return { version: version ?? "2.0", sharedFolders, envSpecificFiles, problems: this.#problems };
+    const hooks = this.#hooks(version === "3" ? entries.get("hooks") : undefined);
+    return { version: version ?? "2.0", sharedFolders, envSpecificFiles, hooks, problems: this.#problems };
   }
 
   #topEntries(value: Value): Map<string, MappingEntry> {
@@ -64,21 +72,53 @@ class Parser {
       if (value.kind !== "nothing") this.#refuse(value.place, "a Boxfile is a mapping of keys", "begin with “version: 2.0”");
       return new Map();
     }
-    for (const { key, place } of value.entries) if (!KEYS.some((known) => known === key)) this.#refuseKey(key, place);
     return new Map(value.entries.map((entry) => [entry.key, entry]));
   }
 
-  #refuseKey(key: string, place: Place): void {
-    if (VERSION_3_KEYS.includes(key)) {
-      this.#refuse(place, `“${key}” belongs to version 3, which is not supported yet`, "remove it and use version 2.0");
-      return;
-    }
-    const near = KEYS.find((known) => distance(known, key.toLowerCase()) <= 3);
-    const mend = near === undefined ? `the keys are ${KEYS.join(", ")}` : `did you mean “${near}”?`;
-    this.#refuse(place, `unknown key ${quote(key)}`, mend);
+  #checkKey(key: string, place: Place, version: ParsedBoxfile["version"] | null): void {
+    const keys: readonly string[] = version === "3" ? VERSION_3_KEYS : KEYS;
+    const near = keys.find((known) => distance(known, key.toLowerCase()) <= 3);
+    if (keys.includes(key)) return;
+    if (LATER_KEYS.includes(key)) this.#refuse(place, `“${key}” is not supported yet`, "remove it");
+    else if (key === "hooks") this.#refuse(place, "“hooks” belongs to version 3", "begin with “version: 3”");
+    else
+      this.#refuse(place, `unknown key ${quote(key)}`, near === undefined ? `the keys are ${keys.join(", ")}` : `did you mean “${near}”?`);
   }
 
-  #version(entry: MappingEntry | undefined, top: Value): "1.0" | "2.0" | null {
+  #hooks(entry: MappingEntry | undefined): ParsedBoxfile["hooks"] {
+    if (entry === undefined || entry.value.kind === "nothing") return NOTHING_DECLARED.hooks;
+    if (entry.value.kind !== "mapping") {
+      this.#refuse(entry.place, "hooks must be a mapping", "write “  update: <command>” below it");
+      return NOTHING_DECLARED.hooks;
+    }
+    const given = new Map(entry.value.entries.map((hook) => [hook.key, hook]));
+    for (const { key, place } of given.values())
+      if (!HOOKS.some((known) => known === key)) this.#refuse(place, `unknown hook ${quote(key)}`, `the hooks are ${HOOKS.join(" and ")}`);
+    return { update: this.#commands(given.get("update")), after: this.#commands(given.get("after")) };
+  }
+
+  /** One command, or a list of them. */
+  #commands(entry: MappingEntry | undefined): string[] {
+    if (entry === undefined || entry.value.kind === "nothing") return [];
+    const items = entry.value.kind === "list" ? entry.value.items : [entry.value];
+    if (items.length > COMMANDS_LIMIT) {
+      this.#refuse(entry.place, `${entry.key} has ${items.length} commands`, `name at most ${COMMANDS_LIMIT}, or put them into a script`);
+      return [];
+    }
+    return items.flatMap((item) => this.#command(item));
+  }
+
+  #command(value: Value): string[] {
+    if (value.kind !== "text" || value.text.trim() === "") {
+      this.#refuse(value.place, "here must be a command", "write it as plain text, for example “drush updatedb --yes”");
+      return [];
+    }
+    if (value.text.length <= COMMAND_LIMIT && !value.text.includes("\0")) return [value.text];
+    this.#refuse(value.place, "this command is too long", "put it into a script of the repository and name that");
+    return [];
+  }
+
+  #version(entry: MappingEntry | undefined, top: Value): ParsedBoxfile["version"] | null {
     if (entry === undefined) {
       if (top.kind !== "text" && top.kind !== "list")
         this.#refuse({ line: 1, column: 1 }, "version is missing", "add the line “version: 2.0”");
@@ -87,8 +127,9 @@ class Parser {
     const written = entry.value.kind === "text" ? entry.value.text : "";
     if (/^1(\.0)?$/.test(written)) return "1.0";
     if (/^2(\.0)?$/.test(written)) return "2.0";
-    const what = /^3(\.\d+)?$/.test(written) ? "version 3 is not supported yet" : `unknown version ${quote(written)}`;
-    this.#refuse(entry.value.kind === "nothing" ? entry.place : entry.value.place, what, "use “version: 2.0”");
+    if (/^3(\.0)?$/.test(written)) return "3";
+    const place = entry.value.kind === "nothing" ? entry.place : entry.value.place;
+    this.#refuse(place, `unknown version ${quote(written)}`, "use “version: 2.0” or “version: 3”");
     return null;
   }
 

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { type Boxfile, type BoxfileResult, readBoxfile } from "./boxfile.ts";
+import { type Boxfile, type BoxfileResult, NO_HOOKS, readBoxfile } from "./boxfile.ts";
 import { describeBoxfileProblem } from "./boxfile-syntax.ts";
 import { treeOf } from "./repository-tree.ts";
 
@@ -28,6 +28,7 @@ describe("a Boxfile is accepted", () => {
       { path: "docroot/sites/default/settings.php", targets: { production: "docroot/sites/default/settings.production.php" } },
     ],
     docroot: "docroot",
+    hooks: NO_HOOKS,
   };
 
   test("in version 2.0, with paths from the repository root", () => {
@@ -59,7 +60,15 @@ env_specific_files:
   });
 
   test("when the commit has none: nothing is shared", () => {
-    expect(read(null).boxfile).toEqual({ version: "2.0", sharedFolders: [], envSpecificFiles: [], docroot: "docroot" });
+    expect(read(null).boxfile).toEqual({ version: "2.0", sharedFolders: [], envSpecificFiles: [], docroot: "docroot", hooks: NO_HOOKS });
+  });
+
+  test("in version 3, with hooks: one command or several", () => {
+    const { version, hooks } = accepted(
+      "version: 3\nhooks:\n  update: drush updatedb --yes\n  after:\n    - drush cache:rebuild\n    - 'echo 1'\n",
+    );
+    expect([version, hooks]).toEqual(["3", { update: ["drush updatedb --yes"], after: ["drush cache:rebuild", "echo 1"] }]);
+    expect(accepted("version: 3\n").hooks).toEqual(NO_HOOKS);
   });
 
   test("with a path that goes up and stays inside", () => {
@@ -87,8 +96,15 @@ describe("a Boxfile is refused with its line and the mend", () => {
     ["a platform's folder", "version: 2.0\nshared_folders:\n  - private/x\n", "3:5: “private/x” lies in private, which Boxyard provides"],
     ["no version", "shared_folders:\n  - docroot/files\n", "1:1: version is missing → add the line “version: 2.0”"],
     ["nothing", "", "1:1: version is missing"],
-    ["version 3", "version: 3\n", "1:10: version 3 is not supported yet → use “version: 2.0”"],
-    ["a key of version 3", "version: 2.0\nhooks: []\n", "2:1: “hooks” belongs to version 3, which is not supported yet"],
+    ["a version to come", "version: 4\n", "1:10: unknown version “4” → use “version: 2.0” or “version: 3”"],
+    ["a key of version 3", "version: 2.0\nhooks: []\n", "2:1: “hooks” belongs to version 3 → begin with “version: 3”"],
+    ["a key of tomorrow", "version: 3\nbuild: make\n", "2:1: “build” is not supported yet → remove it"],
+    ["hooks without names", "version: 3\nhooks: [a]\n", "2:1: hooks must be a mapping"],
+    ["an unknown hook", "version: 3\nhooks:\n  before: a\n", "3:3: unknown hook “before” → the hooks are update and after"],
+    ["a mapping for a command", "version: 3\nhooks:\n  update: {a: b}\n", "3:11: here must be a command"],
+    ["an empty command", "version: 3\nhooks:\n  update: ['']\n", "3:12: here must be a command"],
+    ["too many commands", `version: 3\nhooks:\n  update: [${"a,".repeat(21)}]\n`, "3:3: update has 21 commands → name at most 20"],
+    ["a novel for a command", `version: 3\nhooks:\n  update: ${"a".repeat(4_001)}\n`, "3:11: this command is too long"],
     ["an unknown version", "version: [2]\n", "1:10: unknown version"],
     ["a key that stands twice", "version: 2.0\nversion: 1.0\n", "2:1: “version” stands here twice, first in line 1"],
     ["a nested shared folder", "version: 2.0\nshared_folders:\n  - a\n  - a/b\n", "4:5: the shared folder “a/b” lies in “a”"],

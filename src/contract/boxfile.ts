@@ -1,3 +1,4 @@
+import { z } from "zod";
 import { checkAgainstTree, checkClashes } from "./boxfile-checks.ts";
 import { parseBoxfile } from "./boxfile-parse.ts";
 import type { BoxfileProblem } from "./boxfile-syntax.ts";
@@ -13,13 +14,23 @@ interface EnvSpecificFile {
 
 /** What a website's Boxfile declares. All paths are normalised and start at the repository root. */
 export interface Boxfile {
-  readonly version: "1.0" | "2.0";
+  readonly version: "1.0" | "2.0" | "3";
   /** Folders that are writable and shared by all servers of the website. */
   readonly sharedFolders: readonly string[];
   readonly envSpecificFiles: readonly EnvSpecificFile[];
   /** The folder that the web server serves; "" is the repository root. */
   readonly docroot: string;
+  readonly hooks: Hooks;
 }
+
+/** What a deployment runs once, on the cluster's shell server; commands for a shell, each to succeed before the next. */
+export type Hooks = Readonly<Record<HookName, readonly string[]>>;
+
+/** `update` decides whether the release stays; `after` runs when it does, and only warns. */
+export const HookName = z.enum(["update", "after"]);
+export type HookName = z.infer<typeof HookName>;
+
+export const NO_HOOKS: Hooks = { update: [], after: [] };
 
 /** A Boxfile that may be used, or all that is wrong with it. */
 export type BoxfileResult =
@@ -39,7 +50,8 @@ const PROBLEMS_LIMIT = 20;
 /** Reads a commit's Boxfile (null when the commit has none: nothing is shared, nothing is environment-specific). Never throws. */
 export function readBoxfile(content: Uint8Array | string | null, { label, tree }: BoxfileSurroundings): BoxfileResult {
   const docroot = detectDocroot(tree);
-  if (content === null) return { boxfile: { version: "2.0", sharedFolders: [], envSpecificFiles: [], docroot }, problems: [] };
+  if (content === null)
+    return { boxfile: { version: "2.0", sharedFolders: [], envSpecificFiles: [], docroot, hooks: NO_HOOKS }, problems: [] };
   const parsed = parseBoxfile(content, { label, docroot });
   const problems = parsed.problems.length > 0 ? parsed.problems : [...checkClashes(parsed), ...checkAgainstTree(parsed, tree)];
   if (problems.length > 0)
@@ -48,8 +60,7 @@ export function readBoxfile(content: Uint8Array | string | null, { label, tree }
     path,
     targets: Object.fromEntries(targets.map((target) => [target.label, target.path])),
   }));
-  return {
-    boxfile: { version: parsed.version, sharedFolders: parsed.sharedFolders.map(({ path }) => path), envSpecificFiles, docroot },
-    problems: [],
-  };
+  const { version, hooks } = parsed;
+  const sharedFolders = parsed.sharedFolders.map(({ path }) => path);
+  return { boxfile: { version, sharedFolders, envSpecificFiles, docroot, hooks }, problems: [] };
 }

@@ -8,6 +8,7 @@ export const DeploymentState = z.enum([
   "staged",
   "switching",
   "verifying",
+  "updating",
   "live",
   "rolled-back",
   "failed",

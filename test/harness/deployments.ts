@@ -21,6 +21,8 @@ const QUICK: Timing = {
   latestMs: 25,
   answerMs: 15,
   verifyMs: 15,
+  hookLookMs: 2,
+  hookAwayMs: 30,
   againMs: 3,
   retryMs: 5,
   settleMs: 20,

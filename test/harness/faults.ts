@@ -1,6 +1,7 @@
 import { readFile } from "node:fs/promises";
-import { signalAgent } from "./requests.ts";
+import { ask, named, signalAgent } from "./requests.ts";
 import { inServer, mustInServer, powerOff } from "./servers.ts";
+import { eventually } from "./yard.ts";
 
 const CUT =
   "table inet cut { chain in { type filter hook input priority 0; iif lo accept; drop; }; chain out { type filter hook output priority 0; oif lo accept; drop; }; }";
@@ -66,10 +67,12 @@ function releasesOf(website: string): string {
   return `/srv/sites/${website}/releases`;
 }
 
-/** The server's power goes; control starts it again by itself, which may happen while the work goes on. */
+/** The server's power goes; control starts it again by itself, be it while the work goes on. Ends when it answers again. */
 export async function whilePoweredOff<T>(server: string, work: () => Promise<T>): Promise<T> {
   await powerOff(server);
-  return work();
+  const result = await work();
+  await eventually(`${server} to answer`, async () => named(await ask("server.ping", "--target", server)).join() === `${server} answers`);
+  return result;
 }
 
 /** While the work goes on, the agent's process stands still: its connections stay open, and nothing answers. */

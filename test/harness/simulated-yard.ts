@@ -6,8 +6,10 @@ import type { FaultReport } from "#base/fault.ts";
 import type { Action } from "#contract/action.ts";
 import { banPages } from "#contract/actions/cache.ts";
 import { settlePush } from "#contract/actions/git.ts";
+import { runHook } from "#contract/actions/hook.ts";
 import { probe, stage, switchTo, withdraw } from "#contract/actions/release.ts";
 import { status } from "#contract/actions/server.ts";
+import type { HookName } from "#contract/boxfile.ts";
 import type { DeploymentEvent, ServerEvent } from "#contract/events.ts";
 import type { CommitId, ServerName, WebsiteId } from "#contract/names.ts";
 import type { Push } from "#contract/push.ts";
@@ -38,6 +40,9 @@ export class SimulatedYard {
   readonly settled = new Map<string, boolean[]>();
   /** The release whose pages each cache kept at its last ban. */
   readonly kept = new Map<string, CommitId | null>();
+  /** Of every release; they take two looks, and fail where told. */
+  hooks: HookName[] = [];
+  readonly failingHooks = new Set<HookName>();
   /** Front pages that answer with another status than 200. */
   readonly statuses = new Map<string, number>();
   /** The boxes that each cache sends visitors to; absent before it has a spec. */
@@ -49,7 +54,7 @@ export class SimulatedYard {
   readonly #listeners = new Set<() => void>();
   /** Specs that servers have not reached. */
   readonly #specs = new Map<ServerName, ServerSpec>();
-  /** The deployment that last switched each website on each server. */
+  /** The decision by which each website was last switched on each server. */
   readonly #switchedBy = new Map<string, number>();
   readonly #staged = new Set<string>();
   readonly #waiting = new Map<string, Push>();
@@ -164,9 +169,9 @@ export class SimulatedYard {
     }
   }
 
-  /** A spec does not undo what a later deployment has asked for. */
-  #follow(place: string, { release, deployment }: WebsiteOnServer): void {
-    if (deployment < (this.#switchedBy.get(place) ?? 0)) return;
+  /** A spec does not undo what a later decision has asked for. */
+  #follow(place: string, { release, decision }: WebsiteOnServer): void {
+    if (decision < (this.#switchedBy.get(place) ?? 0)) return;
     this.#staged.add(`${place} ${release}`);
     this.live.set(place, release);
   }
@@ -208,18 +213,20 @@ export class SimulatedYard {
       case stage.name:
         await sleep(Math.random() * 3);
         this.#staged.add(`${place} ${input.release}`);
-        return { output: { stagedAt: timestamp(), filesChanged: 1 } };
+        return { output: { stagedAt: timestamp(), filesChanged: 1, hooks: this.hooks } };
       case switchTo.name:
         return this.#switch(place, input, isLate);
       case withdraw.name:
         this.live.set(place, null);
-        this.#switchedBy.set(place, input.deployment ?? 0);
+        this.#switchedBy.set(place, input.decision ?? 0);
         return { output: { previous: null } };
       case probe.name:
         return { output: { release: this.live.get(place) ?? null, status: this.statuses.get(server) ?? 200, durationMs: 1 } };
       case banPages.name:
         this.kept.set(place, input.keep ?? null);
         return { output: { banned: true } };
+      case runHook.name:
+        return { output: this.#runHook(input) };
       case status.name:
         return { output: { releases: this.#releasesOf(server) } };
       case settlePush.name:
@@ -230,19 +237,27 @@ export class SimulatedYard {
     }
   }
 
+  #runHook({ hook = "update", after = null }: Input): z.output<typeof runHook.output> {
+    if (after !== null) {
+      const isFailing = this.failingHooks.has(hook);
+      return { state: isFailing ? "failed" : "done", exitStatus: isFailing ? 3 : 0, lines: [], cursor: after };
+    }
+    return { state: "running", exitStatus: null, lines: [`$ ${hook} the database`], cursor: "1" };
+  }
+
   #releasesOf(server: ServerName): Record<WebsiteId, CommitId | null> {
     const own = [...this.live].filter(([place]) => place.startsWith(`${server} `));
     return Object.fromEntries(own.map(([place, release]) => [place.slice(server.length + 1), release]));
   }
 
-  async #switch(place: string, { release, deployment = 0, at = "", latestMs = 0 }: Input, isLate: boolean): Promise<Outcome> {
+  async #switch(place: string, { release, decision = 0, at = "", latestMs = 0 }: Input, isLate: boolean): Promise<Outcome> {
     if (release === undefined || !this.#staged.has(`${place} ${release}`)) return faulty("release.not-staged", `${release} is not staged`);
     const lateMs = isLate ? latestMs - 1 : 0;
     await sleep(Math.max(0, (microsOf(at) - nowMicros()) / 1000 + lateMs));
     if (nowMicros() > microsOf(at) + latestMs * 1000) return faulty("release.too-late", "too late");
     const previous = this.live.get(place) ?? null;
     this.live.set(place, release);
-    this.#switchedBy.set(place, deployment);
+    this.#switchedBy.set(place, decision);
     return { output: { switchedAt: timestamp(), previous } };
   }
 }
@@ -250,7 +265,9 @@ export class SimulatedYard {
 interface Input {
   readonly website: WebsiteId;
   readonly release?: CommitId;
-  readonly deployment?: number;
+  readonly decision?: number;
+  readonly hook?: HookName;
+  readonly after?: string | null;
   readonly at?: string;
   readonly latestMs?: number;
   readonly keep?: CommitId | null;

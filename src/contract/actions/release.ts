@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { action } from "../action.ts";
+import { HookName } from "../boxfile.ts";
 import { CommitId, Timestamp, WebsiteId } from "../names.ts";
 
 const ofRelease = z.object({ website: WebsiteId, release: CommitId });
@@ -8,7 +9,7 @@ const ofRelease = z.object({ website: WebsiteId, release: CommitId });
 export const stage = action("release.stage", {
   summary: "Stage a release beside the live one",
   input: ofRelease,
-  output: z.object({ stagedAt: Timestamp, filesChanged: z.int() }),
+  output: z.object({ stagedAt: Timestamp, filesChanged: z.int(), hooks: z.array(HookName) }),
   timeoutMs: 120_000,
   idempotent: true,
   faults: ["release.no-space", "release.stage-failed", "release.unknown-website"],
@@ -17,11 +18,11 @@ export const stage = action("release.stage", {
 /**
  * Makes a staged release live at `at` by one atomic rename (or at once when `at` has passed by less than `latestMs`;
  * later it refuses with "release.too-late"). Also switches back: the previous release is still staged. It stands against
- * the spec until that tells of `deployment` or a later one.
+ * the spec until that tells of `decision` or a later one.
  */
 export const switchTo = action("release.switch", {
   summary: "Make a staged release live at an agreed instant",
-  input: ofRelease.extend({ at: Timestamp, latestMs: z.int().positive(), deployment: z.int().positive() }),
+  input: ofRelease.extend({ at: Timestamp, latestMs: z.int().positive(), decision: z.int().positive() }),
   output: z.object({ switchedAt: Timestamp, previous: CommitId.nullable() }),
   timeoutMs: 15_000,
   idempotent: true,
@@ -31,7 +32,7 @@ export const switchTo = action("release.switch", {
 /** Takes the website off: the state before the first deployment; used to undo a first deployment. */
 export const withdraw = action("release.withdraw", {
   summary: "Take the live release off, leaving none",
-  input: z.object({ website: WebsiteId, deployment: z.int().positive() }),
+  input: z.object({ website: WebsiteId, decision: z.int().positive() }),
   output: z.object({ previous: CommitId.nullable() }),
   timeoutMs: 15_000,
   idempotent: true,

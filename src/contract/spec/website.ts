@@ -31,8 +31,8 @@ export const WebsiteOnServer = z.object({
   processingUnits: z.int().positive(),
   /** The release that must be live; null before the first deployment. */
   release: CommitId.nullable(),
-  /** The deployment that decided this release; 0 before the first. A switch that a later one asks for is newer than this spec. */
-  deployment: z.int().nonnegative(),
+  /** Higher with each decision about the release; 0 before the first. A switch that asks for a later one is newer than this spec. */
+  decision: z.int().nonnegative(),
 });
 export type WebsiteOnServer = z.infer<typeof WebsiteOnServer>;
 

@@ -18,6 +18,10 @@ export interface Timing {
   readonly answerMs: number;
   /** How long a box may take to serve the release without an error. */
   readonly verifyMs: number;
+  /** Pause before a hook that runs is asked again how it gets on. */
+  readonly hookLookMs: number;
+  /** How long the shell server may be out of reach while its hook runs, before that counts as failed. */
+  readonly hookAwayMs: number;
   /** Pause between two attempts of a step within a deployment. */
   readonly againMs: number;
   /** Pause after a fault of the outer world (database, broker), before the deployment goes on. */
@@ -35,6 +39,8 @@ export const TIMING: Timing = {
   latestMs: 1_500,
   answerMs: 500,
   verifyMs: 3_000,
+  hookLookMs: 250,
+  hookAwayMs: 60_000,
   againMs: 150,
   retryMs: 1_000,
   settleMs: 3_000,

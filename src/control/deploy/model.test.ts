@@ -40,6 +40,7 @@ const troubles = fc.record<Trouble>({
     "release.probe",
     "converge",
     "server.status",
+    "hook.run",
     "cache.ban-pages",
     "git.settle-push",
   ),
@@ -54,6 +55,8 @@ const scenarios = fc.record({
     maxLength: 4,
   }),
   troubles: fc.array(troubles, { maxLength: 6 }),
+  /** Whether releases have an update hook, and whether it works. */
+  hooks: fc.constantFrom("none", "works", "fails"),
   /** After so many uses of fabric and store the process dies, and a new one starts. */
   deaths: fc.array(fc.integer({ min: 1, max: 70 }), { maxLength: 3 }),
 });
@@ -69,6 +72,8 @@ test("whatever servers do and wherever control dies, every deployment ends, whol
       });
       await addWebsite(store, { website: "s2", cluster: "c2", servers: { c2b1: "box", c2s: "shell", c2v1: "cache" } });
       const yard = new SimulatedYard((server, action, nth) => behaviourOf(scenario.troubles, { server, action, nth }));
+      yard.hooks = scenario.hooks === "none" ? [] : ["update", "after"];
+      if (scenario.hooks === "fails") yard.failingHooks.add("update");
       const running = runThroughDeaths(store, yard, scenario.deaths);
       for (const [index, { website, pauseMs }] of scenario.pushes.entries()) {
         yard.push(pushOf(website, index + 1));

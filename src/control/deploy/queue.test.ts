@@ -17,6 +17,7 @@ function record(nth: number, state: DeploymentState): DeploymentRecord {
     gitServer: "git1",
     switchAtMicros: null,
     isTurningBack: false,
+    hooks: [],
   };
   return { id: nth, website: "s1", cluster: "c1", commit, state, acceptedAt, push: `p${nth}`, ...rest };
 }

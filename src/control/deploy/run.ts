@@ -10,6 +10,7 @@ import { type FinalState, isFinal } from "./states.ts";
 import { begin } from "./steps/begin.ts";
 import { stage } from "./steps/stage.ts";
 import { agreeOnInstant, switchEverywhere } from "./steps/switch.ts";
+import { update } from "./steps/update.ts";
 import { verify } from "./steps/verify.ts";
 import { move, openTurn, type Turn } from "./turn.ts";
 
@@ -45,6 +46,7 @@ const STEPS: Record<Exclude<DeploymentState, FinalState>, (turn: Turn) => Promis
   staged: agreeOnInstant,
   switching: switchEverywhere,
   verifying: verify,
+  updating: update,
 };
 
 async function runDeployment(turn: Turn): Promise<void> {

@@ -20,7 +20,7 @@ describe("the table of states", () => {
   test("knows its final states, as values and as types", () => {
     expect(STATES.filter(isFinal).sort()).toEqual([...FINAL_STATES].sort());
     expectTypeOf<FinalState>().toEqualTypeOf<"live" | "rolled-back" | "failed" | "superseded">();
-    expectTypeOf<Next<"verifying">>().toEqualTypeOf<"live" | "rolled-back">();
+    expectTypeOf<Next<"verifying">>().toEqualTypeOf<"updating" | "live" | "rolled-back">();
   });
 });
 

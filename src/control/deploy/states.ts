@@ -3,8 +3,8 @@ import type { DeploymentState } from "#contract/deployment.ts";
 /**
  * Which state may follow which: a push is `received`, waits its turn, and from `switching` on can only go live or be rolled back.
  *
- *     received ─► staging ─► staged ─► switching ─► verifying ─► live
- *        │           └─► failed ◄─┘        └─► rolled-back ◄─┘
+ *     received ─► staging ─► staged ─► switching ─► verifying ─► (updating ─►) live
+ *        │           └─► failed ◄─┘        └────► rolled-back ◄──────┘
  *        └─► superseded, failed
  */
 export const NEXT = {
@@ -12,7 +12,8 @@ export const NEXT = {
   staging: ["staged", "failed"],
   staged: ["switching", "failed"],
   switching: ["verifying", "rolled-back"],
-  verifying: ["live", "rolled-back"],
+  verifying: ["updating", "live", "rolled-back"],
+  updating: ["live", "rolled-back"],
   live: [],
   "rolled-back": [],
   failed: [],

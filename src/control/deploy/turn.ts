@@ -42,7 +42,7 @@ export async function openTurn(context: DeployContext, deployment: DeploymentRec
 }
 
 /** What a move may carry beside the states; `line` is what people read of it. */
-export interface MoveOptions extends Pick<StateMove, "reason" | "previous" | "switchAtMicros" | "release" | "servers"> {
+export interface MoveOptions extends Pick<StateMove, "reason" | "previous" | "switchAtMicros" | "hooks" | "release" | "servers"> {
   readonly line: string;
 }
 
@@ -70,6 +70,7 @@ export async function move<From extends DeploymentRecord["state"], To extends Ne
     state: states.to,
     reason: rest.reason ?? deployment.reason,
     previous: rest.previous === undefined ? deployment.previous : rest.previous,
+    hooks: rest.hooks ?? deployment.hooks,
     switchAtMicros: rest.switchAtMicros ?? deployment.switchAtMicros,
   };
   journal.publish(event);

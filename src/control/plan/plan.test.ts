@@ -44,7 +44,7 @@ function website(number: number, cluster: number, aliases: number): PlannedWebsi
     hash_salt: secret("salt"),
     processing_units: 8,
     release: null,
-    release_deployment: 0,
+    release_decision: 0,
     domains: [
       domain(`www.s${number}.test`, "main"),
       ...Array.from({ length: aliases }, (_, n) => domain(`alias${n}.s${number}.test`, "alias")),

@@ -23,7 +23,7 @@ export interface PlannedWebsite {
   readonly hash_salt: string;
   readonly processing_units: number;
   readonly release: CommitId | null;
-  readonly release_deployment: number;
+  readonly release_decision: number;
   readonly domains: readonly { readonly name: string; readonly kind: DomainKind; readonly chain_pem: string; readonly key_pem: string }[];
   readonly databases: readonly { readonly name: string; readonly password: string }[];
   readonly keys: readonly { readonly public_key: string }[];

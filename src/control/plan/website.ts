@@ -31,7 +31,7 @@ export function planWebsite(yard: Yard, website: PlannedWebsite): WebsiteOnServe
     hashSalt: website.hash_salt,
     processingUnits: website.processing_units,
     release: website.release,
-    deployment: website.release_deployment,
+    decision: website.release_decision,
   };
 }
 

@@ -1,4 +1,5 @@
 import type { ColumnType, Generated, JSONColumnType } from "kysely";
+import type { HookName } from "#contract/boxfile.ts";
 import type { DeploymentKind, DeploymentState } from "#contract/deployment.ts";
 import type { Event } from "#contract/events.ts";
 import type { ClusterId, CommitId, Role, ServerName, WebsiteId } from "#contract/names.ts";
@@ -28,6 +29,8 @@ export interface DeploymentTable {
   finished_at: NullableMicros;
   /** The agreed instant of the last switch that was asked for. */
   switch_at: NullableMicros;
+  /** The hooks that its release has; known from `staged` on. */
+  hooks: ColumnType<HookName[], never, string>;
   /** Whether it was decided to switch back; the decision is never taken back. */
   is_turning_back: Generated<boolean>;
   /** Whether the git server has been told how it ended. */

@@ -1,6 +1,7 @@
 import type { Selectable } from "kysely";
 import { microsOf, nowMicros, timestampOf } from "#base/clock.ts";
 import { Fault } from "#base/fault.ts";
+import type { HookName } from "#contract/boxfile.ts";
 import type { Deployment, DeploymentServer, DeploymentState } from "#contract/deployment.ts";
 import type { Event } from "#contract/events.ts";
 import type { CommitId, ServerName, WebsiteId } from "#contract/names.ts";
@@ -18,6 +19,8 @@ export interface DeploymentRecord extends Omit<Deployment, "servers"> {
   /** The instant of the last switch that was asked for. */
   readonly switchAtMicros: number | null;
   readonly isTurningBack: boolean;
+  /** The hooks that its release has; known from `staged` on. */
+  readonly hooks: readonly HookName[];
 }
 
 /** What somebody asks for: a commit of the website's repository, or one of its releases of before. */
@@ -43,6 +46,7 @@ export interface StateMove {
   /** Set when the deployment enters `staging`. */
   readonly previous?: CommitId | null;
   readonly switchAtMicros?: number;
+  readonly hooks?: readonly HookName[];
   readonly finishedAtMicros?: number;
   /** The release that the website's servers must converge to from now on. */
   readonly release?: { readonly website: WebsiteId; readonly commit: CommitId | null };
@@ -139,6 +143,7 @@ export async function moveState(store: Store, move: StateMove): Promise<boolean>
         state: move.to,
         ...(move.reason === undefined ? {} : { reason: move.reason }),
         ...(move.previous === undefined ? {} : { previous: move.previous }),
+        ...(move.hooks === undefined ? {} : { hooks: JSON.stringify(move.hooks) }),
         ...(move.switchAtMicros === undefined ? {} : { switch_at: move.switchAtMicros }),
         ...(move.finishedAtMicros === undefined ? {} : { finished_at: move.finishedAtMicros }),
       })
@@ -146,7 +151,7 @@ export async function moveState(store: Store, move: StateMove): Promise<boolean>
       .where("state", "=", move.from)
       .executeTakeFirst();
     if (moved.numUpdatedRows === 0n) return false;
-    if (move.release !== undefined) await setRelease(transaction, { ...move.release, deployment: move.id });
+    if (move.release !== undefined) await setRelease(transaction, { ...move.release, decision: decisionOf(move.id) });
     await noteServers(transaction, move.id, move.servers ?? []);
     await appendEvents(transaction, move.id, move.events ?? []);
     return true;
@@ -168,11 +173,12 @@ export async function decideTurningBack(store: Store, id: number, options: { rea
       .updateTable("deployment")
       .set({ is_turning_back: true, reason: options.reason })
       .where("id", "=", id)
-      .where("state", "in", ["switching", "verifying"])
+      .where("state", "in", ["switching", "verifying", "updating"])
       .where("is_turning_back", "=", false)
       .returning("website")
       .executeTakeFirst();
-    if (decided !== undefined) await setRelease(transaction, { website: decided.website, commit: options.release, deployment: id });
+    if (decided !== undefined)
+      await setRelease(transaction, { website: decided.website, commit: options.release, decision: decisionOf(id, true) });
   });
 }
 
@@ -295,11 +301,16 @@ export async function markSettled(store: Store, id: number): Promise<void> {
 interface Decided {
   readonly website: WebsiteId;
   readonly commit: CommitId | null;
-  readonly deployment: number;
+  readonly decision: number;
 }
 
-async function setRelease(store: Store, { website, commit, deployment }: Decided): Promise<void> {
-  await store.updateTable("website").set({ release: commit, release_deployment: deployment }).where("id", "=", website).execute();
+/** A deployment decides what is to be served at most twice: that its release is, and then that the one before is after all. */
+export function decisionOf(deployment: number, isTurningBack = false): number {
+  return 2 * deployment + (isTurningBack ? 1 : 0);
+}
+
+async function setRelease(store: Store, { website, commit, decision }: Decided): Promise<void> {
+  await store.updateTable("website").set({ release: commit, release_decision: decision }).where("id", "=", website).execute();
 }
 
 async function withServers(store: Store, rows: readonly Selectable<DeploymentTable>[]): Promise<Deployment[]> {
@@ -317,6 +328,7 @@ function recordOf(row: Selectable<DeploymentTable>): DeploymentRecord {
     gitServer: row.git_server,
     switchAtMicros: row.switch_at === null ? null : Number(row.switch_at),
     isTurningBack: row.is_turning_back,
+    hooks: row.hooks,
   };
 }
 

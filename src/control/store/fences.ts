@@ -65,7 +65,7 @@ export async function removeFence(
       .select("id")
       .where("cluster", "=", cluster)
       .where("finished_at", "is", null)
-      .where((is) => is.or([is("state", "in", ["switching", "verifying"]), is("id", "in", goesOnWithoutIt)]))
+      .where((is) => is.or([is("state", "in", ["switching", "verifying", "updating"]), is("id", "in", goesOnWithoutIt)]))
       .executeTakeFirst();
     if (inTheWay !== undefined) return "busy";
     if (!(await isRight(new Map(websites.map(({ id, release }) => [id, release]))))) return "not-right";

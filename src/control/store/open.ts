@@ -10,7 +10,8 @@ import * as governors from "./migrations/0005_governors.ts";
 import * as busKeys from "./migrations/0006_bus_keys.ts";
 import * as orders from "./migrations/0007_orders.ts";
 import * as fences from "./migrations/0008_fences.ts";
-import * as releaseDeployments from "./migrations/0009_release_deployments.ts";
+import * as releaseDecisions from "./migrations/0009_release_decisions.ts";
+import * as hooks from "./migrations/0010_hooks.ts";
 import type { Store, Tables } from "./schema.ts";
 
 /** Every migration, in the order of its name. */
@@ -23,7 +24,8 @@ const MIGRATIONS: Record<string, Migration> = {
   "0006_bus_keys": busKeys,
   "0007_orders": orders,
   "0008_fences": fences,
-  "0009_release_deployments": releaseDeployments,
+  "0009_release_decisions": releaseDecisions,
+  "0010_hooks": hooks,
 };
 
 /** Opens the yard's rows and brings the schema up to date; the caller ends it with `store.destroy()`. */

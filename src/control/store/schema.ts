@@ -37,8 +37,8 @@ interface WebsiteTable {
   hash_salt: string;
   processing_units: Generated<number>;
   release: CommitId | null;
-  /** The deployment that decided it; 0 before the first. */
-  release_deployment: Generated<number>;
+  /** Higher with each decision about it; 0 before the first. */
+  release_decision: Generated<number>;
 }
 
 interface DomainTable {

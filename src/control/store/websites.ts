@@ -31,7 +31,7 @@ export interface WebsiteRow {
   readonly hash_salt: string;
   readonly processing_units: number;
   readonly release: CommitId | null;
-  readonly release_deployment: number;
+  readonly release_decision: number;
   readonly domains: readonly DomainRow[];
   readonly databases: readonly { readonly name: string; readonly website: WebsiteId; readonly password: string }[];
   readonly keys: readonly KeyRow[];

@@ -1,9 +1,15 @@
+import type { WebsiteId } from "#contract/names.ts";
 import type { ShellSpec } from "#contract/spec/shell.ts";
 import type { ConfigurationFile } from "../../converge/configuration.ts";
 import { environmentForPam } from "../../website/snippets/environment.ts";
 import { websiteFacts } from "../../website/snippets/website-facts.ts";
 
 const ENVIRONMENTS = "/etc/boxyard/environment";
+
+/** A website's variables, a line each: NAME=value. */
+export function environmentFileOf(website: WebsiteId): string {
+  return `${ENVIRONMENTS}/${website}`;
+}
 
 /** Environments of removed websites go away. */
 export const ENVIRONMENT_OWNS = [{ directory: ENVIRONMENTS, pattern: /^s\d+$/ }];
@@ -12,7 +18,7 @@ export const ENVIRONMENT_OWNS = [{ directory: ENVIRONMENTS, pattern: /^s\d+$/ }]
 export function environmentFiles({ websites, cluster }: ShellSpec): ConfigurationFile[] {
   return [
     ...websites.map((website) => ({
-      path: `${ENVIRONMENTS}/${website.id}`,
+      path: environmentFileOf(website.id),
       content: environmentForPam(websiteFacts(website, cluster)),
       mode: 0o600,
     })),

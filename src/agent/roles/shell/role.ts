@@ -1,3 +1,5 @@
+import { Fault } from "#base/fault.ts";
+import { runHook } from "#contract/actions/hook.ts";
 import type { ServerSpec } from "#contract/spec/server.ts";
 import type { ShellSpec } from "#contract/spec/shell.ts";
 import { configuration } from "../../converge/configuration.ts";
@@ -15,6 +17,7 @@ import { websiteFacts } from "../../website/snippets/website-facts.ts";
 import { systemAuthorities } from "../../website/system-authorities.ts";
 import type { StartRole } from "../role.ts";
 import { ENVIRONMENT_OWNS, environmentFiles } from "./environment.ts";
+import { begunHooks, HookRunner } from "./hooks.ts";
 import { SSH_OWNS, sshFiles } from "./ssh.ts";
 
 /** Begins the shell role: SSH, SFTP and cron with the websites' own accounts, and its part in deployments. */
@@ -22,6 +25,12 @@ export const startShell: StartRole<ShellSpec> = async ({ enrolment, fabric, log,
   const carried = (): ShellSpec | null => currentSpec()?.roles.shell ?? null;
   const releases = new WebsiteReleases({ packs: new PackSource(enrolment), log, carried });
   answerReleaseActions(fabric, releases);
+  const hooks = new HookRunner(releases);
+  fabric.answer(runHook, (asked) => {
+    if (!carried()?.websites.some(({ id }) => id === asked.website))
+      throw new Fault("release.unknown-website", `this server does not carry website ${asked.website}`);
+    return hooks.run(asked);
+  });
   return {
     groups: (spec, _server: ServerSpec) => shellGroups(spec, { releases, caPem: enrolment.caPem }),
     releases: () => releases.liveOfAll(),
@@ -71,6 +80,6 @@ function access(spec: ShellSpec): Resource[] {
     }),
     unit({ unit: "ssh.service", running: true, atBoot: true }),
     unit({ unit: "cron.service", running: true, atBoot: true }),
-    noOtherWebsites(spec.websites, (id) => [`/var/spool/cron/crontabs/${id}`, sitePaths(id).files]),
+    noOtherWebsites(spec.websites, (id) => [`/var/spool/cron/crontabs/${id}`, begunHooks(id), sitePaths(id).files]),
   ];
 }

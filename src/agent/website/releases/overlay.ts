@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { posix } from "node:path";
 import { Fault } from "#base/fault.ts";
-import type { Boxfile } from "#contract/boxfile.ts";
+import type { Boxfile, Hooks } from "#contract/boxfile.ts";
 import type { RepositoryTree } from "#contract/repository-tree.ts";
 import { RELEASE_FILE } from "./release-file.ts";
 
@@ -20,7 +20,8 @@ export interface Overlay {
   readonly links: readonly OverlayLink[];
   /** Below the website's shared files; each has a link. */
   readonly sharedFolders: readonly string[];
-  /** Differs when any of this does. */
+  readonly hooks: Hooks;
+  /** Differs when any of this does that lies in the release's tree. */
   readonly key: string;
 }
 
@@ -48,7 +49,7 @@ export function planOverlay({ boxfile, environment, tree, files }: OverlayQuesti
   const key = createHash("sha256")
     .update(JSON.stringify([boxfile.docroot, links]))
     .digest("hex");
-  return { docroot: boxfile.docroot, links, sharedFolders, key };
+  return { docroot: boxfile.docroot, links, sharedFolders, hooks: boxfile.hooks, key };
 }
 
 /** Whether the path is Boxyard's own in a release, so that what the commit has there is not materialised. */

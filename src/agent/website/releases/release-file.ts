@@ -1,5 +1,6 @@
 import { readdir, readFile } from "node:fs/promises";
 import { z } from "zod";
+import { HookName } from "#contract/boxfile.ts";
 import { CommitId, EnvironmentLabel, Timestamp } from "#contract/names.ts";
 import type { SitePaths } from "../paths.ts";
 
@@ -12,6 +13,8 @@ const Facts = z.object({
   overlayKey: z.string(),
   stagedAt: Timestamp,
   filesChanged: z.int(),
+  /** What a deployment runs on the shell server, as the commit's Boxfile says. */
+  hooks: z.record(HookName, z.array(z.string())),
 });
 
 /** What a staged release says of itself. */

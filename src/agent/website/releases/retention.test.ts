@@ -12,6 +12,7 @@ const asStaged = (commit: string) => ({
   overlayKey: "",
   stagedAt: "2026-11-23T08:00:00.000000Z",
   filesChanged: 0,
+  hooks: { update: [], after: [] },
 });
 
 test("of any releases, the newest stay and those that are needed stay; all others go", () => {

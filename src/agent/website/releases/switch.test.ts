@@ -27,9 +27,9 @@ const inMs = (ms: number): { at: string; latestMs: number } => ({ at: timestampO
 describe("a switch", () => {
   test("happens at the agreed instant, never before it, and says when and what was live", async () => {
     const [one, two] = [await staged("one"), await staged("two")];
-    expect((await releases.switchTo({ website: "s1", release: one, deployment: 1 }, inMs(5), signal)).previous).toBeNull();
+    expect((await releases.switchTo({ website: "s1", release: one, decision: 1 }, inMs(5), signal)).previous).toBeNull();
     const when = inMs(30);
-    const switching = releases.switchTo({ website: "s1", release: two, deployment: 1 }, when, signal);
+    const switching = releases.switchTo({ website: "s1", release: two, decision: 1 }, when, signal);
     expect(await releases.live("s1")).toBe(one);
     const { switchedAt, previous } = await switching;
     expect(previous).toBe(one);
@@ -41,25 +41,25 @@ describe("a switch", () => {
 
   test("that is asked for again says when it was done, and does nothing", async () => {
     const one = await staged("one");
-    const first = await releases.switchTo({ website: "s1", release: one, deployment: 1 }, inMs(0), signal);
+    const first = await releases.switchTo({ website: "s1", release: one, decision: 1 }, inMs(0), signal);
     await new Promise((resolve) => setTimeout(resolve, 30));
-    const again = await releases.switchTo({ website: "s1", release: one, deployment: 1 }, inMs(5), signal);
+    const again = await releases.switchTo({ website: "s1", release: one, decision: 1 }, inMs(5), signal);
     expect(Math.abs(microsOf(again.switchedAt) - microsOf(first.switchedAt))).toBeLessThan(15_000);
     expect(again.previous).toBe(one);
   });
 
   test("whose instant has passed by too much is refused, and nothing changes", async () => {
     const [one, two] = [await staged("one"), await staged("two")];
-    await releases.switchTo({ website: "s1", release: one, deployment: 1 }, inMs(0), signal);
+    await releases.switchTo({ website: "s1", release: one, decision: 1 }, inMs(0), signal);
     const late = { at: timestampOf(nowMicros() - 2_000_000), latestMs: 500 };
-    await expect(releases.switchTo({ website: "s1", release: two, deployment: 1 }, late, signal)).rejects.toMatchObject({
+    await expect(releases.switchTo({ website: "s1", release: two, decision: 1 }, late, signal)).rejects.toMatchObject({
       code: "release.too-late",
     });
     expect(await releases.live("s1")).toBe(one);
   });
 
   test("to a release that is not staged is refused", async () => {
-    await expect(releases.switchTo({ website: "s1", release: "0".repeat(40), deployment: 1 }, inMs(0), signal)).rejects.toMatchObject({
+    await expect(releases.switchTo({ website: "s1", release: "0".repeat(40), decision: 1 }, inMs(0), signal)).rejects.toMatchObject({
       code: "release.not-staged",
     });
   });
@@ -67,7 +67,7 @@ describe("a switch", () => {
   test("that is called off while it waits leaves nothing behind", async () => {
     const one = await staged("one");
     const calledOff = new AbortController();
-    const switching = releases.switchTo({ website: "s1", release: one, deployment: 1 }, inMs(10_000), calledOff.signal);
+    const switching = releases.switchTo({ website: "s1", release: one, decision: 1 }, inMs(10_000), calledOff.signal);
     setTimeout(() => calledOff.abort(), 20);
     await expect(switching).rejects.toThrow();
     expect(await readdir(site.paths.site)).not.toContain("current");
@@ -76,7 +76,7 @@ describe("a switch", () => {
 
   test("can be undone: withdrawing leaves no live release, and does so twice without harm", async () => {
     const one = await staged("one");
-    await releases.switchTo({ website: "s1", release: one, deployment: 1 }, inMs(0), signal);
+    await releases.switchTo({ website: "s1", release: one, decision: 1 }, inMs(0), signal);
     expect(await releases.withdraw("s1", 1)).toBe(one);
     expect(await releases.withdraw("s1", 1)).toBeNull();
     expect(await releases.live("s1")).toBeNull();
@@ -94,23 +94,23 @@ describe("convergence", () => {
     const [one, two] = [await staged("one"), await staged("two")];
     site.website = { ...site.website, release: one };
     await releases.converge(site.website, signal);
-    await releases.switchTo({ website: "s1", release: two, deployment: 1 }, inMs(0), signal);
+    await releases.switchTo({ website: "s1", release: two, decision: 1 }, inMs(0), signal);
     expect(releases.expected(site.website)).toBe(two);
     await releases.converge(site.website, signal);
     expect(await releases.live("s1")).toBe(two);
-    site.website = { ...site.website, release: two, deployment: 1 };
+    site.website = { ...site.website, release: two, decision: 1 };
     expect(releases.expected(site.website)).toBe(two);
-    site.website = { ...site.website, release: one, deployment: 2 };
+    site.website = { ...site.website, release: one, decision: 2 };
     await releases.converge(site.website, signal);
     expect(await releases.live("s1")).toBe(one);
   });
 });
 
-test("what the spec says of an earlier deployment comes too late to take a switch back", async () => {
+test("what the spec says of an earlier decision comes too late to take a switch back", async () => {
   const [one, two] = [await staged("one"), await staged("two")];
-  await releases.switchTo({ website: "s1", release: two, deployment: 7 }, inMs(0), signal);
-  await releases.switchTo({ website: "s1", release: one, deployment: 8 }, inMs(0), signal);
-  site.website = { ...site.website, release: two, deployment: 7 };
+  await releases.switchTo({ website: "s1", release: two, decision: 7 }, inMs(0), signal);
+  await releases.switchTo({ website: "s1", release: one, decision: 8 }, inMs(0), signal);
+  site.website = { ...site.website, release: two, decision: 7 };
   await releases.converge(site.website, signal);
   expect(await releases.live("s1")).toBe(one);
 });
@@ -119,8 +119,8 @@ test("old releases go, but never the live one nor the one before it", async () =
   const commits: CommitId[] = [];
   for (let number = 0; number < KEPT_RELEASES + 3; number++) commits.push(await staged(`number${number}`));
   const [first, second, third] = commits as [CommitId, CommitId, CommitId];
-  await releases.switchTo({ website: "s1", release: first, deployment: 1 }, inMs(0), signal);
-  await releases.switchTo({ website: "s1", release: second, deployment: 1 }, inMs(0), signal);
+  await releases.switchTo({ website: "s1", release: first, decision: 1 }, inMs(0), signal);
+  await releases.switchTo({ website: "s1", release: second, decision: 1 }, inMs(0), signal);
   expect(await findSurplus(site.paths)).toEqual([third]);
   await releases.removeSurplus("s1", signal);
   expect((await readdir(site.paths.releases)).sort()).toEqual(commits.filter((commit) => commit !== third).sort());

@@ -102,7 +102,7 @@ export function testWebsite(changes: Partial<WebsiteOnServer> = {}): WebsiteOnSe
     hashSalt: "salt-0123456789",
     processingUnits: 4,
     release: null,
-    deployment: 0,
+    decision: 0,
     ...changes,
   };
 }

@@ -11,8 +11,8 @@ import { stageRelease } from "./stage.ts";
 import { readLive, switchRelease, withdrawRelease } from "./switch.ts";
 
 /**
- * A switch that was asked for stands against specs of earlier deployments for this long: control writes the new release into
- * the spec only when all servers serve it (within a second), and what it wrote of the deployment before may come later still.
+ * A switch that was asked for stands against specs of earlier decisions for this long: control writes the new release into
+ * the spec only when all servers serve it (within a second), and what it wrote before may come later still.
  * Until then a convergence turn must not take the switch back. Not longer:
  * a server that missed the switch back serves the withdrawn release until then.
  */
@@ -30,8 +30,8 @@ export interface WebsiteReleasesOptions {
 
 interface Hold {
   readonly release: CommitId | null;
-  /** Which deployment asked for it; the hold ends when the spec tells of this one or a later one. */
-  readonly deployment: number;
+  /** The hold ends when the spec tells of this decision or a later one. */
+  readonly decision: number;
   readonly untilMs: number;
 }
 
@@ -60,20 +60,20 @@ export class WebsiteReleases {
   }
 
   async switchTo(
-    { website, release, deployment }: { website: WebsiteId; release: CommitId; deployment: number },
+    { website, release, decision }: { website: WebsiteId; release: CommitId; decision: number },
     when: { at: string; latestMs: number },
     signal: AbortSignal,
   ): Promise<{ switchedAt: string; previous: CommitId | null }> {
     this.#find(website);
-    const onSwitched = (): void => this.#hold(website, release, deployment);
+    const onSwitched = (): void => this.#hold(website, release, decision);
     const { switchedAtMicros, previous } = await switchRelease({ paths: this.paths(website), release, when, signal, onSwitched });
     return { switchedAt: timestampOf(switchedAtMicros), previous };
   }
 
-  async withdraw(id: WebsiteId, deployment: number): Promise<CommitId | null> {
+  async withdraw(id: WebsiteId, decision: number): Promise<CommitId | null> {
     this.#find(id);
     const previous = await withdrawRelease(this.paths(id));
-    this.#hold(id, null, deployment);
+    this.#hold(id, null, decision);
     return previous;
   }
 
@@ -89,9 +89,9 @@ export class WebsiteReleases {
   }
 
   /** The release that the website should serve now: the spec's, or that of a deployment under way. */
-  expected(website: Pick<WebsiteOnServer, "id" | "release" | "deployment">): CommitId | null {
+  expected(website: Pick<WebsiteOnServer, "id" | "release" | "decision">): CommitId | null {
     const hold = this.#holds.get(website.id);
-    if (hold !== undefined && website.deployment < hold.deployment && performance.now() < hold.untilMs) return hold.release;
+    if (hold !== undefined && website.decision < hold.decision && performance.now() < hold.untilMs) return hold.release;
     this.#holds.delete(website.id);
     return website.release;
   }
@@ -122,8 +122,8 @@ export class WebsiteReleases {
     this.#options.packs.close();
   }
 
-  #hold(id: WebsiteId, release: CommitId | null, deployment: number): void {
-    this.#holds.set(id, { release, deployment, untilMs: performance.now() + HOLD_MS });
+  #hold(id: WebsiteId, release: CommitId | null, decision: number): void {
+    this.#holds.set(id, { release, decision, untilMs: performance.now() + HOLD_MS });
   }
 
   #find(id: WebsiteId): { git: GitSource; website: WebsiteOnServer } {

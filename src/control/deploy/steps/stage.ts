@@ -1,6 +1,8 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { isFault, renderFault } from "#base/fault.ts";
 import { stage as stageAction } from "#contract/actions/release.ts";
+import { HookName } from "#contract/boxfile.ts";
+import type { ServerName } from "#contract/names.ts";
 import type { ServerNote } from "../../store/deployments.ts";
 import type { Carrier } from "../../store/website-on-yard.ts";
 import { ask } from "../ask.ts";
@@ -14,7 +16,7 @@ export async function stage(turn: Turn): Promise<void> {
   const outcome = await stageOrLeaveOut(turn);
   if ("reason" in outcome) return failStaging(turn, "staging", outcome);
   const line = `staged on ${count(outcome.notes.length, "server")} in ${duration(performance.now() - startedAtMs)}`;
-  return move(turn, { from: "staging", to: "staged" }, { servers: outcome.notes, line });
+  return move(turn, { from: "staging", to: "staged" }, { servers: outcome.notes, hooks: outcome.hooks, line });
 }
 
 interface Unstaged {
@@ -29,18 +31,25 @@ export function failStaging(turn: Turn, from: "staging" | "staged", { reason, no
   return move(turn, { from, to: "failed" }, { reason, servers: notes, line });
 }
 
+interface Staged {
+  readonly notes: readonly ServerNote[];
+  /** Those that the release has and the deployment runs. */
+  readonly hooks: readonly HookName[];
+}
+
 /** Stages everywhere, and goes on without those that cannot while enough boxes are left and nobody is sent to the others. */
-export async function stageOrLeaveOut(turn: Turn): Promise<Unstaged | { readonly notes: readonly ServerNote[] }> {
-  const { notes, faults } = await stageEverywhere(turn);
+export async function stageOrLeaveOut(turn: Turn): Promise<Unstaged | Staged> {
+  const { notes, faults, hooks } = await stageEverywhere(turn);
   const what = `cannot stage ${short(turn.deployment.commit)}`;
-  if (!canDoWithout(turn, faults)) {
+  const isShellNeeded = hooks.includes("update") && faults.some(({ server }) => roleOf(turn, server) === "shell");
+  if (isShellNeeded || !canDoWithout(turn, faults)) {
     const why = faults.map((one) => faultLine(one.server, one.fault)).join("; ") || tooFew(turn);
     return { reason: `${what}: ${why}`, notes: [...notes, ...notesOf(turn, faults)] };
   }
   try {
     await leaveOut(turn, faults);
     await confirmFences(turn);
-    return { notes };
+    return { notes, hooks };
   } catch (thrown) {
     if (!isFault(thrown, "rotation.unconfirmed")) throw thrown;
     return { reason: `${what}: ${renderFault(thrown).replace("\n", " ")}`, notes };
@@ -52,16 +61,22 @@ function tooFew({ site }: Turn): string {
   return `too few boxes get visitors: ${fenced.join("; ")}`;
 }
 
-/** Asks all to stage the deployment's release, and gives who has it and who cannot. */
-export async function stageEverywhere(turn: Turn): Promise<{ notes: ServerNote[]; faults: readonly ServerFault[] }> {
+function roleOf({ carriers }: Turn, server: ServerName): Carrier["role"] | undefined {
+  return carriers.find(({ name }) => name === server)?.role;
+}
+
+/** Asks all to stage the deployment's release, and gives who has it, who cannot, and the hooks that the deployment runs. */
+export async function stageEverywhere(turn: Turn): Promise<Staged & { readonly faults: readonly ServerFault[] }> {
   const { timing, signal } = turn.context;
   const startedAtMs = performance.now();
   const notes: ServerNote[] = [];
   const faults: ServerFault[] = [];
+  const hooks = new Set<HookName>();
   let saidAtMs = Number.NEGATIVE_INFINITY;
   for (let waiting = turn.carriers; ; ) {
     const round = await stageOnce(turn, waiting);
     notes.push(...round.notes);
+    for (const hook of round.hooks) hooks.add(hook);
     waiting = waiting.filter(
       ({ name, fence }) => fence === null && round.faults.some((one) => one.server === name && MAY_APPEAR.has(one.fault.code)),
     );
@@ -69,7 +84,8 @@ export async function stageEverywhere(turn: Turn): Promise<{ notes: ServerNote[]
     faults.push(...round.faults.filter((one) => !appearing.includes(one)));
     const isNeeded = !canDoWithout(turn, [...faults, ...appearing]);
     const isOver = performance.now() - startedAtMs > patienceMs(turn, isNeeded, appearing) || !canDoWithout(turn, faults);
-    if (appearing.length === 0 || isOver) return { notes, faults: await withoutRemoved(turn, [...faults, ...appearing]) };
+    if (appearing.length === 0 || isOver)
+      return { notes, faults: await withoutRemoved(turn, [...faults, ...appearing]), hooks: hooksOf(turn, hooks) };
     if (performance.now() - saidAtMs > SAY_AGAIN_MS) {
       for (const one of appearing) note(turn, `waiting: ${faultLine(one.server, one.fault)}`, one.server);
       saidAtMs = performance.now();
@@ -95,19 +111,26 @@ function patienceMs({ context: { fabric, timing } }: Turn, isNeeded: boolean, ap
   return areGone ? 0 : timing.fenceMs;
 }
 
-async function stageOnce(turn: Turn, carriers: readonly Carrier[]): Promise<{ notes: ServerNote[]; faults: ServerFault[] }> {
+/** A database that has moved on is not moved back by the hook of a release of before. */
+function hooksOf({ deployment }: Turn, hooks: ReadonlySet<HookName>): HookName[] {
+  return HookName.options.filter((hook) => hooks.has(hook) && (hook !== "update" || deployment.kind !== "rollback"));
+}
+
+async function stageOnce(turn: Turn, carriers: readonly Carrier[]): Promise<Staged & { readonly faults: readonly ServerFault[] }> {
   const { context, deployment } = turn;
   const roles = new Map(carriers.map(({ name, role }) => [name, role]));
   const question = { servers: [...roles.keys()], input: { website: deployment.website, release: deployment.commit } };
   const notes: ServerNote[] = [];
   const faults: ServerFault[] = [];
+  const hooks: HookName[] = [];
   for await (const { server, output, fault } of ask(context, stageAction, question)) {
     if (fault !== undefined) {
       faults.push({ server, fault });
       continue;
     }
+    hooks.push(...output.hooks);
     notes.push({ name: server, role: roles.get(server) ?? "box", stagedAt: output.stagedAt, error: null });
     note(turn, `${server} has staged it (${count(output.filesChanged, "file")} changed)`, server);
   }
-  return { notes, faults };
+  return { notes, faults, hooks };
 }

@@ -3,7 +3,7 @@ import { isFault } from "#base/fault.ts";
 import { switchTo } from "#contract/actions/release.ts";
 import type { ServerName } from "#contract/names.ts";
 import type { Answer } from "#fabric/fabric.ts";
-import { noteServers, noteSwitchInstant, type ServerNote } from "../../store/deployments.ts";
+import { decisionOf, noteServers, noteSwitchInstant, type ServerNote } from "../../store/deployments.ts";
 import { findWebsiteOnYard } from "../../store/website-on-yard.ts";
 import { askAll } from "../ask.ts";
 import { names, short, timeOfDay } from "../lines.ts";
@@ -83,7 +83,7 @@ type Switched = Answer<{ switchedAt: string }>;
 function askToSwitch(turn: Turn, atMicros: number): Promise<Switched[]> {
   const { context, deployment, carriers } = turn;
   const { website, commit: release, id } = deployment;
-  const input = { website, release, deployment: id, at: timestampOf(atMicros), latestMs: context.timing.latestMs };
+  const input = { website, release, decision: decisionOf(id), at: timestampOf(atMicros), latestMs: context.timing.latestMs };
   const servers = carriers.map((carrier) => carrier.name);
   return askAll(context, switchTo, { servers, input, timeoutMs: answerTimeMs(turn, atMicros) });
 }

@@ -4,7 +4,7 @@ import { reportFault } from "#base/fault.ts";
 import { stage, switchTo, withdraw } from "#contract/actions/release.ts";
 import type { ServerName } from "#contract/names.ts";
 import type { Answer } from "#fabric/fabric.ts";
-import { decideTurningBack, noteServers } from "../../store/deployments.ts";
+import { decideTurningBack, decisionOf, noteServers } from "../../store/deployments.ts";
 import { askAll } from "../ask.ts";
 import { faultLine, names, short } from "../lines.ts";
 import { faultsOf, move, note, notesOf, type ServerFault, type Turn, withoutRemoved } from "../turn.ts";
@@ -40,6 +40,7 @@ export async function turnBack(turn: Turn): Promise<void> {
   const later = behind.length === 0 ? "" : `; ${names(behind.map(({ server }) => server))} did not confirm and ${consequence}`;
   const line = `rolled back: ${reason}; ${now}${later}`;
   if (deployment.state === "switching") return move(turn, { from: "switching", to: "rolled-back" }, { reason, line });
+  if (deployment.state === "updating") return move(turn, { from: "updating", to: "rolled-back" }, { reason, line });
   return move(turn, { from: "verifying", to: "rolled-back" }, { reason, line });
 }
 
@@ -75,10 +76,11 @@ async function fenceThose(turn: Turn, behind: readonly ServerFault[]): Promise<b
 function askToGoBack(turn: Turn, servers: readonly ServerName[]): Promise<Answer<unknown>[]> {
   const { context, deployment } = turn;
   const { website, previous, id } = deployment;
+  const decision = decisionOf(id, true);
   const atMicros = instantFrom(turn);
   const timeoutMs = answerTimeMs(turn, atMicros);
-  if (previous === null) return askAll(context, withdraw, { servers, input: { website, deployment: id }, timeoutMs });
-  const input = { website, release: previous, deployment: id, at: timestampOf(atMicros), latestMs: context.timing.latestMs };
+  if (previous === null) return askAll(context, withdraw, { servers, input: { website, decision }, timeoutMs });
+  const input = { website, release: previous, decision, at: timestampOf(atMicros), latestMs: context.timing.latestMs };
   return askAll(context, switchTo, { servers, input, timeoutMs });
 }
 

@@ -3,31 +3,24 @@ import { probe } from "#contract/actions/release.ts";
 import type { ServerName } from "#contract/names.ts";
 import type { Answer } from "#fabric/fabric.ts";
 import { askAll } from "../ask.ts";
-import { duration, names, short } from "../lines.ts";
-import { absentBoxes, faultsOf, move, note, type ServerFault, type Turn, withoutRemoved } from "../turn.ts";
+import { names, short } from "../lines.ts";
+import { faultsOf, move, note, type ServerFault, type Turn, withoutRemoved } from "../turn.ts";
 import { banPages } from "./ban.ts";
 import { fenceCaches, withoutFenced } from "./leave-out.ts";
+import { goLive } from "./live.ts";
 import { decideAndTurnBack, turnBack } from "./turn-back.ts";
 
-/** `verifying → live`: every box serves the release without an error of its own; else all go back. */
+/** `verifying → updating, live`: every box serves the release without an error of its own; else all go back. */
 export async function verify(turn: Turn): Promise<void> {
-  const { deployment, site, context } = turn;
+  const { deployment } = turn;
   if (deployment.isTurningBack) return turnBack(turn);
   const [faults] = await Promise.all([verifyBoxes(turn), banPages(turn, deployment.commit)]);
   if (faults.length > 0) return decideAndTurnBack(turn, faults, `cannot verify ${short(deployment.commit)}`);
   // Again, because a page that a box began to make before the switch may have been stored after the first ban.
   await fenceCaches(turn, await banPages(turn, deployment.commit));
-  const sinceMs = Date.now() - Date.parse(deployment.acceptedAt);
-  const where = site?.domain === null || site === null ? deployment.website : `https://${site.domain}`;
-  const undo =
-    deployment.previous === null || deployment.previous === deployment.commit ? "" : `; undo: boxyard rollback ${deployment.website}`;
-  await move(turn, { from: "verifying", to: "live" }, { line: `live: ${where} (${duration(sinceMs)})${without(turn)}${undo}` });
-  context.sweeper.sweep(site, deployment.commit);
-}
-
-function without(turn: Turn): string {
-  const absent = absentBoxes(turn).map(({ name }) => name);
-  return absent.length === 0 ? "" : `; without ${names(absent)}, which gets no visitors until it has caught up`;
+  const { hooks } = turn.deployment;
+  if (hooks.length === 0) return goLive(turn, "verifying");
+  return move(turn, { from: "verifying", to: "updating" }, { line: `running ${hooks.map((hook) => `hooks.${hook}`).join(", then ")}` });
 }
 
 /** Asks every box until it serves the release; gives those that do not when the time is over. */
