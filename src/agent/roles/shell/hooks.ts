@@ -108,7 +108,7 @@ function systemdRun(unit: string, { website, release, directory, home }: Surroun
 }
 
 /** Says each command before it runs it. */
-export function scriptOf(commands: readonly string[]): string {
+function scriptOf(commands: readonly string[]): string {
   return commands.map((command) => `printf '%s\\n' ${quote(`$ ${command}`)}\n${command}`).join("\n");
 }
 

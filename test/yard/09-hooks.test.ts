@@ -1,0 +1,99 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { Repository } from "#harness/repository.ts";
+import { mustInServer } from "#harness/servers.ts";
+import { Visitor } from "#harness/visitor.ts";
+import { boxyard, boxyardJson, lastDeployment, showWebsite, type WebsiteJson } from "#harness/yard.ts";
+
+const DOMAIN = "hooks.example.test";
+let repository: Repository;
+let website: WebsiteJson;
+
+beforeAll(async () => {
+  website = await boxyardJson<WebsiteJson>("website", "create", "--cluster", "c1", "--domain", DOMAIN);
+  repository = await Repository.create();
+  await repository.mayPushTo(website.id);
+  expect((await push("one", "version: 3\n")).exitCode).toBe(0);
+});
+
+afterAll(async () => {
+  await repository.remove();
+  await boxyard("website", "delete", website.id);
+});
+
+async function push(version: string, boxfile: string) {
+  await repository.write({ Boxfile: boxfile, "docroot/index.php": `<?php header('Cache-Control: no-store'); echo '${version}';` });
+  await repository.commit(version);
+  return repository.push(website.gitUrl);
+}
+
+async function expectVisitorsSee(version: string): Promise<void> {
+  for (let request = 0; request < 6; request++) expect((await new Visitor(DOMAIN).get(`/?${request}`)).text).toBe(version);
+}
+
+/** What hooks have left in the website's private folder. */
+function noted(): Promise<string> {
+  return mustInServer("c1s", "sh", "-c", `cat /srv/files/${website.id}/private/noted 2>/dev/null || true`);
+}
+
+describe("a release with hooks", () => {
+  const note = 'echo "$(id -un) $BOXYARD_RELEASE $(pwd)" >> private/noted';
+
+  test("updates once, on the shell server, from the new release and with the website's own rights; the pusher sees it", async () => {
+    const { exitCode, stderr } = await push(
+      "two",
+      `version: 3\nhooks:\n  update:\n    - '${note}'\n    - php -r 'echo getenv("DB_NAME"), PHP_EOL;'\n  after: echo all is well\n`,
+    );
+    expect(exitCode, stderr).toBe(0);
+    const { release } = await showWebsite(website.id);
+    expect(await noted()).toBe(`${website.id} ${release} /srv/sites/${website.id}/releases/${release}`);
+    for (const line of [/ {2}\$ php -r/, / {2}db\d+/, /hooks\.update is done/, / {2}all is well/, /hooks\.after is done/, /live: https/])
+      expect(stderr).toMatch(line);
+    await expectVisitorsSee("two");
+  });
+
+  test("goes back everywhere when its update fails, and the pusher reads what it said", async () => {
+    const { exitCode, stderr } = await push("three", "version: 3\nhooks:\n  update: echo no such table; exit 3\n");
+    expect(exitCode).not.toBe(0);
+    expect(stderr).toMatch(/ {2}no such table/);
+    expect(stderr).toContain("hooks.update ended with exit status 3");
+    expect(await lastDeployment(website.id)).toMatchObject({ state: "rolled-back" });
+    await expectVisitorsSee("two");
+    const { release, servers } = await showWebsite(website.id);
+    expect(servers.map((server) => server.release)).toEqual([release, release, release]);
+  });
+
+  test("stays when what comes after it fails, with a warning", async () => {
+    const { exitCode, stderr } = await push("four", "version: 3\nhooks:\n  after: exit 1\n");
+    expect(exitCode, stderr).toBe(0);
+    expect(stderr).toContain("warning: c1s: hooks.after ended with exit status 1");
+    await expectVisitorsSee("four");
+  });
+
+  test("updates once although control is killed meanwhile", async () => {
+    const before = (await noted()).split("\n").length;
+    const pushing = push("five", `version: 3\nhooks:\n  update:\n    - '${note}'\n    - sleep 4\n`);
+    await sleep(3_000);
+    await mustInServer("control1", "systemctl", "kill", "--signal=KILL", "boxyard-control");
+    const { exitCode, stderr } = await pushing;
+    expect(exitCode, stderr).toBe(0);
+    expect((await noted()).split("\n").length).toBe(before + 1);
+    await expectVisitorsSee("five");
+  });
+
+  test("is gone back to without another update, and forth again", async () => {
+    const before = await noted();
+    for (const version of ["four", "five"]) {
+      const { exitCode, stderr } = await boxyard("rollback", website.id);
+      expect(exitCode, stderr).toBe(0);
+      await expectVisitorsSee(version);
+    }
+    expect(await noted()).toBe(before);
+  });
+
+  test("that is not understood is refused at push", async () => {
+    const { exitCode, stderr } = await push("six", "version: 3\nhooks:\n  before: make\n");
+    expect(exitCode).not.toBe(0);
+    expect(stderr).toContain("Boxfile:3:3: unknown hook “before” → the hooks are update and after");
+  });
+});
