@@ -3,11 +3,12 @@ import fc from "fast-check";
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
 import type { CommitId } from "#contract/names.ts";
 import { onSmallDisk, whileCutOff, whileFrozen, whileFull, whilePoweredOff } from "#harness/faults.ts";
-import { Repository } from "#harness/repository.ts";
+import type { Repository } from "#harness/repository.ts";
 import { allAreBack } from "#harness/requests.ts";
 import { mustInServer } from "#harness/servers.ts";
+import { createSite, removeSite } from "#harness/site.ts";
 import { commitTruth, findLies, Visitors } from "#harness/truth.ts";
-import { boxyard, boxyardJson, eventually, listDeployments, showWebsite, type WebsiteJson } from "#harness/yard.ts";
+import { boxyard, eventually, listDeployments, showWebsite, type WebsiteJson } from "#harness/yard.ts";
 
 const DOMAIN = "rounds.example.test";
 const ROUNDS = Number(process.env["BOXYARD_FAULT_ROUNDS"] ?? 50);
@@ -56,9 +57,7 @@ const round = fc.record({
 
 beforeAll(async () => {
   console.log(`${ROUNDS} rounds from seed ${SEED}: repeat them with BOXYARD_FAULT_SEED=${SEED}`);
-  website = await boxyardJson<WebsiteJson>("website", "create", "--cluster", "c1", "--domain", DOMAIN);
-  repository = await Repository.create();
-  await repository.mayPushTo(website.id);
+  ({ website, repository } = await createSite(DOMAIN));
   versions = new Map();
   for (const version of ["one", "two"]) await push(version);
   visitors = await Visitors.start(DOMAIN);
@@ -66,8 +65,7 @@ beforeAll(async () => {
 
 afterAll(async () => {
   await visitors.stop();
-  await repository.remove();
-  await boxyard("website", "delete", website.id);
+  await removeSite({ website, repository });
 });
 
 beforeEach(async () => {

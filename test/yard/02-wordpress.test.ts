@@ -4,6 +4,7 @@ import { chromium } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { Repository } from "#harness/repository.ts";
 import { mustInServer } from "#harness/servers.ts";
+import { createSite } from "#harness/site.ts";
 import { type Page, Visitor } from "#harness/visitor.ts";
 import { addWordpress } from "#harness/wordpress.ts";
 import { boxyard, boxyardJson, lastDeployment, showWebsite, status, type WebsiteJson } from "#harness/yard.ts";
@@ -15,9 +16,7 @@ let repository: Repository;
 let website: WebsiteJson;
 
 beforeAll(async () => {
-  website = await boxyardJson<WebsiteJson>("website", "create", "--cluster", "c1", "--domain", DOMAIN);
-  repository = await Repository.create();
-  await repository.mayPushTo(website.id);
+  ({ website, repository } = await createSite(DOMAIN));
   await addWordpress(repository);
 });
 

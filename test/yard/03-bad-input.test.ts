@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { execa } from "execa";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { Repository } from "#harness/repository.ts";
+import { createSite, removeSite } from "#harness/site.ts";
 import { Visitor } from "#harness/visitor.ts";
 import { boxyard, boxyardJson, lastDeployment, listDeployments, showWebsite, type WebsiteJson } from "#harness/yard.ts";
 
@@ -13,19 +14,14 @@ let repository: Repository;
 let website: WebsiteJson;
 
 beforeAll(async () => {
-  website = await boxyardJson<WebsiteJson>("website", "create", "--cluster", "c1", "--domain", DOMAIN);
-  repository = await Repository.create();
-  await repository.mayPushTo(website.id);
+  ({ website, repository } = await createSite(DOMAIN));
   await repository.write(GOOD);
   await repository.commit("Good");
   const pushed = await repository.push(website.gitUrl);
   expect(pushed.exitCode, pushed.stderr).toBe(0);
 });
 
-afterAll(async () => {
-  await repository.remove();
-  await boxyard("website", "delete", website.id);
-});
+afterAll(() => removeSite({ website, repository }));
 
 describe("a Boxfile with an error is refused at push, with its line and the mend, and nothing changes", () => {
   const label = "production";

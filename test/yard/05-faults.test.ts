@@ -1,9 +1,10 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { onSmallDisk, whileFull } from "#harness/faults.ts";
-import { Repository } from "#harness/repository.ts";
+import type { Repository } from "#harness/repository.ts";
 import { inServer, mustInServer } from "#harness/servers.ts";
+import { commitPage, createSite, removeSite } from "#harness/site.ts";
 import { Visitor } from "#harness/visitor.ts";
-import { boxyard, boxyardJson, eventually, lastDeployment, listServers, showWebsite, status, type WebsiteJson } from "#harness/yard.ts";
+import { boxyardJson, eventually, lastDeployment, listServers, showWebsite, status, type WebsiteJson } from "#harness/yard.ts";
 
 const DOMAIN = "faults.example.test";
 const ASKED_HERE = ["curl", "-s", "-H", `Host: ${DOMAIN}`, "-H", "X-Forwarded-Proto: https", "http://127.0.0.1/"] as const;
@@ -11,23 +12,14 @@ let repository: Repository;
 let website: WebsiteJson;
 
 beforeAll(async () => {
-  website = await boxyardJson<WebsiteJson>("website", "create", "--cluster", "c1", "--domain", DOMAIN);
-  repository = await Repository.create();
-  await repository.mayPushTo(website.id);
+  ({ website, repository } = await createSite(DOMAIN));
   await pushVersion("one");
 });
 
-afterAll(async () => {
-  await repository.remove();
-  await boxyard("website", "delete", website.id);
-});
+afterAll(() => removeSite({ website, repository }));
 
-async function commitVersion(version: string): Promise<string> {
-  await repository.write({
-    "docroot/index.php": `<?php header('Cache-Control: no-store'); echo '${version}';`,
-    "docroot/box.php": "<?php header('Cache-Control: no-store'); echo php_uname('n');",
-  });
-  return repository.commit(version);
+function commitVersion(version: string): Promise<string> {
+  return commitPage(repository, version, { "docroot/box.php": "<?php header('Cache-Control: no-store'); echo php_uname('n');" });
 }
 
 async function pushVersion(version: string): Promise<string> {

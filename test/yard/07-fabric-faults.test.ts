@@ -2,9 +2,10 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Job } from "#contract/job.ts";
 import { giveBrokerItsDisk, whileBrokerIsFull, whileCutOff, withWrongClock } from "#harness/faults.ts";
-import { Repository } from "#harness/repository.ts";
+import type { Repository } from "#harness/repository.ts";
 import { allAreBack, ask, isBack, named, signalAgent } from "#harness/requests.ts";
 import { inServer, mustInServer } from "#harness/servers.ts";
+import { commitPage, createSite, removeSite } from "#harness/site.ts";
 import { Visitor } from "#harness/visitor.ts";
 import { boxyard, boxyardJson, eventually, listDeployments, listServers, showWebsite, type WebsiteJson } from "#harness/yard.ts";
 
@@ -13,20 +14,10 @@ let repository: Repository;
 let website: WebsiteJson;
 
 beforeAll(async () => {
-  website = await boxyardJson<WebsiteJson>("website", "create", "--cluster", "c1", "--domain", DOMAIN);
-  repository = await Repository.create();
-  await repository.mayPushTo(website.id);
+  ({ website, repository } = await createSite(DOMAIN));
 });
 
-afterAll(async () => {
-  await repository.remove();
-  await boxyard("website", "delete", website.id);
-});
-
-async function commitVersion(version: string): Promise<string> {
-  await repository.write({ "docroot/index.php": `<?php header('Cache-Control: no-store'); echo '${version}';` });
-  return repository.commit(version);
-}
+afterAll(() => removeSite({ website, repository }));
 
 /** When a service's process began, by which one sees whether it was restarted. */
 function startOf(server: string, service: string): Promise<string> {
@@ -92,7 +83,7 @@ describe("the broker that is killed", () => {
   test("during deployments loses none and doubles none: every push is live on every server, once", async () => {
     const accepted: string[] = [];
     for (const [index, afterMs] of [0, 150, 400].entries()) {
-      const commit = await commitVersion(`broker ${index}`);
+      const commit = await commitPage(repository, `broker ${index}`);
       const pushing = repository.push(website.gitUrl);
       await sleep(afterMs);
       await mustInServer("control1", "systemctl", "kill", "--signal=KILL", "nats-server");
@@ -148,7 +139,7 @@ describe("a server whose clock is off by five minutes", () => {
       });
       expect(state).toMatch(new RegExp(`^failed its clock is (299|300|301) s ${says} control's`));
       expect(named(await ask("server.ping", "--target", "c1b2"))).toEqual([`c1b2 ${code}`]);
-      commit = await commitVersion(`clock ${seconds}`);
+      commit = await commitPage(repository, `clock ${seconds}`);
       const pushed = await repository.push(website.gitUrl);
       expect(pushed.exitCode, pushed.stderr).toBe(0);
       expect(pushed.stderr).toMatch(/going on without c1b2, it is fenced/);
@@ -172,7 +163,7 @@ describe("the broker's disk", () => {
   });
 
   test("that is full stops no request and loses nothing: what could not be stored arrives when there is room", async () => {
-    const commit = await commitVersion("room");
+    const commit = await commitPage(repository, "room");
     await whileBrokerIsFull(async () => {
       await allAreBack();
       await boxyard("domain", "add", website.id, "full.example.test", "--no-wait");

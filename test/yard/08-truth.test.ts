@@ -1,11 +1,12 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { CommitId } from "#contract/names.ts";
-import { Repository } from "#harness/repository.ts";
+import type { Repository } from "#harness/repository.ts";
 import { allAreBack } from "#harness/requests.ts";
 import { mustInServer } from "#harness/servers.ts";
+import { createSite, removeSite } from "#harness/site.ts";
 import { commitTruth, findLies, type Reading, Visitors } from "#harness/truth.ts";
-import { boxyard, boxyardJson, listDeployments, type WebsiteJson } from "#harness/yard.ts";
+import { boxyard, listDeployments, type WebsiteJson } from "#harness/yard.ts";
 
 const DOMAIN = "truth.example.test";
 const DEPLOYMENTS = Number(process.env["BOXYARD_TRUTH_DEPLOYMENTS"] ?? 20);
@@ -14,9 +15,7 @@ let website: WebsiteJson;
 let versions: Map<string, CommitId>;
 
 beforeAll(async () => {
-  website = await boxyardJson<WebsiteJson>("website", "create", "--cluster", "c1", "--domain", DOMAIN);
-  repository = await Repository.create();
-  await repository.mayPushTo(website.id);
+  ({ website, repository } = await createSite(DOMAIN));
   versions = new Map();
   for (const version of ["one", "two"]) {
     versions.set(version, await commitTruth(repository, version));
@@ -26,10 +25,7 @@ beforeAll(async () => {
   await allAreBack();
 });
 
-afterAll(async () => {
-  await repository.remove();
-  await boxyard("website", "delete", website.id);
-});
+afterAll(() => removeSite({ website, repository }));
 
 async function deploy(version: string): Promise<void> {
   const result = await boxyard("deploy", website.id, "--ref", versions.get(version) ?? "");

@@ -1,29 +1,24 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { Repository } from "#harness/repository.ts";
+import type { Repository } from "#harness/repository.ts";
 import { mustInServer } from "#harness/servers.ts";
+import { commitPage, createSite, removeSite } from "#harness/site.ts";
 import { Visitor } from "#harness/visitor.ts";
-import { boxyard, boxyardJson, lastDeployment, showWebsite, type WebsiteJson } from "#harness/yard.ts";
+import { boxyard, lastDeployment, showWebsite, type WebsiteJson } from "#harness/yard.ts";
 
 const DOMAIN = "hooks.example.test";
 let repository: Repository;
 let website: WebsiteJson;
 
 beforeAll(async () => {
-  website = await boxyardJson<WebsiteJson>("website", "create", "--cluster", "c1", "--domain", DOMAIN);
-  repository = await Repository.create();
-  await repository.mayPushTo(website.id);
+  ({ website, repository } = await createSite(DOMAIN));
   expect((await push("one", "version: 3\n")).exitCode).toBe(0);
 });
 
-afterAll(async () => {
-  await repository.remove();
-  await boxyard("website", "delete", website.id);
-});
+afterAll(() => removeSite({ website, repository }));
 
 async function push(version: string, boxfile: string) {
-  await repository.write({ Boxfile: boxfile, "docroot/index.php": `<?php header('Cache-Control: no-store'); echo '${version}';` });
-  await repository.commit(version);
+  await commitPage(repository, version, { Boxfile: boxfile });
   return repository.push(website.gitUrl);
 }
 

@@ -58,8 +58,12 @@ export const deleteCluster: Handler<"deleteCluster"> = async ({ store, onRowsCha
 
 async function setBoxes(store: Store, config: ControlConfig, { cluster, boxes }: { cluster: ClusterId; boxes: number }): Promise<void> {
   const all = (await listServerRows(store)).filter((server) => server.cluster === cluster && server.roles.includes("box"));
-  const present = all.filter((server) => server.state === "present").map((server) => server.name);
-  const surplus = present.sort(compareIds).slice(boxes);
+  // Those that get no visitors are the first to go, then the highest.
+  const present = all
+    .filter((server) => server.state === "present")
+    .sort((a, b) => Number(a.fence !== null) - Number(b.fence !== null) || compareIds(a.name, b.name))
+    .map((server) => server.name);
+  const surplus = present.slice(boxes);
   await setServerState(store, surplus, "leaving");
   const taken = new Set(all.map((server) => server.name));
   const free = numbersFrom(1, all.length + boxes).filter((number) => !taken.has(`${cluster}b${number}`));

@@ -60,7 +60,9 @@ async function switchBackEverywhere(turn: Turn): Promise<readonly ServerFault[]>
 
 /** Visitors are not to meet two releases: who did not confirm gets none, while there are others that did. */
 async function fenceThose(turn: Turn, behind: readonly ServerFault[]): Promise<boolean> {
-  const isLeft = turn.carriers.some(({ name, role }) => role === "box" && !behind.some(({ server }) => server === name));
+  const isLeft = turn.carriers.some(
+    ({ name, role, fence }) => role === "box" && fence === null && !behind.some(({ server }) => server === name),
+  );
   if (behind.length === 0 || !isLeft) return false;
   await leaveOut(turn, behind);
   try {
