@@ -73,7 +73,12 @@ export async function startService(options: ServiceOptions): Promise<{ stop(): P
   provisioning.start();
   // A leaving box is retired when its caches' heartbeats say that they have converged.
   const unsubscribe = fabric.onRegistryChange(() => provisioning.nudge());
-  const rotation = new Rotation({ store, fabric, log, plan: () => planning.plan() });
+  // Unlike planning.plan() it throws when the rows cannot be planned: a fence counts as confirmed only with a plan that has it.
+  const plan = async (): Promise<void> => {
+    await publisher.plan();
+    planning.nudge();
+  };
+  const rotation = new Rotation({ store, fabric, log, plan });
   rotation.start();
   const coordinator = startCoordinator({ store, fabric, log, rotation, onRowsChanged: () => planning.nudge() });
   const stopping = new AbortController();

@@ -69,7 +69,8 @@ describe("a deployment", () => {
       const pushed = await repository.push(website.gitUrl);
       expect(pushed.exitCode).not.toBe(0);
       expect(pushed.stderr).toMatch(/remote: .*c1b1.*space.*c1b2.*space|remote: .*c1b2.*space.*c1b1.*space/s);
-      expect(pushed.stderr).toMatch(/nothing changed/);
+      expect(pushed.stderr).toMatch(/live now: [0-9a-f]{7} on c1b1, c1b2, c1s/);
+      expect(pushed.stderr).toMatch(/nothing changed: .*; when that is mended: git push/);
       const deployment = await lastDeployment(website.id);
       expect(deployment).toMatchObject({ commit, state: "failed" });
       expect(deployment.servers.every((server) => server.switchedAt === null)).toBe(true);

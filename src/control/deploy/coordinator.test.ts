@@ -307,7 +307,10 @@ describe("when a box cannot stage", () => {
     const deployment = await deploy(pushOf("s1", 2), 2);
     expect(deployment).toMatchObject({ state: "failed", reason: "cannot stage 1002000: c1b2: no space left on device" });
     expect(deployment?.servers.find((server) => server.name === "c1b2")?.error).toContain("no space left on device");
-    expect(lines().at(-1)).toBe(`failed: ${deployment?.reason}; nothing changed: s1 still serves 1001000`);
+    expect(lines().slice(-2)).toEqual([
+      "live now: 1001000 on c1b1, c1b2, c1s",
+      `failed: ${deployment?.reason}; nothing changed: s1 still serves 1001000; when that is mended: git push`,
+    ]);
     expect(new Set(liveOn())).toEqual(new Set([pushOf("s1", 1).commit]));
     expect(yard.asked.filter((one) => one.action === "release.switch" && one.release === pushOf("s1", 2).commit)).toEqual([]);
     expect(await fenced()).toEqual([]);
@@ -393,6 +396,7 @@ test("a box that does not confirm the way back gets no visitors until it has gon
   script = (server, action, nth) => (server === "c1b2" && action === "release.switch" && nth > 0 ? "late-and-mute" : "ok");
   expect(await deploy(pushOf("s1", 2), 2)).toMatchObject({ state: "rolled-back" });
   expect(lines().at(-1)).toContain("c1b2 did not confirm and gets no visitors until it has gone back");
+  expect(lines().at(-2)).toMatch(/^live now: 1001000 on c1b1, c1s; 1002000 on c1b2|^live now: 1001000 on c1b1, c1b2, c1s/);
   expect(yard.rotation.get("c1v1")).toEqual(["c1b1"]);
 });
 

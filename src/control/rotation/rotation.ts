@@ -27,7 +27,7 @@ export interface RotationOptions {
   readonly store: Store;
   readonly fabric: ControlFabric;
   readonly log: Log;
-  /** Plans the rows as they are now; resolves when the new generations are known, and delivers them. */
+  /** Plans the rows as they are now; resolves when the new generations are known, and delivers them. Throws when it cannot. */
   readonly plan: () => Promise<void>;
   readonly timing?: Partial<RotationTiming>;
 }

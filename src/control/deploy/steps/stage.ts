@@ -9,6 +9,7 @@ import { ask } from "../ask.ts";
 import { count, duration, faultLine, serves, short } from "../lines.ts";
 import { move, note, notesOf, type ServerFault, type Turn, withoutRemoved } from "../turn.ts";
 import { canDoWithout, confirmFences, leaveOut } from "./leave-out.ts";
+import { again, tellWhatIsLive } from "./live-now.ts";
 
 /** `staging → staged`: all servers that take part have the release beside the live one; when too few can, nothing has changed anywhere. */
 export async function stage(turn: Turn): Promise<void> {
@@ -25,9 +26,10 @@ interface Unstaged {
 }
 
 /** Ends a deployment that too few servers could stage. */
-export function failStaging(turn: Turn, from: "staging" | "staged", { reason, notes }: Unstaged): Promise<void> {
+export async function failStaging(turn: Turn, from: "staging" | "staged", { reason, notes }: Unstaged): Promise<void> {
   const { website, previous } = turn.deployment;
-  const line = `failed: ${reason}; nothing changed: ${serves(website, previous)}`;
+  await tellWhatIsLive(turn);
+  const line = `failed: ${reason}; nothing changed: ${serves(website, previous)}; ${again(turn)}`;
   return move(turn, { from, to: "failed" }, { reason, servers: notes, line });
 }
 

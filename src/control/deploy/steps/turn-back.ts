@@ -11,6 +11,7 @@ import { faultsOf, move, note, notesOf, type ServerFault, type Turn, withoutRemo
 import { banPages } from "./ban.ts";
 import { answerTimeMs, instantFrom } from "./instant.ts";
 import { confirmFences, fenceCaches, leaveOut } from "./leave-out.ts";
+import { again, tellWhatIsLive } from "./live-now.ts";
 
 const ATTEMPTS = 4;
 
@@ -38,7 +39,8 @@ export async function turnBack(turn: Turn): Promise<void> {
     deployment.previous === null ? `${deployment.website} has no release` : `${deployment.website} serves ${short(deployment.previous)}`;
   const consequence = areFenced ? "gets no visitors until it has gone back" : "goes back when its agent next converges";
   const later = behind.length === 0 ? "" : `; ${names(behind.map(({ server }) => server))} did not confirm and ${consequence}`;
-  const line = `rolled back: ${reason}; ${now}${later}`;
+  await tellWhatIsLive(turn);
+  const line = `rolled back: ${reason}; ${now}${later}; ${again(turn)}`;
   if (deployment.state === "switching") return move(turn, { from: "switching", to: "rolled-back" }, { reason, line });
   if (deployment.state === "updating") return move(turn, { from: "updating", to: "rolled-back" }, { reason, line });
   return move(turn, { from: "verifying", to: "rolled-back" }, { reason, line });
