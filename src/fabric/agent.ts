@@ -249,18 +249,26 @@ class ServerEnd implements AgentFabric {
     await this.#keepCredentials(credentials);
     this.#credentials = credentials;
     this.#newKey = undefined;
-    const seen = new Set<string>();
-    this.#seen = seen;
-    this.#use(await connectBus(this.#busOptions(credentials)));
-    for (const subscription of old.subscriptions) await subscription.drain();
-    // What the new connection still brings a second time is on its way.
-    setTimeout(() => {
-      if (this.#seen === seen) this.#seen = undefined;
-    }, CLOSING_MS);
+    await this.#changeTo(await connectBus(this.#busOptions(credentials)), old);
     await this.#finishUnderWay(request);
     // This answer still goes the old way.
     setTimeout(() => void old.connection.drain().catch(() => old.connection.close()), CLOSING_MS);
     return { publicKey };
+  }
+
+  /** Requests come over both connections for a moment; each is carried out once. */
+  async #changeTo(connection: NatsConnection, old: Link): Promise<void> {
+    const seen = new Set<string>();
+    this.#seen = seen;
+    try {
+      this.#use(connection);
+      for (const subscription of old.subscriptions) await subscription.drain();
+    } finally {
+      // What the new connection still brings a second time is on its way.
+      setTimeout(() => {
+        if (this.#seen === seen) this.#seen = undefined;
+      }, CLOSING_MS);
+    }
   }
 
   /** What is under way ends by itself; what would not, or not soon, is ended: its answer could not be heard any more. */
