@@ -93,7 +93,9 @@ class ServerEnd implements AgentFabric {
   /** Made when control asks for it, used when control has signed it. */
   #newKey: ReturnType<typeof createBusKey> | undefined;
   #link: Link | undefined;
-  /** Requests since a second connection is open: each comes over both. */
+  /** Those who follow what others publish; each is to subscribe anew on a new connection. */
+  readonly #followers = new Set<(connection: NatsConnection) => Subscription>();
+  /** What has come since a second connection is open: it comes over both. */
   #seen: Set<string> | undefined;
   #isClosed = false;
   #atOnce = 0;
@@ -178,17 +180,24 @@ class ServerEnd implements AgentFabric {
 
   async *followDeployments(signal: AbortSignal): AsyncIterable<Event> {
     const channel = new Channel<Event>();
-    const subscription = this.#bus().subscribe(subjects.deploymentEvents, {
-      callback: (error, message) => {
-        const event = error === null ? Event.safeParse(message.json()) : undefined;
-        if (event?.success) channel.push(event.data);
-      },
-    });
+    let subscription: Subscription | undefined;
+    const follow = (connection: NatsConnection): Subscription => {
+      subscription = connection.subscribe(subjects.deploymentEvents, {
+        callback: (error, message) => {
+          const event = error === null && !this.#isTwin(message) ? Event.safeParse(message.json()) : undefined;
+          if (event?.success) channel.push(event.data);
+        },
+      });
+      return subscription;
+    };
+    follow(this.#bus());
+    this.#followers.add(follow);
     signal.addEventListener("abort", () => channel.close(), { once: true });
     try {
       yield* channel;
     } finally {
-      subscription.unsubscribe();
+      this.#followers.delete(follow);
+      subscription?.unsubscribe();
     }
   }
 
@@ -220,7 +229,9 @@ class ServerEnd implements AgentFabric {
       callback: (error, message) => void (error === null && !this.#isTwin(message) && this.#serve(message)),
     });
     const nudges = connection.subscribe(subjects.nudge(server), { callback: (error) => void (error === null && this.#nudge()) });
-    this.#link = { connection, stream: jetstream(connection, { timeout: PUBLISH_TIMEOUT_MS }), subscriptions: [requests, nudges] };
+    const followed = [...this.#followers].map((follow) => follow(connection));
+    const subscriptions = [requests, nudges, ...followed];
+    this.#link = { connection, stream: jetstream(connection, { timeout: PUBLISH_TIMEOUT_MS }), subscriptions };
     this.#nudge();
     void this.#nudgeWhenBack(connection);
   }

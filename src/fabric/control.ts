@@ -118,14 +118,14 @@ class ControlEnd implements ControlFabric {
       limits,
       send: (server) => send(server, shared ?? seal(server, id)),
     });
-    const mayRepeat = action.idempotent && !isStream(action) && !isJob(action);
-    if (mayRepeat) this.#repeater.add(request, (server) => send(server, seal(server, randomUUID())));
+    const isIdempotent = action.idempotent && !isStream(action) && !isJob(action);
+    this.#repeater.add(request, { isIdempotent, ask: (server) => send(server, seal(server, isIdempotent ? randomUUID() : id)) });
     const subscription = this.#connection.subscribe(`${inbox}.*`, {
       callback: (error, message) => {
         const server = message.subject.slice(inbox.length + 1);
         if (error !== null) return;
         const read = readReply(action, server, message);
-        if (isNotConnected(read) && this.#repeater.willRepeat(request, server)) return;
+        if (isNotConnected(read) && this.#repeater.willRepeat(request, server, !this.#statuses.has(server))) return;
         if ("part" in read) request.takePart(server, read.part as P);
         else request.settle(server, read as Result<O>);
       },

@@ -1,9 +1,12 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { z } from "zod";
+import { timestamp } from "#base/clock.ts";
 import { silentLog } from "#base/log.ts";
+import { until } from "#base/retry.ts";
 import { action, streamAction } from "#contract/action.ts";
 import { makeBusKey, takeBusKey } from "#contract/actions/credentials.ts";
+import type { Role } from "#contract/names.ts";
 import { startBroker, type TestBroker } from "#harness/broker.ts";
 import type { AgentFabric, Answer, ControlFabric } from "./fabric.ts";
 import { jwtForServer, type RevokedKey } from "./identity.ts";
@@ -45,9 +48,9 @@ async function mustAsk<T>(asking: Promise<Answer<T>[]>): Promise<T> {
 }
 
 /** Both steps, as control takes them; gives the key before and the one after. */
-async function renew(server: string): Promise<{ before: string; after: string }> {
+async function renew(server: string, roles: readonly Role[] = ["box"]): Promise<{ before: string; after: string }> {
   const { publicKey, current } = await mustAsk(control.askAll(makeBusKey, [server], {}));
-  const jwt = await jwtForServer(broker.keys, { server, roles: ["box"] }, publicKey);
+  const jwt = await jwtForServer(broker.keys, { server, roles }, publicKey);
   await mustAsk(control.askAll(takeBusKey, [server], { jwt }));
   return { before: current, after: publicKey };
 }
@@ -99,6 +102,32 @@ describe("a server that changes its key", () => {
     expect(faults).toEqual([]);
     expect(asked).toBeGreaterThan(20);
     expect(await broker.connectionsOf(server)).toBe(1);
+  });
+
+  test("goes on hearing of deployments, once of each", async () => {
+    const git = await broker.joinAsServer("git1", ["git"]);
+    const heard: string[] = [];
+    const listening = new AbortController();
+    const following = (async () => {
+      for await (const event of git.followDeployments(listening.signal)) if (event.kind === "deployment") heard.push(event.line);
+    })();
+    const tell = (line: string) =>
+      control.publishEvent({
+        ...{ kind: "deployment", at: timestamp(), deployment: 1, website: "s1", push: null },
+        ...{ commit: "a".repeat(40), state: "staging", server: null, line },
+      });
+    await tell("before");
+    const renewing = renew("git1", ["git"]);
+    for (let nth = 0; nth < 10; nth++) {
+      await tell(`while ${nth}`);
+      await sleep(30);
+    }
+    await renewing;
+    await tell("after");
+    await until("the last", async () => heard.includes("after") || null, { timeoutMs: 5_000 });
+    expect(heard).toEqual(["before", ...Array.from({ length: 10 }, (_, nth) => `while ${nth}`), "after"]);
+    listening.abort();
+    await following;
   });
 
   test("ends what would go on for ever, and says so", async () => {

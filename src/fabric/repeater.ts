@@ -12,21 +12,27 @@ type AnyRequest = Pick<Request<unknown>, "underWay" | "isUnderWay">;
 
 interface Repeated {
   readonly ask: (server: ServerName) => void;
+  /** Whether it may come twice. */
+  readonly isIdempotent: boolean;
+  /** Whether the broker was lost while it was under way. */
+  wasHit: boolean;
   patientUntilMs: number;
 }
 
 /**
- * Requests under way that harm nobody when they come twice. What was on its way through a broker that is lost may never
- * arrive, and what a process was asked that has ended is never answered: whoever is back and has not answered is asked
- * once more.
+ * Requests under way. What was on its way through a broker that is lost may never arrive, and what a process was asked
+ * that has ended is never answered: whoever is back and has not answered is asked once more what may come twice. And for
+ * some moments after a broker is back, a server that is not connected yet is asked again whatever it was: it has heard
+ * nothing.
  */
 export class Repeater {
   readonly #requests = new Map<AnyRequest, Repeated>();
   readonly #timers = new Set<NodeJS.Timeout>();
+  #backUntilMs = 0;
 
   /** From now on `ask` may be called for servers that have not answered the request. */
-  add(request: AnyRequest, ask: (server: ServerName) => void): void {
-    this.#requests.set(request, { ask, patientUntilMs: 0 });
+  add(request: AnyRequest, { ask, isIdempotent }: Pick<Repeated, "ask" | "isIdempotent">): void {
+    this.#requests.set(request, { ask, isIdempotent, wasHit: false, patientUntilMs: this.#backUntilMs });
   }
 
   delete(request: AnyRequest): void {
@@ -35,25 +41,29 @@ export class Repeater {
 
   /** The broker is back. */
   repeatAll(): void {
+    this.#backUntilMs = performance.now() + ALL_BACK_MS;
     for (const [request, repeated] of this.#requests) {
-      repeated.patientUntilMs = performance.now() + ALL_BACK_MS;
-      request.underWay().forEach(repeated.ask);
+      repeated.patientUntilMs = this.#backUntilMs;
+      repeated.wasHit = true;
+      if (repeated.isIdempotent) request.underWay().forEach(repeated.ask);
     }
   }
 
   /** A server's process is another than the one that was asked. */
   repeatFor(server: ServerName): void {
     for (const [request, repeated] of this.#requests) {
-      if (!request.isUnderWay(server)) continue;
+      if (!repeated.isIdempotent || !request.isUnderWay(server)) continue;
       repeated.patientUntilMs = performance.now() + ALL_BACK_MS;
+      repeated.wasHit = true;
       repeated.ask(server);
     }
   }
 
-  /** Whether a server that is not connected is asked again in a moment, because it was away with the broker. */
-  willRepeat(request: AnyRequest, server: ServerName): boolean {
+  /** Whether a server that is not connected is asked again in a moment, because it was away with the broker; `isMissed`: it is known to be silent. */
+  willRepeat(request: AnyRequest, server: ServerName, isMissed: boolean): boolean {
     const repeated = this.#requests.get(request);
     if (repeated === undefined || performance.now() > repeated.patientUntilMs) return false;
+    if (isMissed && !repeated.wasHit) return false;
     const timer = setTimeout(() => {
       this.#timers.delete(timer);
       if (request.isUnderWay(server)) this.#requests.get(request)?.ask(server);

@@ -6,6 +6,7 @@ import { allAreBack } from "#harness/requests.ts";
 import { mustInServer } from "#harness/servers.ts";
 import { createSite, removeSite } from "#harness/site.ts";
 import { commitTruth, findLies, type Reading, Visitors } from "#harness/truth.ts";
+import { Visitor } from "#harness/visitor.ts";
 import { boxyard, listDeployments, type WebsiteJson } from "#harness/yard.ts";
 
 const DOMAIN = "truth.example.test";
@@ -67,4 +68,27 @@ describe("visitors who read all the time", () => {
     expect(lies.length).toBeGreaterThan(0);
     for (const lie of lies) expect(lie).toMatch(/c1b2 served|mixed page from c1b2/);
   });
+});
+
+test("a visitor with a page of the release before still open gets what belongs to it, and with one of earlier ones not", async () => {
+  const release = async (style: string, removed: string | null) => {
+    if (removed !== null) await repository.git("rm", "-q", `docroot/${removed}`);
+    await repository.write({ [`docroot/${style}`]: `/* ${style} */`, [`docroot/${style}.php`]: "<?php echo 'code';" });
+    await repository.commit(style);
+    const pushed = await repository.push(website.gitUrl);
+    expect(pushed.exitCode, pushed.stderr).toBe(0);
+  };
+  const visitor = new Visitor(DOMAIN);
+  await release("a.css", null);
+  await release("b.css", "a.css");
+  await repository.git("rm", "-q", "docroot/a.css.php");
+  for (let nth = 0; nth < 4; nth++) {
+    expect(await visitor.get(`/a.css?${nth}`)).toMatchObject({ status: 200, text: "/* a.css */" });
+    expect(await visitor.get(`/b.css?${nth}`)).toMatchObject({ status: 200, text: "/* b.css */" });
+  }
+  await release("c.css", "b.css");
+  expect((await visitor.get("/a.css?again")).status).toBe(404);
+  expect(await visitor.get("/b.css?again")).toMatchObject({ status: 200, text: "/* b.css */" });
+  // What is run is never of the release before.
+  expect((await visitor.get("/a.css.php")).status).toBe(404);
 });

@@ -13,6 +13,12 @@ const MODULES = [
   ...["proxy", "proxy_fcgi", "proxy_http", "remoteip", "reqtimeout", "rewrite", "setenvif"],
 ];
 
+/** Files that a page brings with it, by their endings; nothing that is run. */
+const ASSETS = [
+  ...["css", "js", "mjs", "map", "wasm", "woff2?", "ttf", "otf", "eot"],
+  ...["svg", "png", "jpe?g", "gif", "webp", "avif", "ico", "mp4", "webm", "mp3"],
+];
+
 const SITES = "/etc/apache2/boxyard";
 
 /** Where the agent says whether this box may get visitors' requests. */
@@ -129,6 +135,13 @@ ${aliases.map((name) => `  ServerAlias ${name}\n`).join("")}  UseCanonicalName O
   RewriteRule "^" "-" [E=BOXYARD_RELEASE:%1,E=BOXYARD_DOCROOT:%2]
   RewriteCond "%{ENV:BOXYARD_RELEASE}" "^$"
   RewriteRule "^" "-" [R=503,L]
+  # Pages of the release before are still open in browsers, and ask for what belongs to them.
+  RewriteCond "%{REQUEST_METHOD}" "^(?:GET|HEAD)$"
+  RewriteCond "${paths.releases}/%{ENV:BOXYARD_RELEASE}/%{ENV:BOXYARD_DOCROOT}%{REQUEST_URI}" !-f
+  RewriteCond "${paths.previous}/.boxyard-release" -f
+  RewriteCond expr "file('${paths.previous}/.boxyard-release') =~ m#^([0-9a-f]{40})\\ndocroot=([^\\n]*)\\n#"
+  RewriteCond "${paths.releases}/%1/%2%{REQUEST_URI}" -f
+  RewriteRule "\\.(?:${ASSETS.join("|")})$" "-" [NC,E=BOXYARD_RELEASE:%1,E=BOXYARD_DOCROOT:%2]
   ErrorDocument 503 "${noReleasePage}"
 
   <Location "/">
