@@ -4,7 +4,7 @@ import { Kvm } from "@nats-io/kv";
 import { createInbox, type Msg, type NatsConnection } from "@nats-io/transport-node";
 import type { z } from "zod";
 import { microsOf, nowMicros, timestamp } from "#base/clock.ts";
-import { Fault, reportFault } from "#base/fault.ts";
+import { Fault, type FaultReport, reportFault } from "#base/fault.ts";
 import type { Log } from "#base/log.ts";
 import { type Action, isJob, isStream, type StreamAction } from "#contract/action.ts";
 import { endRequest } from "#contract/actions/request.ts";
@@ -125,7 +125,10 @@ class ControlEnd implements ControlFabric {
         const server = message.subject.slice(inbox.length + 1);
         if (error !== null) return;
         const read = readReply(action, server, message);
-        if (isNotConnected(read) && this.#repeater.willRepeat(request, server, !this.#statuses.has(server))) return;
+        if (isNotConnected(read) && this.#repeater.willRepeat(request, server, !this.#statuses.has(server))) {
+          request.excuse(server, read.fault);
+          return;
+        }
         if ("part" in read) request.takePart(server, read.part as P);
         else request.settle(server, read as Result<O>);
       },
@@ -358,7 +361,7 @@ function isOlder(status: ServerStatus, known: ServerStatus): boolean {
   return status.startedAt === known.startedAt && status.count < known.count;
 }
 
-function isNotConnected(read: Result<unknown> | { readonly part: unknown }): boolean {
+function isNotConnected(read: Result<unknown> | { readonly part: unknown }): read is { readonly fault: FaultReport } {
   return "fault" in read && read.fault?.code === "fabric.no-server";
 }
 

@@ -301,6 +301,26 @@ describe("after the broker was killed and is back", () => {
       (await control.askAll(double, ["c1b1"], { number: 4 }, { timeoutMs: 500 }))[0]?.output?.number === 8 ? true : null;
     expect(await until("an answer", answered, { timeoutMs: 10_000 })).toBe(true);
   });
+
+  test("a server that was there a moment ago is waited for, and named as not connected when it does not come", async () => {
+    const gone = await broker.joinAsServer("c1b8");
+    const told = new Promise<void>((resolve) => control.onRegistryChange(() => control.registry().has("c1b8") && resolve()));
+    await gone.putStatus(statusOf("c1b8"));
+    await told;
+    await gone.close();
+    await broker.kill();
+    await broker.restart();
+    await until(
+      "control to be back",
+      async () => control.askAll(double, ["c1b1"], { number: 4 }, { timeoutMs: 300 }).then(([one]) => (one?.output ? true : null)),
+      {
+        timeoutMs: 10_000,
+      },
+    );
+    const [answer] = await control.askAll(double, ["c1b8"], { number: 4 }, { timeoutMs: 800 });
+    expect(answer?.fault?.code).toBe("fabric.no-server");
+    expect(answer?.durationMs).toBeGreaterThan(700);
+  });
 });
 
 /** A box whose attacker has its credentials and speaks to the broker directly. */

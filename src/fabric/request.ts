@@ -40,6 +40,8 @@ export class Request<O, P = never> {
   readonly #atGate = new AbortController();
   /** To be called when a server has ended. */
   readonly #ends = new Map<ServerName, (end: { readonly fault?: FaultReport | undefined }) => void>();
+  /** What is known against servers that are waited for all the same. */
+  readonly #known = new Map<ServerName, FaultReport>();
   /** The server that waits at the gate. */
   #next: ServerName | undefined;
   #leftInBatch: number;
@@ -70,6 +72,11 @@ export class Request<O, P = never> {
     if (result.fault !== undefined && result.fault.code !== NOT_MEANT) this.#countFailure();
     this.#endBatch();
     this.#askMore();
+  }
+
+  /** Why a server does not answer at present: it ends with this unless it answers in time. */
+  excuse(server: ServerName, fault: FaultReport): void {
+    this.#known.set(server, fault);
   }
 
   /** A part of a server's answer; one of a server that is not waited for counts for nothing. */
@@ -171,7 +178,7 @@ export class Request<O, P = never> {
     for (const [server, until] of this.#underWay) {
       if (until > now) break;
       const message = `${server} has not answered ${action} within ${(timeoutMs / 1000).toFixed(1)} s`;
-      this.#giveUpOn(server, { code: "fabric.timed-out", message, next: null });
+      this.#giveUpOn(server, this.#known.get(server) ?? { code: "fabric.timed-out", message, next: null });
     }
     this.#watch();
   }
