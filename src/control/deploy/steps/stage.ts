@@ -48,13 +48,19 @@ export async function stageOrLeaveOut(turn: Turn): Promise<Unstaged | Staged> {
     const why = faults.map((one) => faultLine(one.server, one.fault)).join("; ") || tooFew(turn);
     return { reason: `${what}: ${why}`, notes: [...notes, ...notesOf(turn, faults)] };
   }
+  await leaveOut(turn, faults);
+  const unconfirmed = await whyUnconfirmed(turn);
+  return unconfirmed === null ? { notes, hooks } : { reason: `${what}: ${unconfirmed}`, notes };
+}
+
+/** Why visitors may still be sent to a box that has no part in the deployment; null when they are not. */
+export async function whyUnconfirmed(turn: Turn): Promise<string | null> {
   try {
-    await leaveOut(turn, faults);
     await confirmFences(turn);
-    return { notes, hooks };
+    return null;
   } catch (thrown) {
     if (!isFault(thrown, "rotation.unconfirmed")) throw thrown;
-    return { reason: `${what}: ${renderFault(thrown).replace("\n", " ")}`, notes };
+    return renderFault(thrown).replace("\n", " ");
   }
 }
 

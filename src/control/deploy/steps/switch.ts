@@ -10,11 +10,14 @@ import { names, short, timeOfDay } from "../lines.ts";
 import { faultsOf, move, note, type Turn, withoutRemoved } from "../turn.ts";
 import { answerTimeMs, instantFrom, waitOutEarlierSwitch } from "./instant.ts";
 import { withoutFenced } from "./leave-out.ts";
-import { failStaging, stageEverywhere, stageOrLeaveOut } from "./stage.ts";
+import { failStaging, stageEverywhere, stageOrLeaveOut, whyUnconfirmed } from "./stage.ts";
 import { decideAndTurnBack, turnBack } from "./turn-back.ts";
 
 /** `staged → switching`: agrees on the instant; from here on the deployment goes live or is rolled back. */
 export async function agreeOnInstant(turn: Turn): Promise<void> {
+  // A process that died may have fenced a box and not have heard of it.
+  const unconfirmed = await whyUnconfirmed(turn);
+  if (unconfirmed !== null) return failStaging(turn, "staged", { reason: `cannot switch: ${unconfirmed}`, notes: [] });
   for (;;) {
     const newcomers = await moveToSwitching(turn);
     if (newcomers.length === 0) return;
