@@ -119,7 +119,7 @@ class ServerEnd implements AgentFabric {
     void this.#jobs.tellInterrupted();
     this.answer(endRequest, async ({ request }) => ({ wasUnderWay: this.#end(request) }));
     this.answer(makeBusKey, async () => {
-      this.#newKey = createBusKey();
+      this.#newKey ??= createBusKey();
       return { publicKey: this.#newKey.publicKey, current: publicKeyOf(this.#credentials.jwt) };
     });
     this.answer(takeBusKey, ({ jwt }, { id }) => this.#changeKey(jwt, id));

@@ -1,13 +1,13 @@
 import { z } from "zod";
 import { action } from "../action.ts";
 
-/** First step of new credentials for the bus: the server makes a key of its own, which never leaves it; each time another. */
+/** First step of new credentials for the bus: the server makes a key of its own, which never leaves it; the same until it is taken. */
 export const makeBusKey = action("credentials.make", {
   summary: "Make a new key for the bus; the old one goes on being used",
   input: z.object({}),
   output: z.object({ publicKey: z.string().regex(/^U[A-Z2-7]{55}$/), current: z.string().regex(/^U[A-Z2-7]{55}$/) }),
   timeoutMs: 5_000,
-  idempotent: false,
+  idempotent: true,
   faults: [],
 });
 
