@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { AuditEntry } from "./audit.ts";
+import { HoldSeconds } from "./boxfile.ts";
 import { Deployment } from "./deployment.ts";
 import { Domain, DomainKind, DomainName } from "./domain.ts";
 import { Event, JobEvent } from "./events.ts";
@@ -461,7 +462,8 @@ export const api = {
     path: "/v1/websites/{website}/deployments",
     summary: "Deploy a commit that the website's repository has already",
     params: ofWebsite,
-    input: z.object({ revision: BranchName }),
+    /** `holdSeconds`: visitors wait from the switch until the release is right, as if its Boxfile said so. */
+    input: z.object({ revision: BranchName, holdSeconds: HoldSeconds.optional() }),
     /** `warnings` are what a push of the commit would have told. */
     output: z.object({ deployment: Deployment, warnings: z.array(z.string()).readonly() }),
   }),

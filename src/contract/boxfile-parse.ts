@@ -1,3 +1,4 @@
+import { type ParsedDeploy, PLAIN_DEPLOY, readDeploy } from "./boxfile-deploy.ts";
 import { quote, resolvePath } from "./boxfile-path.ts";
 import { type BoxfileProblem, type MappingEntry, type Place, readSyntax, type Value } from "./boxfile-syntax.ts";
 import { EnvironmentLabel } from "./names.ts";
@@ -14,11 +15,10 @@ export interface ParsedEnvSpecificFile extends PlacedPath {
 }
 
 /** A Boxfile as written, before it is held against its commit; complete only when there are no problems. */
-export interface ParsedBoxfile {
+export interface ParsedBoxfile extends ParsedDeploy {
   readonly version: "1.0" | "2.0" | "3";
   readonly sharedFolders: readonly PlacedPath[];
   readonly envSpecificFiles: readonly ParsedEnvSpecificFile[];
-  readonly hooks: { readonly update: readonly string[]; readonly after: readonly string[] };
   readonly problems: readonly BoxfileProblem[];
 }
 
@@ -30,13 +30,10 @@ export interface ParseOptions {
 }
 
 const KEYS = ["version", "shared_folders", "env_specific_files"] as const;
-const VERSION_3_KEYS = [...KEYS, "hooks"] as const;
-const LATER_KEYS = ["app", "docroot", "php", "build", "cron", "workers", "health", "deploy"];
-const HOOKS = ["update", "after"] as const;
+const VERSION_3_KEYS = [...KEYS, "hooks", "deploy"] as const;
+const LATER_KEYS = ["app", "docroot", "php", "build", "cron", "workers", "health"];
 const ENTRIES_LIMIT = 200;
-const COMMANDS_LIMIT = 20;
-const COMMAND_LIMIT = 4_000;
-const NOTHING_DECLARED = { sharedFolders: [], envSpecificFiles: [], hooks: { update: [], after: [] } };
+const NOTHING_DECLARED = { sharedFolders: [], envSpecificFiles: [], ...PLAIN_DEPLOY };
 
 /** Reads a Boxfile's text: hostile in, typed out, with every problem that can be told without the commit. Never throws. */
 export function parseBoxfile(content: Uint8Array | string, options: ParseOptions): ParsedBoxfile {
@@ -63,8 +60,8 @@ class Parser {
     this.#start = version === "1.0" ? this.#docroot : "";
     const sharedFolders = this.#sharedFolders(entries.get("shared_folders"));
     const envSpecificFiles = this.#envSpecificFiles(entries.get("env_specific_files"));
-    const hooks = this.#hooks(version === "3" ? entries.get("hooks") : undefined);
-    return { version: version ?? "2.0", sharedFolders, envSpecificFiles, hooks, problems: this.#problems };
+    const deploy = version === "3" ? readDeploy(entries, (...problem) => this.#refuse(...problem)) : PLAIN_DEPLOY;
+    return { version: version ?? "2.0", sharedFolders, envSpecificFiles, ...deploy, problems: this.#problems };
   }
 
   #topEntries(value: Value): Map<string, MappingEntry> {
@@ -80,42 +77,9 @@ class Parser {
     const near = keys.find((known) => distance(known, key.toLowerCase()) <= 3);
     if (keys.includes(key)) return;
     if (LATER_KEYS.includes(key)) this.#refuse(place, `“${key}” is not supported yet`, "remove it");
-    else if (key === "hooks") this.#refuse(place, "“hooks” belongs to version 3", "begin with “version: 3”");
+    else if (VERSION_3_KEYS.some((known) => known === key)) this.#refuse(place, `“${key}” belongs to version 3`, "begin with “version: 3”");
     else
       this.#refuse(place, `unknown key ${quote(key)}`, near === undefined ? `the keys are ${keys.join(", ")}` : `did you mean “${near}”?`);
-  }
-
-  #hooks(entry: MappingEntry | undefined): ParsedBoxfile["hooks"] {
-    if (entry === undefined || entry.value.kind === "nothing") return NOTHING_DECLARED.hooks;
-    if (entry.value.kind !== "mapping") {
-      this.#refuse(entry.place, "hooks must be a mapping", "write “  update: <command>” below it");
-      return NOTHING_DECLARED.hooks;
-    }
-    const given = new Map(entry.value.entries.map((hook) => [hook.key, hook]));
-    for (const { key, place } of given.values())
-      if (!HOOKS.some((known) => known === key)) this.#refuse(place, `unknown hook ${quote(key)}`, `the hooks are ${HOOKS.join(" and ")}`);
-    return { update: this.#commands(given.get("update")), after: this.#commands(given.get("after")) };
-  }
-
-  /** One command, or a list of them. */
-  #commands(entry: MappingEntry | undefined): string[] {
-    if (entry === undefined || entry.value.kind === "nothing") return [];
-    const items = entry.value.kind === "list" ? entry.value.items : [entry.value];
-    if (items.length > COMMANDS_LIMIT) {
-      this.#refuse(entry.place, `${entry.key} has ${items.length} commands`, `name at most ${COMMANDS_LIMIT}, or put them into a script`);
-      return [];
-    }
-    return items.flatMap((item) => this.#command(item));
-  }
-
-  #command(value: Value): string[] {
-    if (value.kind !== "text" || value.text.trim() === "") {
-      this.#refuse(value.place, "here must be a command", "write it as plain text, for example “drush updatedb --yes”");
-      return [];
-    }
-    if (value.text.length <= COMMAND_LIMIT && !value.text.includes("\0")) return [value.text];
-    this.#refuse(value.place, "this command is too long", "put it into a script of the repository and name that");
-    return [];
   }
 
   #version(entry: MappingEntry | undefined, top: Value): ParsedBoxfile["version"] | null {

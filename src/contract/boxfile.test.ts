@@ -29,6 +29,8 @@ describe("a Boxfile is accepted", () => {
     ],
     docroot: "docroot",
     hooks: NO_HOOKS,
+    snapshotsDatabases: false,
+    holdSeconds: null,
   };
 
   test("in version 2.0, with paths from the repository root", () => {
@@ -60,7 +62,13 @@ env_specific_files:
   });
 
   test("when the commit has none: nothing is shared", () => {
-    expect(read(null).boxfile).toEqual({ version: "2.0", sharedFolders: [], envSpecificFiles: [], docroot: "docroot", hooks: NO_HOOKS });
+    expect(read(null).boxfile).toMatchObject({
+      version: "2.0",
+      sharedFolders: [],
+      envSpecificFiles: [],
+      docroot: "docroot",
+      hooks: NO_HOOKS,
+    });
   });
 
   test("in version 3, with hooks: one command or several", () => {
@@ -69,6 +77,20 @@ env_specific_files:
     );
     expect([version, hooks]).toEqual(["3", { update: ["drush updatedb --yes"], after: ["drush cache:rebuild", "echo 1"] }]);
     expect(accepted("version: 3\n").hooks).toEqual(NO_HOOKS);
+  });
+
+  test.each([
+    ["version: 3\n", null],
+    ["version: 3\ndeploy: rolling\n", null],
+    ["version: 3\ndeploy: hold\n", 60],
+    ["version: 3\ndeploy:\n  mode: hold\n  seconds: 20\n", 20],
+    ["version: 3\ndeploy:\n  mode: rolling\n  seconds: 20\n", null],
+  ])("in version 3, with how long visitors may wait: %j", (content, seconds) => {
+    expect(accepted(content).holdSeconds).toBe(seconds);
+  });
+
+  test("in version 3, with a snapshot of the databases", () => {
+    expect(accepted("version: 3\nhooks:\n  snapshot: database\n  update: drush updatedb\n").snapshotsDatabases).toBe(true);
   });
 
   test("with a path that goes up and stays inside", () => {
@@ -99,8 +121,37 @@ describe("a Boxfile is refused with its line and the mend", () => {
     ["a version to come", "version: 4\n", "1:10: unknown version “4” → use “version: 2.0” or “version: 3”"],
     ["a key of version 3", "version: 2.0\nhooks: []\n", "2:1: “hooks” belongs to version 3 → begin with “version: 3”"],
     ["a key of tomorrow", "version: 3\nbuild: make\n", "2:1: “build” is not supported yet → remove it"],
+    [
+      "a way to deploy that belongs to version 3",
+      "version: 2.0\ndeploy: hold\n",
+      "2:1: “deploy” belongs to version 3 → begin with “version: 3”",
+    ],
+    [
+      "an unknown way to deploy",
+      "version: 3\ndeploy: yolo\n",
+      "2:9: unknown way to deploy “yolo” → write “deploy: rolling” or “deploy: hold”",
+    ],
+    ["a list of ways to deploy", "version: 3\ndeploy: [hold]\n", "2:9: unknown way to deploy “”"],
+    ["a deploy without a mode", "version: 3\ndeploy: {seconds: 5}\n", "2:1: deploy has no mode → add “mode: hold” below it"],
+    ["an unknown key of deploy", "version: 3\ndeploy: {mode: hold, wait: 5}\n", "2:22: unknown key “wait” → the keys are mode and seconds"],
+    [
+      "visitors who wait for long",
+      "version: 3\ndeploy: {mode: hold, seconds: 61}\n",
+      "2:31: seconds must be a whole number → write one from 1 to 60",
+    ],
+    ["visitors who wait for a fraction", "version: 3\ndeploy: {mode: hold, seconds: 0.5}\n", "2:31: seconds must be a whole number"],
+    ["a snapshot of files", "version: 3\nhooks: {update: a, snapshot: files}\n", "2:30: only databases can be kept as they are"],
+    [
+      "a snapshot for nothing",
+      "version: 3\nhooks: {after: a, snapshot: database}\n",
+      "2:19: there is no update that a snapshot would undo",
+    ],
     ["hooks without names", "version: 3\nhooks: [a]\n", "2:1: hooks must be a mapping"],
-    ["an unknown hook", "version: 3\nhooks:\n  before: a\n", "3:3: unknown hook “before” → the hooks are update and after"],
+    [
+      "an unknown hook",
+      "version: 3\nhooks:\n  before: a\n",
+      "3:3: unknown hook “before” → the hooks are update and after; beside them stands snapshot",
+    ],
     ["a mapping for a command", "version: 3\nhooks:\n  update: {a: b}\n", "3:11: here must be a command"],
     ["an empty command", "version: 3\nhooks:\n  update: ['']\n", "3:12: here must be a command"],
     ["too many commands", `version: 3\nhooks:\n  update: [${"a,".repeat(21)}]\n`, "3:3: update has 21 commands → name at most 20"],

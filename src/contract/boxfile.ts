@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { checkAgainstTree, checkClashes } from "./boxfile-checks.ts";
+import { MOST_HOLD_SECONDS } from "./boxfile-deploy.ts";
 import { parseBoxfile } from "./boxfile-parse.ts";
 import type { BoxfileProblem } from "./boxfile-syntax.ts";
 import { detectDocroot, type RepositoryTree } from "./repository-tree.ts";
@@ -21,6 +22,10 @@ export interface Boxfile {
   /** The folder that the web server serves; "" is the repository root. */
   readonly docroot: string;
   readonly hooks: Hooks;
+  /** Whether the website's databases are put back as they were when `update` fails. */
+  readonly snapshotsDatabases: boolean;
+  /** How long visitors' requests may wait from the switch until `update` has ended; null when they do not wait. */
+  readonly holdSeconds: number | null;
 }
 
 /** What a deployment runs once, on the cluster's shell server; commands for a shell, each to succeed before the next. */
@@ -31,6 +36,18 @@ export const HookName = z.enum(["update", "after"]);
 export type HookName = z.infer<typeof HookName>;
 
 export const NO_HOOKS: Hooks = { update: [], after: [] };
+
+/** How long a visitor's request may wait in hold mode. */
+export const HoldSeconds = z.int().min(1).max(MOST_HOLD_SECONDS);
+
+/** How a release is deployed. */
+export const Procedure = z.object({
+  /** Those that it has. */
+  hooks: z.array(HookName),
+  snapshotsDatabases: z.boolean(),
+  holdSeconds: HoldSeconds.nullable(),
+});
+export type Procedure = z.infer<typeof Procedure>;
 
 /** A Boxfile that may be used, or all that is wrong with it. */
 export type BoxfileResult =
@@ -47,11 +64,19 @@ export interface BoxfileSurroundings {
 /** A person mends a few at a time. */
 const PROBLEMS_LIMIT = 20;
 
+const NOTHING_DECLARED: Omit<Boxfile, "docroot"> = {
+  version: "2.0",
+  sharedFolders: [],
+  envSpecificFiles: [],
+  hooks: NO_HOOKS,
+  snapshotsDatabases: false,
+  holdSeconds: null,
+};
+
 /** Reads a commit's Boxfile (null when the commit has none: nothing is shared, nothing is environment-specific). Never throws. */
 export function readBoxfile(content: Uint8Array | string | null, { label, tree }: BoxfileSurroundings): BoxfileResult {
   const docroot = detectDocroot(tree);
-  if (content === null)
-    return { boxfile: { version: "2.0", sharedFolders: [], envSpecificFiles: [], docroot, hooks: NO_HOOKS }, problems: [] };
+  if (content === null) return { boxfile: { ...NOTHING_DECLARED, docroot }, problems: [] };
   const parsed = parseBoxfile(content, { label, docroot });
   const problems = parsed.problems.length > 0 ? parsed.problems : [...checkClashes(parsed), ...checkAgainstTree(parsed, tree)];
   if (problems.length > 0)
@@ -60,7 +85,7 @@ export function readBoxfile(content: Uint8Array | string | null, { label, tree }
     path,
     targets: Object.fromEntries(targets.map((target) => [target.label, target.path])),
   }));
-  const { version, hooks } = parsed;
+  const { version, hooks, snapshotsDatabases, holdSeconds } = parsed;
   const sharedFolders = parsed.sharedFolders.map(({ path }) => path);
-  return { boxfile: { version, sharedFolders, envSpecificFiles, docroot, hooks }, problems: [] };
+  return { boxfile: { version, sharedFolders, envSpecificFiles, docroot, hooks, snapshotsDatabases, holdSeconds }, problems: [] };
 }

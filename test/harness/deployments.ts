@@ -23,6 +23,7 @@ const QUICK: Timing = {
   verifyMs: 15,
   hookLookMs: 2,
   hookAwayMs: 30,
+  holdMs: 2_000,
   againMs: 3,
   retryMs: 5,
   settleMs: 20,
@@ -50,7 +51,7 @@ export function startQuickly(store: Store, fabric: ControlFabric): Coordinator {
   };
 }
 
-/** Adds a cluster of servers, named by their roles, and a website on it. */
+/** Adds a cluster of servers, named by their roles, and a website on it with a database. */
 export async function addWebsite(
   store: Store,
   options: { website: WebsiteId; cluster: string; servers: Record<ServerName, Role> },
@@ -65,8 +66,19 @@ export async function addWebsite(
       .values(row as never)
       .execute();
   }
+  const database = { name: `db${website.slice(1)}`, website, password: "x" };
   const values = { id: website, cluster, environment: "production", branch: "main", hash_salt: "x", release: null };
   await store.insertInto("website").values(values).execute();
+  await store.insertInto("database").values(database).execute();
+}
+
+/** Adds the server that has all databases. */
+export async function addDatabaseServer(store: Store): Promise<void> {
+  const row = { name: "db1", roles: JSON.stringify(["database"]), cluster: null, address: "10.0.0.9", enrolment: null, host_key: null };
+  await store
+    .insertInto("server")
+    .values(row as never)
+    .execute();
 }
 
 /** A push of a website; `nth` makes its commit and its moment. */

@@ -4,12 +4,13 @@ import { Channel } from "#base/channel.ts";
 import { microsOf, nowMicros, timestamp } from "#base/clock.ts";
 import type { FaultReport } from "#base/fault.ts";
 import type { Action } from "#contract/action.ts";
-import { banPages } from "#contract/actions/cache.ts";
+import { banPages, holdRequests, letGo } from "#contract/actions/cache.ts";
+import { restoreDatabases, snapshotDatabases } from "#contract/actions/database.ts";
 import { settlePush } from "#contract/actions/git.ts";
 import { runHook } from "#contract/actions/hook.ts";
 import { probe, stage, switchTo, withdraw } from "#contract/actions/release.ts";
 import { status } from "#contract/actions/server.ts";
-import type { HookName } from "#contract/boxfile.ts";
+import type { HookName, Procedure } from "#contract/boxfile.ts";
 import type { DeploymentEvent, ServerEvent } from "#contract/events.ts";
 import type { CommitId, ServerName, WebsiteId } from "#contract/names.ts";
 import type { Push } from "#contract/push.ts";
@@ -43,11 +44,19 @@ export class SimulatedYard {
   /** Of every release; they take two looks, and fail where told. */
   hooks: HookName[] = [];
   readonly failingHooks = new Set<HookName>();
+  /** Of every release. */
+  holdSeconds: number | null = null;
+  snapshotsDatabases = false;
+  /** The release whose update came last to each database. */
+  readonly databases = new Map<string, CommitId>();
+  readonly #snapshots = new Map<string, CommitId | undefined>();
+  /** Until when visitors of a website wait at a cache, in microseconds. */
+  readonly #heldUntil = new Map<string, number>();
   /** Front pages that answer with another status than 200. */
   readonly statuses = new Map<string, number>();
   /** The boxes that each cache sends visitors to; absent before it has a spec. */
   readonly rotation = new Map<ServerName, readonly ServerName[]>();
-  /** What visitors met when a deployment was told to be live and a box in rotation served something else. */
+  /** What visitors met when a deployment was told to be live and a box in rotation served something else, or when they should have waited. */
   readonly mixtures: string[] = [];
   readonly #fenced = new Set<ServerName>();
   readonly #statuses = new Map<ServerName, ServerStatus>();
@@ -149,6 +158,12 @@ export class SimulatedYard {
     }
   }
 
+  #lookForUnheld(website: WebsiteId): void {
+    for (const cache of this.rotation.keys())
+      if (cache.startsWith(`c${website.slice(1)}`) && !this.#fenced.has(cache) && !this.isHeld(cache, website))
+        this.mixtures.push(`visitors of ${website} do not wait at ${cache} while it is updated`);
+  }
+
   /** Tries until it can, or a newer spec has come. */
   async #converge(spec: ServerSpec): Promise<void> {
     const { server, generation, roles } = spec;
@@ -213,7 +228,7 @@ export class SimulatedYard {
       case stage.name:
         await sleep(Math.random() * 3);
         this.#staged.add(`${place} ${input.release}`);
-        return { output: { stagedAt: timestamp(), filesChanged: 1, hooks: this.hooks } };
+        return { output: { stagedAt: timestamp(), filesChanged: 1, procedure: this.#procedure() } };
       case switchTo.name:
         return this.#switch(place, input, isLate);
       case withdraw.name:
@@ -225,6 +240,15 @@ export class SimulatedYard {
       case banPages.name:
         this.kept.set(place, input.keep ?? null);
         return { output: { banned: true } };
+      case holdRequests.name:
+        this.#heldUntil.set(place, microsOf(input.until ?? ""));
+        return { output: { held: true } };
+      case letGo.name:
+        this.#heldUntil.delete(place);
+        return { output: { held: false } };
+      case snapshotDatabases.name:
+      case restoreDatabases.name:
+        return { output: this.#keepDatabases(action, input) };
       case runHook.name:
         return { output: this.#runHook(input) };
       case status.name:
@@ -237,7 +261,30 @@ export class SimulatedYard {
     }
   }
 
-  #runHook({ hook = "update", after = null }: Input): z.output<typeof runHook.output> {
+  #procedure(): Procedure {
+    return { hooks: this.hooks, holdSeconds: this.holdSeconds, snapshotsDatabases: this.snapshotsDatabases };
+  }
+
+  /** Whether visitors of a website wait at the cache. */
+  isHeld(cache: ServerName, website: WebsiteId): boolean {
+    return (this.#heldUntil.get(`${cache} ${website}`) ?? 0) > nowMicros();
+  }
+
+  #keepDatabases(action: string, { databases = [], deployment }: Input): z.output<typeof snapshotDatabases.output> {
+    for (const database of databases) {
+      const key = `${database} ${deployment}`;
+      const kept = this.#snapshots.get(key);
+      if (action === snapshotDatabases.name) {
+        if (!this.#snapshots.has(key)) this.#snapshots.set(key, this.databases.get(database));
+      } else if (kept === undefined) this.databases.delete(database);
+      else this.databases.set(database, kept);
+    }
+    return { state: "done", why: null, bytes: 1 };
+  }
+
+  #runHook({ website, release, hook = "update", after = null }: Input): z.output<typeof runHook.output> {
+    if (hook === "update") this.databases.set(`db${website.slice(1)}`, release ?? "");
+    if (hook === "update" && this.holdSeconds !== null) this.#lookForUnheld(website);
     if (after !== null) {
       const isFailing = this.failingHooks.has(hook);
       return { state: isFailing ? "failed" : "done", exitStatus: isFailing ? 3 : 0, lines: [], cursor: after };
@@ -273,6 +320,9 @@ interface Input {
   readonly keep?: CommitId | null;
   readonly pushId?: string;
   readonly isLive?: boolean;
+  readonly until?: string;
+  readonly databases?: readonly string[];
+  readonly deployment?: number;
 }
 
 type Outcome = { output: unknown } | { fault: FaultReport };

@@ -1,16 +1,21 @@
 import { stage, switchTo, withdraw } from "#contract/actions/release.ts";
-import { HookName } from "#contract/boxfile.ts";
+import { HookName, type Procedure } from "#contract/boxfile.ts";
 import type { AgentFabric } from "#fabric/fabric.ts";
+import type { StagedRelease } from "./releases/release-file.ts";
 import type { WebsiteReleases } from "./releases/website-releases.ts";
 
 /** Answers what the control plane asks of every server that carries websites: stage, switch, withdraw. */
 export function answerReleaseActions(fabric: AgentFabric, releases: WebsiteReleases): void {
   fabric.answer(stage, async ({ website, release }, { signal }) => {
-    const { stagedAt, filesChanged, hooks } = await releases.stage(website, release, signal);
-    return { stagedAt, filesChanged, hooks: HookName.options.filter((hook) => hooks[hook].length > 0) };
+    const staged = await releases.stage(website, release, signal);
+    return { stagedAt: staged.stagedAt, filesChanged: staged.filesChanged, procedure: procedureOf(staged) };
   });
   fabric.answer(switchTo, ({ website, release, at, latestMs, decision }, { signal }) =>
     releases.switchTo({ website, release, decision }, { at, latestMs }, signal),
   );
   fabric.answer(withdraw, async ({ website, decision }) => ({ previous: await releases.withdraw(website, decision) }));
+}
+
+function procedureOf({ hooks, snapshotsDatabases, holdSeconds }: StagedRelease): Procedure {
+  return { hooks: HookName.options.filter((hook) => hooks[hook].length > 0), snapshotsDatabases, holdSeconds };
 }

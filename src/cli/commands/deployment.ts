@@ -2,6 +2,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { type Command, Option } from "commander";
 import { Fault } from "#base/fault.ts";
 import { api } from "#contract/api.ts";
+import { MOST_HOLD_SECONDS } from "#contract/boxfile-deploy.ts";
 import type { Deployment } from "#contract/deployment.ts";
 import type { Client } from "../client.ts";
 import { declare, group, type Invocation, wholeNumber } from "../command.ts";
@@ -78,22 +79,36 @@ function cancel(): Command {
 }
 
 function deploy(): Command {
-  return declare<[string], { ref: string }, Deployment>({
+  return declare<[string], { ref: string; hold?: number | true }, Deployment>({
     usage: "deploy <website>",
     summary: "Deploy a commit that the website's repository has already, and follow it to its end",
-    examples: ["deploy s1 --ref main", "deploy s1 --ref v1.4.2", "deploy s1 --ref 4f2a9c1 --no-wait"],
-    options: (command) => command.requiredOption("--ref <ref>", "a branch, a tag, or a commit (at least seven digits)"),
+    examples: ["deploy s1 --ref main", "deploy s1 --ref v1.4.2", "deploy s1 --ref 4f2a9c1 --no-wait", "deploy s1 --ref main --hold 30"],
+    options: (command) =>
+      command
+        .requiredOption("--ref <ref>", "a branch, a tag, or a commit (at least seven digits)")
+        .addOption(
+          new Option("--hold [seconds]", "visitors wait from the switch until the update has ended, each so long at most (60)").argParser(
+            wholeNumber,
+          ),
+        ),
     next: ["rollback s1                  undo it", "deployment cancel 12         call it off while it is staged"],
     waits: true,
     run: async (invocation) => {
       const { client, args, options, progress } = invocation;
-      const { deployment, warnings } = await client.call(api.deploy, { params: { website: args[0] }, input: { revision: options.ref } });
+      const { deployment, warnings } = await client.call(api.deploy, {
+        params: { website: args[0] },
+        input: { revision: options.ref, ...holdOf(options.hold) },
+      });
       for (const line of warnings) progress(printable(line));
       return followToEnd(invocation, deployment);
     },
     render: renderDeployment,
     exitCode: hasGoneWrong,
   });
+}
+
+function holdOf(hold: number | true | undefined): { holdSeconds?: number } {
+  return hold === undefined ? {} : { holdSeconds: hold === true ? MOST_HOLD_SECONDS : hold };
 }
 
 function rollback(): Command {

@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { action } from "../action.ts";
-import { HookName } from "../boxfile.ts";
+import { Procedure } from "../boxfile.ts";
 import { CommitId, Timestamp, WebsiteId } from "../names.ts";
 
 const ofRelease = z.object({ website: WebsiteId, release: CommitId });
@@ -9,7 +9,7 @@ const ofRelease = z.object({ website: WebsiteId, release: CommitId });
 export const stage = action("release.stage", {
   summary: "Stage a release beside the live one",
   input: ofRelease,
-  output: z.object({ stagedAt: Timestamp, filesChanged: z.int(), hooks: z.array(HookName) }),
+  output: z.object({ stagedAt: Timestamp, filesChanged: z.int(), procedure: Procedure }),
   timeoutMs: 120_000,
   idempotent: true,
   faults: ["release.no-space", "release.stage-failed", "release.unknown-website"],

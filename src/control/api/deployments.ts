@@ -23,7 +23,7 @@ export const deploymentEvents: Handler<"deploymentEvents"> = async ({ store }, {
   return found;
 };
 
-export const deploy: Handler<"deploy"> = async (context, { params: { website }, input: { revision }, caller }) => {
+export const deploy: Handler<"deploy"> = async (context, { params: { website }, input: { revision, holdSeconds = null }, caller }) => {
   const { store, fabric } = context;
   await readWebsite(store, website);
   const { commit, refusals, warnings } = await askGit(fabric, await gitServer(store), { website, revision });
@@ -31,7 +31,7 @@ export const deploy: Handler<"deploy"> = async (context, { params: { website }, 
     throw new Fault("deployment.refused", `${revision} cannot be deployed:\n${refusals.join("\n")}`, {
       next: "mend it and push, or deploy another commit",
     });
-  const deployment = await order(context, { website, kind: "deploy", commit, caller: caller.name });
+  const deployment = await order(context, { website, kind: "deploy", commit, caller: caller.name, holdSeconds });
   return { deployment, warnings };
 };
 
@@ -43,7 +43,7 @@ export const rollback: Handler<"rollback"> = async (context, { params: { website
     throw new Fault("deployment.is-live", `${website} serves ${commit.slice(0, 7)} already`, {
       next: `repair its servers with: boxyard deploy ${website} --ref ${commit.slice(0, 7)}`,
     });
-  return order(context, { website, kind: "rollback", commit, caller: caller.name });
+  return order(context, { website, kind: "rollback", commit, caller: caller.name, holdSeconds: null });
 };
 
 export const cancelDeployment: Handler<"cancelDeployment"> = async ({ store, deployer }, { params: { deployment: id }, caller }) => {

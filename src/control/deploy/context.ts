@@ -22,6 +22,8 @@ export interface Timing {
   readonly hookLookMs: number;
   /** How long the shell server may be out of reach while its hook runs, before that counts as failed. */
   readonly hookAwayMs: number;
+  /** How long caches let visitors wait when nobody tells them to stop. */
+  readonly holdMs: number;
   /** Pause between two attempts of a step within a deployment. */
   readonly againMs: number;
   /** Pause after a fault of the outer world (database, broker), before the deployment goes on. */
@@ -41,6 +43,7 @@ export const TIMING: Timing = {
   verifyMs: 3_000,
   hookLookMs: 250,
   hookAwayMs: 60_000,
+  holdMs: 15 * 60_000,
   againMs: 150,
   retryMs: 1_000,
   settleMs: 3_000,

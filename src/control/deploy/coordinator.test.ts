@@ -62,7 +62,7 @@ function lines(): string[] {
 }
 
 describe("a deployment that somebody asks for", () => {
-  const rollbackTo = (commit: string) => ({ website: "s1", commit, kind: "rollback", caller: "anna" }) as const;
+  const rollbackTo = (commit: string) => ({ website: "s1", commit, kind: "rollback", caller: "anna", holdSeconds: null }) as const;
 
   test("goes live like a push, with a way back of its own, and no git server is told", async () => {
     const { order } = start();
@@ -94,7 +94,7 @@ describe("a deployment that somebody asks for", () => {
     const { order, cancel } = start();
     await deploy(pushOf("s1", 1), 1);
     script = (server, action) => (server === "c1b1" && action === "release.stage" ? "mute" : "ok");
-    const id = await order({ website: "s1", commit: pushOf("s1", 7).commit, kind: "deploy", caller: "anna" });
+    const id = await order({ website: "s1", commit: pushOf("s1", 7).commit, kind: "deploy", caller: "anna", holdSeconds: null });
     const isStaged = async () => yard.asked.some(({ release }) => release === pushOf("s1", 7).commit) || null;
     await until("it is being staged", isStaged, { timeoutMs: 3_000, everyMs: 5 });
     expect(await cancel(id, "bea")).toBe(true);
@@ -325,68 +325,6 @@ describe("when a box cannot stage", () => {
     await returned();
     expect(await deploy(pushOf("s1", 7), 7)).toMatchObject({ state: "live" });
     expect(liveOn()).toEqual(CARRIERS.map(() => pushOf("s1", 7).commit));
-  });
-});
-
-describe("a release with hooks", () => {
-  const hooksRun = () => yard.asked.filter(({ action }) => action === "hook.run").map(({ server }) => server);
-
-  beforeEach(async () => {
-    start();
-    await deploy(pushOf("s1", 1), 1);
-    yard.hooks = ["update", "after"];
-  });
-
-  test("runs them on the shell server when it is switched, tells what they say, and is live when they are done", async () => {
-    expect(await deploy(pushOf("s1", 2), 2)).toMatchObject({ state: "live" });
-    expect(new Set(hooksRun())).toEqual(new Set(["c1s"]));
-    const told = lines().slice(lines().findIndex((line) => line.startsWith("running hooks")));
-    expect(told).toEqual([
-      "running hooks.update, then hooks.after",
-      "  $ update the database",
-      expect.stringMatching(/^hooks.update is done \(/),
-      "  $ after the database",
-      expect.stringMatching(/^hooks.after is done \(/),
-      expect.stringMatching(/^live: s1 /),
-    ]);
-  });
-
-  test("goes back everywhere when its update fails, and the pusher reads why", async () => {
-    yard.failingHooks.add("update");
-    expect(await deploy(pushOf("s1", 2), 2)).toMatchObject({
-      state: "rolled-back",
-      reason: "cannot update: c1s: hooks.update ended with exit status 3",
-    });
-    expect(new Set(liveOn())).toEqual(new Set([pushOf("s1", 1).commit]));
-    expect(lines()).not.toContain("  $ after the database");
-  });
-
-  test("stays when only what comes after it fails, with a warning", async () => {
-    yard.failingHooks.add("after");
-    expect(await deploy(pushOf("s1", 2), 2)).toMatchObject({ state: "live" });
-    expect(lines()).toContain("warning: c1s: hooks.after ended with exit status 3");
-  });
-
-  test("needs the shell server to be updated", async () => {
-    script = (server) => (server === "c1s" ? "away" : "ok");
-    expect(await deploy(pushOf("s1", 2), 2)).toMatchObject({ state: "failed", reason: "cannot stage 1002000: c1s is not connected" });
-  });
-
-  test("waits for a shell server that is away for a moment, and goes back when it stays away", async () => {
-    script = (server, action, nth) => (server === "c1s" && action === "hook.run" && nth === 1 ? "away" : "ok");
-    expect(await deploy(pushOf("s1", 2), 2)).toMatchObject({ state: "live" });
-    script = (server, action) => (server === "c1s" && action === "hook.run" ? "away" : "ok");
-    expect(await deploy(pushOf("s1", 3), 3)).toMatchObject({ state: "rolled-back", reason: "cannot update: c1s is not connected" });
-  });
-
-  test("of before is gone back to without its update", async () => {
-    const { order } = coordinator ?? start();
-    await deploy(pushOf("s1", 2), 2);
-    const before = hooksRun().length;
-    await order({ website: "s1", commit: pushOf("s1", 1).commit, kind: "rollback", caller: "anna" });
-    expect((await ended(store, 3)).at(-1)).toMatchObject({ state: "live" });
-    expect(lines().filter((line) => line === "running hooks.after")).toHaveLength(1);
-    expect(hooksRun().length).toBe(before + 2);
   });
 });
 

@@ -21,6 +21,12 @@ export function duration(ms: number): string {
   return ms < 999.5 ? `${Math.round(ms)} ms` : `${(ms / 1000).toFixed(1)} s`;
 }
 
+/** An amount of data: "0.4 MB", "12 MB". */
+export function megabytes(bytes: number): string {
+  const amount = bytes / 1_000_000;
+  return `${amount < 9.95 ? amount.toFixed(1) : Math.round(amount)} MB`;
+}
+
 /** The time of day of a moment, with microseconds. */
 export function timeOfDay(moment: string): string {
   return moment.slice(11, -1);

@@ -4,7 +4,7 @@ import type { KyselyPlugin } from "kysely";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { until } from "#base/retry.ts";
 import type { Deployment } from "#contract/deployment.ts";
-import { addWebsite, ended, pushOf, startQuickly } from "#harness/deployments.ts";
+import { addDatabaseServer, addWebsite, ended, pushOf, startQuickly } from "#harness/deployments.ts";
 import { startPostgres, type TestPostgres } from "#harness/postgres.ts";
 import { type Asked, type Behaviour, SimulatedYard } from "#harness/simulated-yard.ts";
 import { deploymentEvents } from "../store/deployments.ts";
@@ -12,6 +12,7 @@ import type { Store } from "../store/schema.ts";
 import { findWebsiteOnYard } from "../store/website-on-yard.ts";
 import { isFinal } from "./states.ts";
 
+const CACHES = ["c1v1", "c1v2", "c2v1"];
 const CARRIERS: Record<string, readonly string[]> = { s1: ["c1b1", "c1b2", "c1s"], s2: ["c2b1", "c2s"] };
 const SHORT_ACTIONS = ["release.switch", "release.withdraw"];
 let postgres: TestPostgres;
@@ -31,7 +32,7 @@ interface Trouble {
 }
 
 const troubles = fc.record<Trouble>({
-  server: fc.constantFrom("c1b1", "c1b2", "c1b2", "c1s", "c2b1", "c1v1", "c1v2", "git1"),
+  server: fc.constantFrom("c1b1", "c1b2", "c1b2", "c1s", "c2b1", "c1v1", "c1v2", "db1", "git1"),
   action: fc.constantFrom(
     "release.stage",
     "release.switch",
@@ -42,6 +43,10 @@ const troubles = fc.record<Trouble>({
     "server.status",
     "hook.run",
     "cache.ban-pages",
+    "cache.hold",
+    "cache.let-go",
+    "database.snapshot",
+    "database.restore",
     "git.settle-push",
   ),
   nth: fc.nat(3),
@@ -57,6 +62,8 @@ const scenarios = fc.record({
   troubles: fc.array(troubles, { maxLength: 6 }),
   /** Whether releases have an update hook, and whether it works. */
   hooks: fc.constantFrom("none", "works", "fails"),
+  holdSeconds: fc.constantFrom(null, 30),
+  snapshotsDatabases: fc.boolean(),
   /** After so many uses of fabric and store the process dies, and a new one starts. */
   deaths: fc.array(fc.integer({ min: 1, max: 70 }), { maxLength: 3 }),
 });
@@ -71,8 +78,11 @@ test("whatever servers do and wherever control dies, every deployment ends, whol
         servers: { c1b1: "box", c1b2: "box", c1s: "shell", c1v1: "cache", c1v2: "cache" },
       });
       await addWebsite(store, { website: "s2", cluster: "c2", servers: { c2b1: "box", c2s: "shell", c2v1: "cache" } });
+      await addDatabaseServer(store);
       const yard = new SimulatedYard((server, action, nth) => behaviourOf(scenario.troubles, { server, action, nth }));
       yard.hooks = scenario.hooks === "none" ? [] : ["update", "after"];
+      yard.holdSeconds = scenario.holdSeconds;
+      yard.snapshotsDatabases = scenario.snapshotsDatabases;
       if (scenario.hooks === "fails") yard.failingHooks.add("update");
       const running = runThroughDeaths(store, yard, scenario.deaths);
       for (const [index, { website, pauseMs }] of scenario.pushes.entries()) {
@@ -87,7 +97,11 @@ test("whatever servers do and wherever control dies, every deployment ends, whol
         everyMs: 5,
       }).finally(() => last.stop());
       expect(yard.mixtures).toEqual([]);
-      for (const website of ["s1", "s2"]) await checkWebsite(store, yard, { website, deployments });
+      const areRestored = scenario.snapshotsDatabases && !scenario.troubles.some(({ action }) => action === "database.restore");
+      for (const website of ["s1", "s2"]) {
+        await checkWebsite(store, yard, { website, deployments });
+        if (areRestored && scenario.hooks !== "none") expectDatabaseOfRelease(yard, website, lastLive(deployments, website));
+      }
       await store.destroy();
     }),
     {
@@ -145,15 +159,24 @@ async function checkWebsite(store: Store, yard: SimulatedYard, { website, deploy
     if (one.state === "failed" || one.state === "superseded") expect(asked.some((request) => isSwitch(request, one.commit))).toBe(false);
   }
   const release = (await findWebsiteOnYard(store, website))?.release ?? null;
-  const live = own.filter((one) => one.state === "live").sort((a, b) => (a.finishedAt ?? "").localeCompare(b.finishedAt ?? ""));
-  expect(release, "the release in the rows is the last that went live").toBe(live.at(-1)?.commit ?? null);
+  expect(release, "the release in the rows is the last that went live").toBe(lastLive(own, website));
   await expectOneAtATime(store, own);
 }
 
-/** Whether no server is fenced and all carry the release of their website; null when not. */
+function lastLive(deployments: readonly Deployment[], website: string): string | null {
+  const live = deployments.filter((one) => one.website === website && one.state === "live");
+  return live.toSorted((a, b) => (a.finishedAt ?? "").localeCompare(b.finishedAt ?? "")).at(-1)?.commit ?? null;
+}
+
+function expectDatabaseOfRelease(yard: SimulatedYard, website: string, release: string | null): void {
+  expect(yard.databases.get(`db${website.slice(1)}`) ?? null, "the database is as the live release has left it").toBe(release);
+}
+
+/** Whether no server is fenced, nobody waits at a cache, and all carry the release of their website; null when not. */
 async function isWhole(store: Store, yard: SimulatedYard): Promise<true | null> {
   const fence = await store.selectFrom("fence").select("server").executeTakeFirst();
   if (fence !== undefined) return null;
+  if (CACHES.some((cache) => yard.isHeld(cache, `s${cache[1]}`))) return null;
   for (const [website, servers] of Object.entries(CARRIERS)) {
     const release = (await findWebsiteOnYard(store, website))?.release ?? null;
     if (servers.some((server) => (yard.live.get(`${server} ${website}`) ?? null) !== release)) return null;

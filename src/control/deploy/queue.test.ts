@@ -18,6 +18,9 @@ function record(nth: number, state: DeploymentState): DeploymentRecord {
     switchAtMicros: null,
     isTurningBack: false,
     hooks: [],
+    holdSeconds: null,
+    snapshotsDatabases: false,
+    hasSnapshot: false,
   };
   return { id: nth, website: "s1", cluster: "c1", commit, state, acceptedAt, push: `p${nth}`, ...rest };
 }

@@ -4,14 +4,14 @@ import type { DeploymentState } from "#contract/deployment.ts";
  * Which state may follow which: a push is `received`, waits its turn, and from `switching` on can only go live or be rolled back.
  *
  *     received ─► staging ─► staged ─► switching ─► verifying ─► (updating ─►) live
- *        │           └─► failed ◄─┘        └────► rolled-back ◄──────┘
- *        └─► superseded, failed
+ *        │           └─► failed ◄─┘        ├────► rolled-back ◄──────┤
+ *        └─► superseded, failed            └─ while visitors wait ─► updating
  */
 export const NEXT = {
   received: ["staging", "failed", "superseded"],
   staging: ["staged", "failed"],
   staged: ["switching", "failed"],
-  switching: ["verifying", "rolled-back"],
+  switching: ["verifying", "updating", "rolled-back"],
   verifying: ["updating", "live", "rolled-back"],
   updating: ["live", "rolled-back"],
   live: [],

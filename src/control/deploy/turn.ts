@@ -16,8 +16,8 @@ export interface Turn {
   readonly journal: Journal;
   /** As persisted; every move replaces it. */
   deployment: DeploymentRecord;
-  /** The website as its rows stand; null when it was deleted. */
-  readonly site: WebsiteOnYard | null;
+  /** The website as its rows stood when they were last looked at; null when it was deleted. */
+  site: WebsiteOnYard | null;
   /** The boxes and the shell server that take part; fewer when the deployment goes on without some. */
   carriers: readonly Carrier[];
   /** Whether the present `switching` began in this turn, so that no earlier request for it can be under way. */
@@ -41,8 +41,13 @@ export async function openTurn(context: DeployContext, deployment: DeploymentRec
   return { context, journal: openJournal(context, deployment.id), deployment, site, carriers, isFreshSwitch: false };
 }
 
+/** Looks at the website's rows again: from `switching` on to the end no server returns to rotation. */
+export async function lookAgain(turn: Turn): Promise<void> {
+  turn.site = await findWebsiteOnYard(turn.context.store, turn.deployment.website);
+}
+
 /** What a move may carry beside the states; `line` is what people read of it. */
-export interface MoveOptions extends Pick<StateMove, "reason" | "previous" | "switchAtMicros" | "hooks" | "release" | "servers"> {
+export interface MoveOptions extends Pick<StateMove, "reason" | "previous" | "switchAtMicros" | "procedure" | "release" | "servers"> {
   readonly line: string;
 }
 
@@ -70,7 +75,7 @@ export async function move<From extends DeploymentRecord["state"], To extends Ne
     state: states.to,
     reason: rest.reason ?? deployment.reason,
     previous: rest.previous === undefined ? deployment.previous : rest.previous,
-    hooks: rest.hooks ?? deployment.hooks,
+    ...rest.procedure,
     switchAtMicros: rest.switchAtMicros ?? deployment.switchAtMicros,
   };
   journal.publish(event);

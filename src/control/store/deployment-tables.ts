@@ -29,8 +29,14 @@ export interface DeploymentTable {
   finished_at: NullableMicros;
   /** The agreed instant of the last switch that was asked for. */
   switch_at: NullableMicros;
-  /** The hooks that its release has; known from `staged` on. */
+  /** The hooks that it runs; known from `staged` on. */
   hooks: ColumnType<HookName[], never, string>;
+  /** How long visitors' requests may wait from the switch on: as ordered, or, from `staged` on, as its release says; null: they do not. */
+  hold_seconds: number | null;
+  /** Whether databases are kept as they are before `update`; known from `staged` on. */
+  snapshots_databases: Generated<boolean>;
+  /** Whether they have been, so that they are put back when it turns back. */
+  has_snapshot: Generated<boolean>;
   /** Whether it was decided to switch back; the decision is never taken back. */
   is_turning_back: Generated<boolean>;
   /** Whether the git server has been told how it ended. */

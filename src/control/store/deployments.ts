@@ -1,7 +1,7 @@
 import type { Selectable } from "kysely";
 import { microsOf, nowMicros, timestampOf } from "#base/clock.ts";
 import { Fault } from "#base/fault.ts";
-import type { HookName } from "#contract/boxfile.ts";
+import type { Procedure } from "#contract/boxfile.ts";
 import type { Deployment, DeploymentServer, DeploymentState } from "#contract/deployment.ts";
 import type { Event } from "#contract/events.ts";
 import type { CommitId, ServerName, WebsiteId } from "#contract/names.ts";
@@ -12,21 +12,23 @@ import type { Store } from "./schema.ts";
 import { readWebsite } from "./websites.ts";
 
 /** A deployment with what its process needs to go on after a restart. */
-export interface DeploymentRecord extends Omit<Deployment, "servers"> {
+export interface DeploymentRecord extends Omit<Deployment, "servers">, Procedure {
   readonly branch: string;
   /** Who took the push; null when nobody pushed. */
   readonly gitServer: ServerName | null;
   /** The instant of the last switch that was asked for. */
   readonly switchAtMicros: number | null;
   readonly isTurningBack: boolean;
-  /** The hooks that its release has; known from `staged` on. */
-  readonly hooks: readonly HookName[];
+  /** Whether the databases are kept as they were before `update`. */
+  readonly hasSnapshot: boolean;
 }
 
 /** What somebody asks for: a commit of the website's repository, or one of its releases of before. */
 export interface DeploymentOrder extends Pick<Deployment, "website" | "commit"> {
   readonly kind: "deploy" | "rollback";
   readonly caller: string;
+  /** Whether visitors wait until the release is right, whatever it says itself. */
+  readonly holdSeconds: number | null;
 }
 
 /** The last thing known of a server in a deployment; an absent moment keeps the one noted before. */
@@ -46,7 +48,8 @@ export interface StateMove {
   /** Set when the deployment enters `staging`. */
   readonly previous?: CommitId | null;
   readonly switchAtMicros?: number;
-  readonly hooks?: readonly HookName[];
+  /** Set when the deployment enters `staged`. */
+  readonly procedure?: Procedure;
   readonly finishedAtMicros?: number;
   /** The release that the website's servers must converge to from now on. */
   readonly release?: { readonly website: WebsiteId; readonly commit: CommitId | null };
@@ -77,7 +80,7 @@ export async function recordPush(store: Store, push: Push): Promise<boolean> {
 }
 
 /** Records that somebody asks for a deployment; gives its id. Throws Fault "website.unknown". */
-export async function recordOrder(store: Store, { website, kind, commit, caller }: DeploymentOrder): Promise<number> {
+export async function recordOrder(store: Store, { website, kind, commit, caller, holdSeconds }: DeploymentOrder): Promise<number> {
   const { cluster, branch } = await readWebsite(store, website);
   const { id } = await store
     .insertInto("deployment")
@@ -88,6 +91,7 @@ export async function recordOrder(store: Store, { website, kind, commit, caller 
       state: "received",
       kind,
       caller,
+      hold_seconds: holdSeconds,
       branch,
       accepted_at: nowMicros(),
       // Nobody waits at a git server to be told.
@@ -143,7 +147,7 @@ export async function moveState(store: Store, move: StateMove): Promise<boolean>
         state: move.to,
         ...(move.reason === undefined ? {} : { reason: move.reason }),
         ...(move.previous === undefined ? {} : { previous: move.previous }),
-        ...(move.hooks === undefined ? {} : { hooks: JSON.stringify(move.hooks) }),
+        ...(move.procedure === undefined ? {} : columnsOf(move.procedure)),
         ...(move.switchAtMicros === undefined ? {} : { switch_at: move.switchAtMicros }),
         ...(move.finishedAtMicros === undefined ? {} : { finished_at: move.finishedAtMicros }),
       })
@@ -156,6 +160,10 @@ export async function moveState(store: Store, move: StateMove): Promise<boolean>
     await appendEvents(transaction, move.id, move.events ?? []);
     return true;
   });
+}
+
+function columnsOf({ hooks, snapshotsDatabases, holdSeconds }: Procedure) {
+  return { hooks: JSON.stringify(hooks), snapshots_databases: snapshotsDatabases, hold_seconds: holdSeconds };
 }
 
 async function requireAllBoxes(transaction: Store, deployment: number): Promise<void> {
@@ -185,6 +193,11 @@ export async function decideTurningBack(store: Store, id: number, options: { rea
 /** Notes the instant of a switch that is asked for again. */
 export async function noteSwitchInstant(store: Store, id: number, switchAtMicros: number): Promise<void> {
   await store.updateTable("deployment").set({ switch_at: switchAtMicros }).where("id", "=", id).execute();
+}
+
+/** Notes that the databases are kept as they are now: when the deployment turns back, they are put back. */
+export async function noteSnapshot(store: Store, id: number): Promise<void> {
+  await store.updateTable("deployment").set({ has_snapshot: true }).where("id", "=", id).execute();
 }
 
 /** Notes the servers' parts in a deployment. */
@@ -329,6 +342,9 @@ function recordOf(row: Selectable<DeploymentTable>): DeploymentRecord {
     switchAtMicros: row.switch_at === null ? null : Number(row.switch_at),
     isTurningBack: row.is_turning_back,
     hooks: row.hooks,
+    holdSeconds: row.hold_seconds,
+    snapshotsDatabases: row.snapshots_databases,
+    hasSnapshot: row.has_snapshot,
   };
 }
 

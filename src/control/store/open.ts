@@ -12,6 +12,7 @@ import * as orders from "./migrations/0007_orders.ts";
 import * as fences from "./migrations/0008_fences.ts";
 import * as releaseDecisions from "./migrations/0009_release_decisions.ts";
 import * as hooks from "./migrations/0010_hooks.ts";
+import * as procedures from "./migrations/0011_procedures.ts";
 import type { Store, Tables } from "./schema.ts";
 
 /** Every migration, in the order of its name. */
@@ -26,6 +27,7 @@ const MIGRATIONS: Record<string, Migration> = {
   "0008_fences": fences,
   "0009_release_decisions": releaseDecisions,
   "0010_hooks": hooks,
+  "0011_procedures": procedures,
 };
 
 /** Opens the yard's rows and brings the schema up to date; the caller ends it with `store.destroy()`. */

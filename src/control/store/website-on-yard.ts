@@ -16,6 +16,9 @@ export interface WebsiteOnYard {
   readonly release: CommitId | null;
   /** The main domain; null when it has none. */
   readonly domain: string | null;
+  /** All of them, the main one too. */
+  readonly domains: readonly string[];
+  readonly databases: readonly string[];
   readonly carriers: readonly Carrier[];
   /** Those that visitors are sent to. */
   readonly caches: readonly ServerName[];
@@ -25,6 +28,10 @@ export interface WebsiteOnYard {
 
 /** The website with the servers of its cluster that are there to stay; null when the yard has no such website. */
 export async function findWebsiteOnYard(store: Store, id: WebsiteId): Promise<WebsiteOnYard | null> {
+  const [domains, databases] = await Promise.all([
+    store.selectFrom("domain").select("name").where("website", "=", id).orderBy("name").execute(),
+    store.selectFrom("database").select("name").where("website", "=", id).orderBy("name").execute(),
+  ]);
   const rows = await store
     .selectFrom("website")
     .innerJoin("cluster", "cluster.id", "website.cluster")
@@ -44,7 +51,8 @@ export async function findWebsiteOnYard(store: Store, id: WebsiteId): Promise<We
   const carriers = servers.flatMap(carriersOf);
   const boxes = carriers.filter((carrier) => carrier.role === "box").length;
   const minBoxes = Math.min(min_boxes ?? Math.ceil(boxes / 2), boxes);
-  return { id, cluster, release, domain, carriers, caches, minBoxes };
+  const namesOf = (named: readonly { readonly name: string }[]): string[] => named.map(({ name }) => name);
+  return { id, cluster, release, domain, domains: namesOf(domains), databases: namesOf(databases), carriers, caches, minBoxes };
 }
 
 function carriersOf({ name, roles, fence }: { name: ServerName; roles: readonly Role[]; fence: string | null }): Carrier[] {

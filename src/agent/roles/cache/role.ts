@@ -1,10 +1,11 @@
 import { Fault } from "#base/fault.ts";
 import { type Argv, run } from "#base/run.ts";
-import { banPages } from "#contract/actions/cache.ts";
+import { banPages, holdRequests, letGo } from "#contract/actions/cache.ts";
 import type { CacheSpec } from "#contract/spec/cache.ts";
 import { configuration } from "../../converge/configuration.ts";
 import { systemctl, unit } from "../../converge/unit.ts";
 import type { RoleContext, RunningRole } from "../role.ts";
+import { Holds } from "./holds.ts";
 import { renderVcl } from "./vcl.ts";
 
 const VCL_PATH = "/etc/varnish/boxyard.vcl";
@@ -27,6 +28,16 @@ export async function startCache({ fabric }: RoleContext): Promise<RunningRole<C
       throw new Fault("cache.varnish-down", "Varnish does not take the ban", { cause });
     });
     return { banned: true as const };
+  });
+  const holds = new Holds();
+  await holds.start();
+  fabric.answer(holdRequests, async ({ website, ...hold }) => {
+    await holds.hold(website, hold);
+    return { held: true as const };
+  });
+  fabric.answer(letGo, async ({ website }) => {
+    await holds.letGo(website);
+    return { held: false as const };
   });
   return {
     groups: (spec, { address }) => [
@@ -62,7 +73,7 @@ export async function startCache({ fabric }: RoleContext): Promise<RunningRole<C
         ],
       },
     ],
-    stop: async () => undefined,
+    stop: async () => holds.stop(),
   };
 }
 

@@ -4,9 +4,12 @@ import { chmod, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { createServer, type IncomingMessage, request, type Server, type ServerResponse } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { setTimeout as sleep } from "node:timers/promises";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { nowMicros, timestampOf } from "#base/clock.ts";
 import { until } from "#base/retry.ts";
 import { run } from "#base/run.ts";
+import { Holds } from "./holds.ts";
 import { renderVcl } from "./vcl.ts";
 
 /** The VCL names its boxes by address alone, port 80; loopback has addresses enough. */
@@ -41,7 +44,7 @@ beforeAll(async () => {
 
 async function startVarnish(address: string, vcl: typeof spec): Promise<void> {
   const path = join(folder, `${address}.vcl`);
-  await writeFile(path, renderVcl(vcl));
+  await writeFile(path, renderVcl(vcl, join(folder, "holds")));
   const storage = ["-n", join(folder, address), "-s", "malloc,16m", "-T", "none", "-j", "none"];
   running.push(spawn("/usr/sbin/varnishd", ["-F", "-a", `${address}:80`, "-f", path, ...storage], { stdio: "ignore" }));
   const isThere = () =>
@@ -213,5 +216,71 @@ describe("a box that fails while it counts as healthy", () => {
     expect(replies.map(({ status }) => status)).toEqual(replies.map(() => 200));
     expect(failures).toBeGreaterThan(10);
     expect(failures).toBeLessThan(50);
+  });
+});
+
+describe("a website whose visitors wait", () => {
+  const domain = "held.example";
+  const host = { host: domain };
+  let holds: Holds;
+
+  async function hold(seconds: number, forMs = 60_000): Promise<void> {
+    await holds.hold("s7", { domains: [domain], seconds, until: timestampOf(nowMicros() + forMs * 1_000) });
+  }
+
+  beforeEach(async () => {
+    holds = new Holds(join(folder, "holds"));
+    await holds.start();
+  });
+  afterEach(async () => {
+    await holds.letGo("s7");
+    holds.stop();
+  });
+
+  /** Whether it is still unanswered after a moment in which others are answered. */
+  async function waits(reply: Promise<Reply>): Promise<boolean> {
+    return (await Promise.race([reply.then(() => "answered"), sleep(600, "waits")])) === "waits";
+  }
+
+  test.each(["GET", "POST"])("asks no box for them (%s) until they are let go, and nothing of a request is lost", async (method) => {
+    await hold(30);
+    const reply = ask(EDGE, page, { ...host, cookie: "SESSabc=1" }, method);
+    expect(await waits(reply)).toBe(true);
+    expect(asked).toHaveLength(0);
+    expect((await ask(EDGE, page)).status).toBe(200);
+    await holds.letGo("s7");
+    expect((await reply).status).toBe(200);
+    expect(asked.at(-1)).toMatchObject({ method, headers: { host: domain } });
+  });
+
+  test("goes on being served from memory, also what is a little too old", async () => {
+    answer = { status: 200, headers: { "cache-control": "public, max-age=1" } };
+    await ask(EDGE, page, host);
+    await hold(30);
+    await sleep(1_500);
+    expect(await ask(EDGE, page, { host: "Held.Example:443" })).toMatchObject({ cache: "HIT", body: "answer 1" });
+  });
+
+  test("tells those who have waited for as long as was said to come again, and asks no box for them", async () => {
+    await hold(1);
+    const startedAtMs = performance.now();
+    const { status, headers, body } = await ask(EDGE, page, host);
+    expect([status, headers["retry-after"]]).toEqual([503, "5"]);
+    expect(body).toContain("One moment, please");
+    expect(performance.now() - startedAtMs).toBeGreaterThan(950);
+    expect(asked).toHaveLength(0);
+  });
+
+  test("lets them go when the time is over, also when the agent was started anew meanwhile", async () => {
+    await hold(30, 1_500);
+    holds.stop();
+    holds = new Holds(join(folder, "holds"));
+    await holds.start();
+    expect((await ask(EDGE, page, host)).status).toBe(200);
+  });
+
+  test.each(["..", "../domains", "", ".", "a/../held.example"])("is nothing to a visitor who asks for the host %j", async (strange) => {
+    await hold(30);
+    expect((await ask(EDGE, page, { host: strange })).status).toBeLessThan(500);
   });
 });

@@ -1,14 +1,17 @@
+import { MOST_HOLD_SECONDS } from "#contract/boxfile-deploy.ts";
 import type { CacheSpec } from "#contract/spec/cache.ts";
+import { HOLDS } from "./holds.ts";
 
 /** The VCL of a cluster's cache server, for Varnish 7 (VCL 4.1). */
-export function renderVcl(spec: CacheSpec): string {
-  return [HEAD, renderBackends(spec), renderAccess(spec), RECEIVE, FETCH, DELIVER].join("\n");
+export function renderVcl(spec: CacheSpec, holds = HOLDS): string {
+  return [HEAD, renderBackends(spec), renderAccess(spec), renderHold(holds), renderReceive(holds), FETCH, DELIVER].join("\n");
 }
 
 const HEAD = `# Written by Boxyard; changes are overwritten.
 vcl 4.1;
 import std;
 import directors;
+import vtc;
 `;
 
 /** Asked through the box's web server, so that it vouches for the web server and for the agent behind it. */
@@ -62,7 +65,47 @@ function renderAcl(name: string, addresses: readonly string[]): string {
   return [`acl ${name} {`, ...entries, "}", ""].join("\n");
 }
 
+/** The form of a host that may be a domain of a website: nothing else becomes part of a path. */
+const HOST = "^[a-z0-9][a-z0-9.-]*$";
+
+/**
+ * Lets a request to a box wait while its domain is held, second by second; VCL has no loops. \`vtc\` is Varnish's own module
+ * for its tests; nothing else lets a request wait without losing its body.
+ */
+function renderHold(holds: string): string {
+  const seconds = Array.from({ length: MOST_HOLD_SECONDS }, (_, index) => index + 1);
+  const quarter = `  if (std.file_exists(bereq.http.X-Boxyard-Hold + "/1")) {\n    vtc.sleep(0.25s);\n  }`;
+  return [
+    "sub wait_a_second {",
+    ...Array.from({ length: 4 }, () => quarter),
+    "}",
+    "",
+    "sub wait {",
+    ...seconds.map((n) => `  if (std.file_exists(bereq.http.X-Boxyard-Hold + "/${n}")) {\n    call wait_a_second;\n  }`),
+    "}",
+    "",
+    "sub vcl_backend_fetch {",
+    `  if (bereq.http.Host ~ "${HOST}") {`,
+    `    set bereq.http.X-Boxyard-Hold = "${holds}/domains/" + bereq.http.Host;`,
+    `    if (std.file_exists(bereq.http.X-Boxyard-Hold + "/1")) {`,
+    "      call wait;",
+    `      if (std.file_exists(bereq.http.X-Boxyard-Hold + "/1")) {`,
+    `        return (error(503, "Held for too long"));`,
+    "      }",
+    "    }",
+    "    unset bereq.http.X-Boxyard-Hold;",
+    "  }",
+    "}",
+    "",
+  ].join("\n");
+}
+
+function renderReceive(holds: string): string {
+  return RECEIVE.replace("HELD", `req.http.host ~ "${HOST}" && std.file_exists("${holds}/domains/" + req.http.host + "/1")`);
+}
+
 const RECEIVE = `sub vcl_recv {
+  set req.http.host = std.tolower(regsub(req.http.host, ":[0-9]+$", ""));
   if (req.url == "/boxyard-health" && req.http.host !~ "[.]") {
     return (synth(200, "OK"));
   }
@@ -81,6 +124,7 @@ const RECEIVE = `sub vcl_recv {
   }
   unset req.http.X-Boxyard-Site;
   unset req.http.X-Boxyard-Release;
+  unset req.http.X-Boxyard-Hold;
   # Requests are dealt out evenly by their number; one that fails is dealt to another box, never to the same again.
   set req.http.X-Boxyard-Turn = req.xid;
   set req.backend_hint = boxes.backend(by = KEY, key = boxes.key(req.http.X-Boxyard-Turn));
@@ -108,8 +152,8 @@ const RECEIVE = `sub vcl_recv {
       return (pass);
     }
   }
-  # Pages are delivered a little stale while a box renews them, and for long when no box can.
-  if (std.healthy(req.backend_hint)) {
+  # Pages are delivered a little stale while a box renews them, and for long when no box can, or is to.
+  if (std.healthy(req.backend_hint) && !(HELD)) {
     set req.grace = 10s;
   }
   return (hash);
@@ -125,7 +169,6 @@ sub vcl_hash {
 
 const FETCH = `sub vcl_backend_fetch {
   set bereq.backend = boxes.backend(by = KEY, key = boxes.key(bereq.http.X-Boxyard-Turn), alt = bereq.retries);
-  set bereq.http.Host = regsub(bereq.http.Host, ":[0-9]+$", "");
 }
 
 sub vcl_backend_response {
@@ -161,7 +204,7 @@ sub vcl_backend_response {
 }
 
 sub vcl_backend_error {
-  if (bereq.retries < 2 && (bereq.method == "GET" || bereq.method == "HEAD")) {
+  if (!bereq.http.X-Boxyard-Hold && bereq.retries < 2 && (bereq.method == "GET" || bereq.method == "HEAD")) {
     return (retry);
   }
   set beresp.http.Content-Type = "text/html; charset=utf-8";

@@ -1,14 +1,26 @@
+import { Fault } from "#base/fault.ts";
 import { run } from "#base/run.ts";
+import { restoreDatabases, snapshotDatabases } from "#contract/actions/database.ts";
 import type { DatabaseSpec } from "#contract/spec/database.ts";
 import { configuration } from "../../converge/configuration.ts";
 import { systemctl, unit } from "../../converge/unit.ts";
 import type { RoleContext, RunningRole } from "../role.ts";
 import { databases } from "./databases.ts";
+import { Snapshots } from "./snapshots.ts";
 
 const DIRECTORY = "/etc/mysql/boxyard";
 
 /** A MariaDB server: its databases, and users that come only from their website's servers and only over TLS. */
-export async function startDatabase({ enrolment }: RoleContext): Promise<RunningRole<DatabaseSpec>> {
+export async function startDatabase({ enrolment, fabric, currentSpec }: RoleContext): Promise<RunningRole<DatabaseSpec>> {
+  const snapshots = new Snapshots(runSql);
+  const known = <A extends { readonly databases: readonly string[] }>(asked: A): A => {
+    const own = new Set(currentSpec()?.roles.database?.databases.map(({ name }) => name));
+    const strange = asked.databases.filter((name) => !own.has(name));
+    if (strange.length === 0) return asked;
+    throw new Fault("database.unknown", `this server has no database ${strange.join(", ")}`);
+  };
+  fabric.answer(snapshotDatabases, async (asked) => snapshots.take(known(asked)));
+  fabric.answer(restoreDatabases, async (asked) => snapshots.restore(known(asked)));
   return {
     groups: (spec, { address }) => [
       {
@@ -27,6 +39,7 @@ export async function startDatabase({ enrolment }: RoleContext): Promise<Running
           }),
           unit({ unit: "mariadb.service", running: true, atBoot: true }),
           databases(spec.databases, runSql),
+          snapshots.ofOthersAreGone(spec.databases.map(({ name }) => name)),
         ],
       },
     ],

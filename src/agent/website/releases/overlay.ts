@@ -1,9 +1,9 @@
 import { createHash } from "node:crypto";
 import { posix } from "node:path";
 import { Fault } from "#base/fault.ts";
-import type { Boxfile, Hooks } from "#contract/boxfile.ts";
+import type { Boxfile } from "#contract/boxfile.ts";
 import type { RepositoryTree } from "#contract/repository-tree.ts";
-import { RELEASE_FILE } from "./release-file.ts";
+import { RELEASE_FILE, type StagedRelease } from "./release-file.ts";
 
 /** A link that Boxyard lays over the commit's tree. */
 interface OverlayLink {
@@ -20,7 +20,8 @@ export interface Overlay {
   readonly links: readonly OverlayLink[];
   /** Below the website's shared files; each has a link. */
   readonly sharedFolders: readonly string[];
-  readonly hooks: Hooks;
+  /** How the release is deployed. */
+  readonly deploy: Pick<StagedRelease, "hooks" | "snapshotsDatabases" | "holdSeconds">;
   /** Differs when any of this does that lies in the release's tree. */
   readonly key: string;
 }
@@ -49,7 +50,9 @@ export function planOverlay({ boxfile, environment, tree, files }: OverlayQuesti
   const key = createHash("sha256")
     .update(JSON.stringify([boxfile.docroot, links]))
     .digest("hex");
-  return { docroot: boxfile.docroot, links, sharedFolders, hooks: boxfile.hooks, key };
+  const { hooks, snapshotsDatabases, holdSeconds } = boxfile;
+  const deploy = { hooks: { update: [...hooks.update], after: [...hooks.after] }, snapshotsDatabases, holdSeconds };
+  return { docroot: boxfile.docroot, links, sharedFolders, deploy, key };
 }
 
 /** Whether the path is Boxyard's own in a release, so that what the commit has there is not materialised. */

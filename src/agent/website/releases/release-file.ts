@@ -1,6 +1,6 @@
 import { readdir, readFile } from "node:fs/promises";
 import { z } from "zod";
-import { HookName } from "#contract/boxfile.ts";
+import { HoldSeconds, HookName } from "#contract/boxfile.ts";
 import { CommitId, EnvironmentLabel, Timestamp } from "#contract/names.ts";
 import type { SitePaths } from "../paths.ts";
 
@@ -15,6 +15,8 @@ const Facts = z.object({
   filesChanged: z.int(),
   /** What a deployment runs on the shell server, as the commit's Boxfile says. */
   hooks: z.record(HookName, z.array(z.string())),
+  snapshotsDatabases: z.boolean().default(false),
+  holdSeconds: HoldSeconds.nullable().default(null),
 });
 
 /** What a staged release says of itself. */

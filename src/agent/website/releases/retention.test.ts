@@ -13,6 +13,8 @@ const asStaged = (commit: string) => ({
   stagedAt: "2026-11-23T08:00:00.000000Z",
   filesChanged: 0,
   hooks: { update: [], after: [] },
+  snapshotsDatabases: false,
+  holdSeconds: null,
 });
 
 test("of any releases, the newest stay and those that are needed stay; all others go", () => {

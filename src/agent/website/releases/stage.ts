@@ -100,7 +100,7 @@ async function materialise(
       overlayKey: overlay.key,
       stagedAt: timestampOf(nowMicros()),
       filesChanged: written + countRemoved(unmasked),
-      hooks: { update: [...overlay.hooks.update], after: [...overlay.hooks.after] },
+      ...overlay.deploy,
     };
     await writeFile(`${temporary}/${RELEASE_FILE}`, formatReleaseFile(staged), { flag: "wx", mode: 0o644 });
     await putInPlace(temporary, paths.release(commit));

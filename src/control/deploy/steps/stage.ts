@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { isFault, renderFault } from "#base/fault.ts";
 import { stage as stageAction } from "#contract/actions/release.ts";
-import { HookName } from "#contract/boxfile.ts";
+import type { Procedure } from "#contract/boxfile.ts";
 import type { ServerName } from "#contract/names.ts";
 import type { ServerNote } from "../../store/deployments.ts";
 import type { Carrier } from "../../store/website-on-yard.ts";
@@ -10,6 +10,7 @@ import { count, duration, faultLine, serves, short } from "../lines.ts";
 import { move, note, notesOf, type ServerFault, type Turn, withoutRemoved } from "../turn.ts";
 import { canDoWithout, confirmFences, leaveOut } from "./leave-out.ts";
 import { again, tellWhatIsLive } from "./live-now.ts";
+import { procedureOf } from "./procedure.ts";
 
 /** `staging → staged`: all servers that take part have the release beside the live one; when too few can, nothing has changed anywhere. */
 export async function stage(turn: Turn): Promise<void> {
@@ -17,7 +18,7 @@ export async function stage(turn: Turn): Promise<void> {
   const outcome = await stageOrLeaveOut(turn);
   if ("reason" in outcome) return failStaging(turn, "staging", outcome);
   const line = `staged on ${count(outcome.notes.length, "server")} in ${duration(performance.now() - startedAtMs)}`;
-  return move(turn, { from: "staging", to: "staged" }, { servers: outcome.notes, hooks: outcome.hooks, line });
+  return move(turn, { from: "staging", to: "staged" }, { servers: outcome.notes, procedure: outcome.procedure, line });
 }
 
 interface Unstaged {
@@ -35,22 +36,21 @@ export async function failStaging(turn: Turn, from: "staging" | "staged", { reas
 
 interface Staged {
   readonly notes: readonly ServerNote[];
-  /** Those that the release has and the deployment runs. */
-  readonly hooks: readonly HookName[];
+  readonly procedure: Procedure;
 }
 
 /** Stages everywhere, and goes on without those that cannot while enough boxes are left and nobody is sent to the others. */
 export async function stageOrLeaveOut(turn: Turn): Promise<Unstaged | Staged> {
-  const { notes, faults, hooks } = await stageEverywhere(turn);
+  const { notes, faults, procedure } = await stageEverywhere(turn);
   const what = `cannot stage ${short(turn.deployment.commit)}`;
-  const isShellNeeded = hooks.includes("update") && faults.some(({ server }) => roleOf(turn, server) === "shell");
+  const isShellNeeded = procedure.hooks.includes("update") && faults.some(({ server }) => roleOf(turn, server) === "shell");
   if (isShellNeeded || !canDoWithout(turn, faults)) {
     const why = faults.map((one) => faultLine(one.server, one.fault)).join("; ") || tooFew(turn);
     return { reason: `${what}: ${why}`, notes: [...notes, ...notesOf(turn, faults)] };
   }
   await leaveOut(turn, faults);
   const unconfirmed = await whyUnconfirmed(turn);
-  return unconfirmed === null ? { notes, hooks } : { reason: `${what}: ${unconfirmed}`, notes };
+  return unconfirmed === null ? { notes, procedure } : { reason: `${what}: ${unconfirmed}`, notes };
 }
 
 /** Why visitors may still be sent to a box that has no part in the deployment; null when they are not. */
@@ -73,18 +73,18 @@ function roleOf({ carriers }: Turn, server: ServerName): Carrier["role"] | undef
   return carriers.find(({ name }) => name === server)?.role;
 }
 
-/** Asks all to stage the deployment's release, and gives who has it, who cannot, and the hooks that the deployment runs. */
+/** Asks all to stage the deployment's release, and gives who has it, who cannot, and how the deployment goes on. */
 export async function stageEverywhere(turn: Turn): Promise<Staged & { readonly faults: readonly ServerFault[] }> {
   const { timing, signal } = turn.context;
   const startedAtMs = performance.now();
   const notes: ServerNote[] = [];
   const faults: ServerFault[] = [];
-  const hooks = new Set<HookName>();
+  let procedure: Procedure | null = null;
   let saidAtMs = Number.NEGATIVE_INFINITY;
   for (let waiting = turn.carriers; ; ) {
     const round = await stageOnce(turn, waiting);
     notes.push(...round.notes);
-    for (const hook of round.hooks) hooks.add(hook);
+    procedure ??= round.procedure;
     waiting = waiting.filter(
       ({ name, fence }) => fence === null && round.faults.some((one) => one.server === name && MAY_APPEAR.has(one.fault.code)),
     );
@@ -93,7 +93,7 @@ export async function stageEverywhere(turn: Turn): Promise<Staged & { readonly f
     const isNeeded = !canDoWithout(turn, [...faults, ...appearing]);
     const isOver = performance.now() - startedAtMs > patienceMs(turn, isNeeded, appearing) || !canDoWithout(turn, faults);
     if (appearing.length === 0 || isOver)
-      return { notes, faults: await withoutRemoved(turn, [...faults, ...appearing]), hooks: hooksOf(turn, hooks) };
+      return { notes, faults: await withoutRemoved(turn, [...faults, ...appearing]), procedure: procedureOf(turn.deployment, procedure) };
     if (performance.now() - saidAtMs > SAY_AGAIN_MS) {
       for (const one of appearing) note(turn, `waiting: ${faultLine(one.server, one.fault)}`, one.server);
       saidAtMs = performance.now();
@@ -119,26 +119,28 @@ function patienceMs({ context: { fabric, timing } }: Turn, isNeeded: boolean, ap
   return areGone ? 0 : timing.fenceMs;
 }
 
-/** A database that has moved on is not moved back by the hook of a release of before. */
-function hooksOf({ deployment }: Turn, hooks: ReadonlySet<HookName>): HookName[] {
-  return HookName.options.filter((hook) => hooks.has(hook) && (hook !== "update" || deployment.kind !== "rollback"));
+interface Round {
+  readonly notes: readonly ServerNote[];
+  readonly faults: readonly ServerFault[];
+  /** As the release says; null when nobody has staged it. */
+  readonly procedure: Procedure | null;
 }
 
-async function stageOnce(turn: Turn, carriers: readonly Carrier[]): Promise<Staged & { readonly faults: readonly ServerFault[] }> {
+async function stageOnce(turn: Turn, carriers: readonly Carrier[]): Promise<Round> {
   const { context, deployment } = turn;
   const roles = new Map(carriers.map(({ name, role }) => [name, role]));
   const question = { servers: [...roles.keys()], input: { website: deployment.website, release: deployment.commit } };
   const notes: ServerNote[] = [];
   const faults: ServerFault[] = [];
-  const hooks: HookName[] = [];
+  let procedure: Procedure | null = null;
   for await (const { server, output, fault } of ask(context, stageAction, question)) {
     if (fault !== undefined) {
       faults.push({ server, fault });
       continue;
     }
-    hooks.push(...output.hooks);
+    procedure = output.procedure;
     notes.push({ name: server, role: roles.get(server) ?? "box", stagedAt: output.stagedAt, error: null });
     note(turn, `${server} has staged it (${count(output.filesChanged, "file")} changed)`, server);
   }
-  return { notes, faults, hooks };
+  return { notes, faults, procedure };
 }

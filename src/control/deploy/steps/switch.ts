@@ -7,7 +7,8 @@ import { decisionOf, noteServers, noteSwitchInstant, type ServerNote } from "../
 import { findWebsiteOnYard } from "../../store/website-on-yard.ts";
 import { askAll } from "../ask.ts";
 import { names, short, timeOfDay } from "../lines.ts";
-import { faultsOf, move, note, type Turn, withoutRemoved } from "../turn.ts";
+import { faultsOf, lookAgain, move, note, type Turn, withoutRemoved } from "../turn.ts";
+import { hold } from "./hold.ts";
 import { answerTimeMs, instantFrom, waitOutEarlierSwitch } from "./instant.ts";
 import { withoutFenced } from "./leave-out.ts";
 import { failStaging, stageEverywhere, stageOrLeaveOut, whyUnconfirmed } from "./stage.ts";
@@ -54,10 +55,14 @@ async function admit(turn: Turn, boxes: readonly ServerName[]): Promise<Awaited<
 /** `switching → verifying`: all switch at the instant; one that refuses or is silent turns all back. */
 export async function switchEverywhere(turn: Turn): Promise<void> {
   const { deployment } = turn;
+  // A cache may have returned while the release was staged.
+  await lookAgain(turn);
   if (!turn.isFreshSwitch) await waitOutEarlierSwitch(turn);
   if (deployment.isTurningBack) return turnBack(turn);
   const unstaged = turn.isFreshSwitch ? [] : await withoutFenced(turn, (await stageEverywhere(turn)).faults);
   if (unstaged.length > 0) return decideAndTurnBack(turn, unstaged, `cannot go on with the switch to ${short(deployment.commit)}`);
+  const unheld = await hold(turn);
+  if (unheld.length > 0) return decideAndTurnBack(turn, unheld, "cannot let visitors wait");
 
   const atMicros = await ensureInstantAhead(turn);
   const answers = await askToSwitch(turn, atMicros);
@@ -67,7 +72,10 @@ export async function switchEverywhere(turn: Turn): Promise<void> {
   const moments = switched.map((one) => one.switchedAt).sort();
   if (turn.isFreshSwitch) turn.context.lead.learn((microsOf(moments.at(-1) ?? "") - atMicros) / 1000);
   const release = { website: deployment.website, commit: deployment.commit };
-  return move(turn, { from: "switching", to: "verifying" }, { release, servers: switched, line: switchedLine(moments) });
+  const moved = { release, servers: switched, line: switchedLine(moments) };
+  if (deployment.holdSeconds === null) return move(turn, { from: "switching", to: "verifying" }, moved);
+  const waiting = `; visitors wait, each for ${deployment.holdSeconds} s at most`;
+  return move(turn, { from: "switching", to: "updating" }, { ...moved, line: `${moved.line}${waiting}` });
 }
 
 // Persisting the move may have taken longer than the lead; servers would rightly call such a request too late.

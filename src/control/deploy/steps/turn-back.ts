@@ -9,9 +9,11 @@ import { askAll } from "../ask.ts";
 import { faultLine, names, short } from "../lines.ts";
 import { faultsOf, move, note, notesOf, type ServerFault, type Turn, withoutRemoved } from "../turn.ts";
 import { banPages } from "./ban.ts";
+import { letGo } from "./hold.ts";
 import { answerTimeMs, instantFrom } from "./instant.ts";
 import { confirmFences, fenceCaches, leaveOut } from "./leave-out.ts";
 import { again, tellWhatIsLive } from "./live-now.ts";
+import { restoreSnapshot } from "./snapshot.ts";
 
 const ATTEMPTS = 4;
 
@@ -32,7 +34,9 @@ export async function turnBack(turn: Turn): Promise<void> {
   const { deployment } = turn;
   const behind = await switchBackEverywhere(turn);
   const areFenced = await fenceThose(turn, behind);
+  const unrestored = await restoreSnapshot(turn);
   await fenceCaches(turn, await banPages(turn, deployment.previous));
+  await letGo(turn);
   turn.context.sweeper.sweep(turn.site, deployment.previous);
   const reason = deployment.reason ?? "it was decided to switch back";
   const now =
@@ -40,7 +44,8 @@ export async function turnBack(turn: Turn): Promise<void> {
   const consequence = areFenced ? "gets no visitors until it has gone back" : "goes back when its agent next converges";
   const later = behind.length === 0 ? "" : `; ${names(behind.map(({ server }) => server))} did not confirm and ${consequence}`;
   await tellWhatIsLive(turn);
-  const line = `rolled back: ${reason}; ${now}${later}; ${again(turn)}`;
+  const kept = unrestored === null ? "" : `; ${unrestored}`;
+  const line = `rolled back: ${reason}; ${now}${later}${kept}; ${again(turn)}`;
   if (deployment.state === "switching") return move(turn, { from: "switching", to: "rolled-back" }, { reason, line });
   if (deployment.state === "updating") return move(turn, { from: "updating", to: "rolled-back" }, { reason, line });
   return move(turn, { from: "verifying", to: "rolled-back" }, { reason, line });

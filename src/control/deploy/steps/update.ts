@@ -1,89 +1,53 @@
-import { setTimeout as sleep } from "node:timers/promises";
-import type { z } from "zod";
-import type { FaultReport } from "#base/fault.ts";
-import { runHook } from "#contract/actions/hook.ts";
 import type { HookName } from "#contract/boxfile.ts";
 import type { ServerName } from "#contract/names.ts";
-import { askAll } from "../ask.ts";
-import { duration, faultLine } from "../lines.ts";
-import { note, type Turn } from "../turn.ts";
+import { faultLine, short } from "../lines.ts";
+import { note, type ServerFault, type Turn } from "../turn.ts";
+import { hold, letGo } from "./hold.ts";
 import { goLive } from "./live.ts";
+import { runHook } from "./run-hook.ts";
+import { takeSnapshot } from "./snapshot.ts";
 import { decideAndTurnBack, turnBack } from "./turn-back.ts";
+import { verifyAndBan } from "./verify.ts";
 
-/** `updating → live`: the release's hooks run once, on the shell server; when `update` fails all go back. */
+/**
+ * `updating → live`: the release's hooks run once, on the shell server; when `update` fails all go back. While visitors wait
+ * the release is verified only after that: before, it may have no database that it understands.
+ */
 export async function update(turn: Turn): Promise<void> {
-  const { deployment, carriers } = turn;
+  const { deployment } = turn;
   if (deployment.isTurningBack) return turnBack(turn);
-  const shell = carriers.find(({ role }) => role === "shell")?.name;
-  for (const hook of deployment.hooks) {
-    if (shell === undefined) {
-      note(turn, `warning: hooks.${hook} did not run: the cluster's shell server takes no part`);
-      continue;
-    }
-    const fault = await carryOut(turn, hook, shell);
-    if (fault === null) continue;
-    if (hook === "update") return decideAndTurnBack(turn, [{ server: shell, fault }], "cannot update");
-    note(turn, `warning: ${faultLine(shell, fault)}`, shell);
-  }
+  const isHeld = deployment.holdSeconds !== null;
+  // A process that died may have left it to its end.
+  const unheld = await hold(turn);
+  if (unheld.length > 0) return decideAndTurnBack(turn, unheld, "cannot let visitors wait");
+  const fault = await updateOnce(turn);
+  if (fault !== null) return decideAndTurnBack(turn, [fault], "cannot update");
+  const unverified = isHeld ? await verifyAndBan(turn) : [];
+  if (unverified.length > 0) return decideAndTurnBack(turn, unverified, `cannot verify ${short(deployment.commit)}`);
+  await letGo(turn);
+  await runAfter(turn);
   return goLive(turn, "updating");
 }
 
-type Told = z.output<typeof runHook.output>;
-
-/** A person reads no more; all of it is in the shell server's journal. */
-const MOST_LINES = 1_000;
-const MOST_CHARACTERS = 400;
-/** A hook may say nothing for long; whoever waits for it is told that it is not forgotten. */
-const SAY_AGAIN_MS = 30_000;
-
-/** Follows a hook to its end, telling what it says; gives why it counts as failed, or null. */
-async function carryOut(turn: Turn, hook: HookName, shell: ServerName): Promise<FaultReport | null> {
-  const { context, deployment } = turn;
-  const { website, commit: release, id } = deployment;
-  const startedAtMs = performance.now();
-  let [heardAtMs, saidAtMs] = [startedAtMs, startedAtMs];
-  let [after, lines]: [string | null, number] = [null, 0];
-  for (;;) {
-    const input: z.input<typeof runHook.input> = { website, release, deployment: id, hook, after };
-    const [answer] = await askAll(context, runHook, { servers: [shell], input });
-    if (answer?.output !== undefined) {
-      heardAtMs = performance.now();
-      after = answer.output.cursor ?? after;
-      for (const line of answer.output.lines) if (++lines <= MOST_LINES) note(turn, `  ${line.slice(0, MOST_CHARACTERS)}`, shell);
-      if (answer.output.state !== "running")
-        return ended(turn, { hook, shell, tookMs: performance.now() - startedAtMs, told: answer.output });
-    } else if (!MAY_PASS.has(answer?.fault.code ?? "") || performance.now() - heardAtMs > context.timing.hookAwayMs) {
-      return answer?.fault ?? null;
-    }
-    if (performance.now() - saidAtMs > SAY_AGAIN_MS) {
-      saidAtMs = performance.now();
-      note(turn, `hooks.${hook} still runs (${duration(saidAtMs - startedAtMs)})`, shell);
-    }
-    await sleep(context.timing.hookLookMs, undefined, { signal: context.signal });
-  }
+async function updateOnce(turn: Turn): Promise<ServerFault | null> {
+  const shell = shellFor(turn, "update");
+  if (shell === null) return null;
+  const unkept = await takeSnapshot(turn);
+  if (unkept !== null) return unkept;
+  const fault = await runHook(turn, "update", shell);
+  return fault === null ? null : { server: shell, fault };
 }
 
-/** A shell server that is out of reach goes on with its hook, and may be back in a moment. */
-const MAY_PASS: ReadonlySet<string> = new Set(["fabric.no-server", "fabric.timed-out", "fabric.silent", "fabric.busy"]);
-
-interface End {
-  readonly hook: HookName;
-  readonly shell: ServerName;
-  readonly tookMs: number;
-  readonly told: Told;
+async function runAfter(turn: Turn): Promise<void> {
+  const shell = shellFor(turn, "after");
+  const fault = shell === null ? null : await runHook(turn, "after", shell);
+  if (shell !== null && fault !== null) note(turn, `warning: ${faultLine(shell, fault)}`, shell);
 }
 
-function ended(turn: Turn, { hook, shell, tookMs, told }: End): FaultReport | null {
-  if (told.state === "done") {
-    note(turn, `hooks.${hook} is done (${duration(tookMs)})`, shell);
-    return null;
-  }
-  return { code: "hook.failed", message: `hooks.${hook} ${HOW[told.state](told)}`, next: null };
+/** Where the hook runs; null when there is none, or nothing to run it on. */
+function shellFor(turn: Turn, hook: HookName): ServerName | null {
+  if (!turn.deployment.hooks.includes(hook)) return null;
+  const shell = turn.carriers.find(({ role }) => role === "shell")?.name;
+  if (shell === undefined) note(turn, `warning: hooks.${hook} did not run: the cluster's shell server takes no part`);
+  return shell ?? null;
 }
-
-const HOW: Record<Exclude<Told["state"], "done">, (told: Told) => string> = {
-  running: () => "still runs",
-  failed: ({ exitStatus }) => (exitStatus === null ? "was ended by a signal" : `ended with exit status ${exitStatus}`),
-  "timed-out": () => "took too long and was ended",
-  lost: () => "was interrupted: its server was started anew",
-};

@@ -12,15 +12,21 @@ import { decideAndTurnBack, turnBack } from "./turn-back.ts";
 
 /** `verifying → updating, live`: every box serves the release without an error of its own; else all go back. */
 export async function verify(turn: Turn): Promise<void> {
-  const { deployment } = turn;
-  if (deployment.isTurningBack) return turnBack(turn);
-  const [faults] = await Promise.all([verifyBoxes(turn), banPages(turn, deployment.commit)]);
-  if (faults.length > 0) return decideAndTurnBack(turn, faults, `cannot verify ${short(deployment.commit)}`);
-  // Again, because a page that a box began to make before the switch may have been stored after the first ban.
-  await fenceCaches(turn, await banPages(turn, deployment.commit));
-  const { hooks } = turn.deployment;
+  const { hooks, commit, isTurningBack } = turn.deployment;
+  if (isTurningBack) return turnBack(turn);
+  const faults = await verifyAndBan(turn);
+  if (faults.length > 0) return decideAndTurnBack(turn, faults, `cannot verify ${short(commit)}`);
   if (hooks.length === 0) return goLive(turn, "verifying");
   return move(turn, { from: "verifying", to: "updating" }, { line: `running ${hooks.map((hook) => `hooks.${hook}`).join(", then ")}` });
+}
+
+/** Gives the boxes that do not serve the release; when all do, no page of another is left in a cache that visitors are sent to. */
+export async function verifyAndBan(turn: Turn): Promise<readonly ServerFault[]> {
+  const { commit } = turn.deployment;
+  const [faults] = await Promise.all([verifyBoxes(turn), banPages(turn, commit)]);
+  // Again, because a page that a box began to make before the switch may have been stored after the first ban.
+  if (faults.length === 0) await fenceCaches(turn, await banPages(turn, commit));
+  return faults;
 }
 
 /** Asks every box until it serves the release; gives those that do not when the time is over. */

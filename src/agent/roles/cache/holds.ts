@@ -1,0 +1,97 @@
+import { mkdir, readdir, readFile, rename, rm, symlink, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { z } from "zod";
+import { writeFileAtomic } from "#base/atomic-file.ts";
+import { microsOf, nowMicros } from "#base/clock.ts";
+import { HoldSeconds } from "#contract/boxfile.ts";
+import { DomainName } from "#contract/domain.ts";
+import { Timestamp, type WebsiteId } from "#contract/names.ts";
+
+/** Where Varnish looks; its user must reach it. */
+export const HOLDS = "/var/lib/boxyard-holds";
+
+const Hold = z.object({ domains: z.array(DomainName), seconds: HoldSeconds, until: Timestamp });
+type Hold = z.infer<typeof Hold>;
+
+/** setTimeout takes no longer ones. */
+const LONGEST_TIMER_MS = 2 ** 31 - 1;
+
+/**
+ * The websites whose visitors wait. Varnish asks the file system, because no other state of it can be changed from outside
+ * without loading its VCL anew: `domains/<domain>/<n>` is there when a request may wait for an n-th second.
+ */
+export class Holds {
+  readonly #directory: string;
+  readonly #timers = new Map<WebsiteId, NodeJS.Timeout>();
+
+  constructor(directory = HOLDS) {
+    this.#directory = directory;
+  }
+
+  /** Ends holds whose time is over, and takes care of the others, which an earlier process began. */
+  async start(): Promise<void> {
+    await mkdir(join(this.#directory, "domains"), { recursive: true, mode: 0o755 });
+    for (const name of await readdir(this.#directory)) {
+      const website = /^(s\d+)\.json$/.exec(name)?.[1];
+      if (website === undefined) continue;
+      const hold = await this.#read(website);
+      if (hold === null) await this.letGo(website);
+      else this.#endAt(website, hold.until);
+    }
+  }
+
+  async hold(website: WebsiteId, hold: Hold): Promise<void> {
+    const length = await this.#ensureLength(hold.seconds);
+    const before = await this.#read(website);
+    // First of all what tells which domains are to be let go.
+    const domains = [...new Set([...(before?.domains ?? []), ...hold.domains])];
+    await writeFileAtomic(this.#record(website), JSON.stringify({ ...hold, domains }));
+    for (const domain of hold.domains) await replaceLink(join(this.#directory, "domains", domain), join("..", length));
+    this.#endAt(website, hold.until);
+  }
+
+  async letGo(website: WebsiteId): Promise<void> {
+    clearTimeout(this.#timers.get(website));
+    this.#timers.delete(website);
+    const hold = await this.#read(website);
+    for (const domain of hold?.domains ?? []) await rm(join(this.#directory, "domains", domain), { force: true });
+    await rm(this.#record(website), { force: true });
+  }
+
+  stop(): void {
+    for (const timer of this.#timers.values()) clearTimeout(timer);
+  }
+
+  #endAt(website: WebsiteId, until: Timestamp): void {
+    clearTimeout(this.#timers.get(website));
+    const leftMs = Math.max(0, (microsOf(until) - nowMicros()) / 1_000);
+    const end = (): void => void this.letGo(website).catch(() => this.#timers.set(website, setTimeout(end, 1_000)));
+    this.#timers.set(website, setTimeout(end, Math.min(leftMs, LONGEST_TIMER_MS)));
+  }
+
+  /** A directory with as many names as a request may wait seconds. */
+  async #ensureLength(seconds: number): Promise<string> {
+    const name = `seconds-${seconds}`;
+    const path = join(this.#directory, name);
+    await mkdir(path, { recursive: true, mode: 0o755 });
+    for (let second = 1; second <= seconds; second++) await writeFile(join(path, String(second)), "");
+    return name;
+  }
+
+  async #read(website: WebsiteId): Promise<Hold | null> {
+    const text = await readFile(this.#record(website), "utf8").catch(() => null);
+    if (text === null) return null;
+    return Hold.parse(JSON.parse(text));
+  }
+
+  #record(website: WebsiteId): string {
+    return join(this.#directory, `${website}.json`);
+  }
+}
+
+async function replaceLink(path: string, target: string): Promise<void> {
+  const temporary = `${path}.new`;
+  await rm(temporary, { force: true });
+  await symlink(target, temporary);
+  await rename(temporary, path);
+}

@@ -1,0 +1,69 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import type { z } from "zod";
+import type { FaultReport } from "#base/fault.ts";
+import { runHook as runHookAction } from "#contract/actions/hook.ts";
+import type { HookName } from "#contract/boxfile.ts";
+import type { ServerName } from "#contract/names.ts";
+import { askAll } from "../ask.ts";
+import { duration } from "../lines.ts";
+import { note, type Turn } from "../turn.ts";
+
+type Told = z.output<typeof runHookAction.output>;
+
+/** A person reads no more; all of it is in the shell server's journal. */
+const MOST_LINES = 1_000;
+const MOST_CHARACTERS = 400;
+/** A hook may say nothing for long; whoever waits for it is told that it is not forgotten. */
+const SAY_AGAIN_MS = 30_000;
+
+/** Follows a hook to its end, telling what it says; gives why it counts as failed, or null. */
+export async function runHook(turn: Turn, hook: HookName, shell: ServerName): Promise<FaultReport | null> {
+  const { context, deployment } = turn;
+  const { website, commit: release, id } = deployment;
+  const startedAtMs = performance.now();
+  let [heardAtMs, saidAtMs] = [startedAtMs, startedAtMs];
+  let [after, lines]: [string | null, number] = [null, 0];
+  for (;;) {
+    const input: z.input<typeof runHookAction.input> = { website, release, deployment: id, hook, after };
+    const [answer] = await askAll(context, runHookAction, { servers: [shell], input });
+    if (answer?.output !== undefined) {
+      heardAtMs = performance.now();
+      after = answer.output.cursor ?? after;
+      for (const line of answer.output.lines) if (++lines <= MOST_LINES) note(turn, `  ${line.slice(0, MOST_CHARACTERS)}`, shell);
+      if (answer.output.state !== "running")
+        return ended(turn, { hook, shell, tookMs: performance.now() - startedAtMs, told: answer.output });
+    } else if (!MAY_PASS.has(answer?.fault.code ?? "") || performance.now() - heardAtMs > context.timing.hookAwayMs) {
+      return answer?.fault ?? null;
+    }
+    if (performance.now() - saidAtMs > SAY_AGAIN_MS) {
+      saidAtMs = performance.now();
+      note(turn, `hooks.${hook} still runs (${duration(saidAtMs - startedAtMs)})`, shell);
+    }
+    await sleep(context.timing.hookLookMs, undefined, { signal: context.signal });
+  }
+}
+
+/** A shell server that is out of reach goes on with its hook, and may be back in a moment. */
+const MAY_PASS: ReadonlySet<string> = new Set(["fabric.no-server", "fabric.timed-out", "fabric.silent", "fabric.busy"]);
+
+interface End {
+  readonly hook: HookName;
+  readonly shell: ServerName;
+  readonly tookMs: number;
+  readonly told: Told;
+}
+
+function ended(turn: Turn, { hook, shell, tookMs, told }: End): FaultReport | null {
+  if (told.state === "done") {
+    note(turn, `hooks.${hook} is done (${duration(tookMs)})`, shell);
+    return null;
+  }
+  return { code: "hook.failed", message: `hooks.${hook} ${HOW[told.state](told)}`, next: null };
+}
+
+const HOW: Record<Exclude<Told["state"], "done">, (told: Told) => string> = {
+  running: () => "still runs",
+  failed: ({ exitStatus }) => (exitStatus === null ? "was ended by a signal" : `ended with exit status ${exitStatus}`),
+  "timed-out": () => "took too long and was ended",
+  lost: () => "was interrupted: its server was started anew",
+};
