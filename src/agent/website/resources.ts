@@ -16,15 +16,15 @@ export function liveRelease(website: WebsiteOnServer, releases: WebsiteReleases)
   };
 }
 
-/** Not more old releases than are kept. */
-export function fewReleases({ id }: WebsiteOnServer, releases: WebsiteReleases): Resource {
+/** No releases but those that are kept. */
+export function fewReleases(website: WebsiteOnServer, releases: WebsiteReleases): Resource {
   return {
-    id: `old releases of ${id}`,
+    id: `old releases of ${website.id}`,
     mismatch: async () => {
-      const surplus = await releases.surplus(id);
+      const surplus = await releases.surplus(website);
       return surplus.length === 0 ? null : `${surplus.length} more than are kept`;
     },
-    apply: (signal) => releases.removeSurplus(id, signal),
+    apply: (signal) => releases.removeSurplus(website, signal),
   };
 }
 

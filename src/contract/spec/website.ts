@@ -33,6 +33,8 @@ export const WebsiteOnServer = z.object({
   release: CommitId.nullable(),
   /** Higher with each decision about the release; 0 before the first. A switch that asks for a later one is newer than this spec. */
   decision: z.int().nonnegative(),
+  /** Releases that went live, the newest first: the server keeps those of them that it has, to go back to. */
+  goodReleases: z.array(CommitId).default([]),
 });
 export type WebsiteOnServer = z.infer<typeof WebsiteOnServer>;
 

@@ -45,6 +45,7 @@ function website(number: number, cluster: number, aliases: number): PlannedWebsi
     processing_units: 8,
     release: null,
     release_decision: 0,
+    good_releases: [],
     domains: [
       domain(`www.s${number}.test`, "main"),
       ...Array.from({ length: aliases }, (_, n) => domain(`alias${n}.s${number}.test`, "alias")),

@@ -24,6 +24,8 @@ export interface PlannedWebsite {
   readonly processing_units: number;
   readonly release: CommitId | null;
   readonly release_decision: number;
+  /** Those that went live, the newest first, each once. */
+  readonly good_releases: readonly CommitId[];
   readonly domains: readonly { readonly name: string; readonly kind: DomainKind; readonly chain_pem: string; readonly key_pem: string }[];
   readonly databases: readonly { readonly name: string; readonly password: string }[];
   readonly keys: readonly { readonly public_key: string }[];

@@ -1,10 +1,13 @@
-import { numberOf } from "#contract/names.ts";
+import { type CommitId, numberOf } from "#contract/names.ts";
 import type { GitSource, WebsiteOnServer } from "#contract/spec/website.ts";
 import type { PlannedWebsite } from "./rows.ts";
 import { addressOf, compareIds, PORTS, type Yard } from "./yard.ts";
 
 /** Unix ids of websites start above every id that Debian gives out by itself. */
 const FIRST_UID = 20_000;
+
+/** To so many releases a website can go back without fetching them. */
+const KEPT_RELEASES = 5;
 
 /** The Unix user and group id of a website, the same on every server. */
 export function uidOf(website: string): number {
@@ -32,7 +35,14 @@ export function planWebsite(yard: Yard, website: PlannedWebsite): WebsiteOnServe
     processingUnits: website.processing_units,
     release: website.release,
     decision: website.release_decision,
+    goodReleases: goodReleases(website),
   };
+}
+
+/** The live one is the newest of them already before its deployment has ended, so that its end changes no plan. */
+function goodReleases({ release, good_releases }: PlannedWebsite): CommitId[] {
+  const all = release === null ? good_releases : [release, ...good_releases];
+  return [...new Set(all)].slice(0, KEPT_RELEASES);
 }
 
 /** Where the servers of the yard get releases from; an address that never answers while there is no git server. */

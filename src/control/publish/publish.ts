@@ -4,6 +4,7 @@ import type { ServerPlan } from "#contract/spec/server.ts";
 import type { ControlFabric } from "#fabric/fabric.ts";
 import { planYard } from "../plan/plan.ts";
 import type { YardRows } from "../plan/rows.ts";
+import { listAllGoodReleases } from "../store/deployments.ts";
 import { readPolicy } from "../store/people.ts";
 import type { Store } from "../store/schema.ts";
 import { listServerRows } from "../store/servers.ts";
@@ -59,8 +60,14 @@ export class Publisher {
 
   async #readRows(): Promise<YardRows> {
     const { store, yard, defaultCertificate } = this.#options;
-    const [servers, websites, policy] = await Promise.all([listServerRows(store), listWebsiteRows(store), readPolicy(store)]);
-    return { yard, servers, websites, policy, defaultCertificate };
+    const [servers, websites, good, policy] = await Promise.all([
+      listServerRows(store),
+      listWebsiteRows(store),
+      listAllGoodReleases(store),
+      readPolicy(store),
+    ]);
+    const planned = websites.map((website) => ({ ...website, good_releases: good.get(website.id) ?? [] }));
+    return { yard, servers, websites: planned, policy, defaultCertificate };
   }
 }
 

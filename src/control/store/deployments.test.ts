@@ -189,6 +189,8 @@ test("a website is found with the servers that are there to stay, by what they d
     cluster: "c1",
     release: null,
     domain: null,
+    domains: [],
+    databases: [],
     carriers,
     caches: ["c1v1"],
     minBoxes: 1,

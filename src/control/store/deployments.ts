@@ -104,15 +104,23 @@ export async function recordOrder(store: Store, { website, kind, commit, caller,
 
 /** The releases of a website that went live, the newest first, each once. */
 export async function listGoodReleases(store: Store, website: WebsiteId): Promise<CommitId[]> {
-  const rows = await store
-    .selectFrom("deployment")
-    .select(["commit", (read) => read.fn.max("finished_at").as("at")])
-    .where("website", "=", website)
-    .where("state", "=", "live")
-    .groupBy("commit")
-    .orderBy("at", "desc")
-    .execute();
+  const rows = await goodReleases(store).where("website", "=", website).execute();
   return rows.map(({ commit }) => commit);
+}
+
+/** The same of all websites that have some. */
+export async function listAllGoodReleases(store: Store): Promise<Map<WebsiteId, CommitId[]>> {
+  const byWebsite = Map.groupBy(await goodReleases(store).execute(), ({ website }) => website);
+  return new Map([...byWebsite].map(([website, rows]) => [website, rows.map(({ commit }) => commit)]));
+}
+
+function goodReleases(store: Store) {
+  return store
+    .selectFrom("deployment")
+    .select(["website", "commit", (read) => read.fn.max("finished_at").as("at")])
+    .where("state", "=", "live")
+    .groupBy(["website", "commit"])
+    .orderBy("at", "desc");
 }
 
 /** Websites with a deployment that has not ended. */

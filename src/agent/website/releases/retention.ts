@@ -2,25 +2,15 @@ import { readdir, rm } from "node:fs/promises";
 import { CommitId } from "#contract/names.ts";
 import type { SitePaths } from "../paths.ts";
 import { git, runGit } from "./git.ts";
-import { listStaged, type StagedRelease } from "./release-file.ts";
+import { listStaged } from "./release-file.ts";
 import { openRepository } from "./repository.ts";
 import { readCommitLink, readLive } from "./switch.ts";
 
-/** As many of the newest releases stay; the live one and the one before it stay anyway. */
-export const KEPT_RELEASES = 5;
-
-/** Which releases may go. */
-export function planRemovals(newestFirst: readonly StagedRelease[], needed: ReadonlySet<string>): CommitId[] {
-  return newestFirst
-    .slice(KEPT_RELEASES)
-    .map((staged) => staged.commit)
-    .filter((commit) => !needed.has(commit));
-}
-
-/** Releases that are older than those kept. */
-export async function findSurplus(paths: SitePaths): Promise<CommitId[]> {
-  const needed = [await readLive(paths), await readCommitLink(paths.previous)].filter((commit) => commit !== null);
-  return planRemovals(await listStaged(paths), new Set(needed));
+/** Staged releases that nobody needs: not those in `kept`, the live one, the one before it, or the newest, which may go live in a moment. */
+export async function findSurplus(paths: SitePaths, kept: Iterable<CommitId>): Promise<CommitId[]> {
+  const [newest, ...others] = (await listStaged(paths)).map(({ commit }) => commit);
+  const needed = new Set([...kept, await readLive(paths), await readCommitLink(paths.previous), newest]);
+  return others.filter((commit) => !needed.has(commit));
 }
 
 /** Removes releases, and lets their objects be collected. */

@@ -2,7 +2,6 @@ import { mkdir, readdir, readlink } from "node:fs/promises";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { microsOf, nowMicros, timestampOf } from "#base/clock.ts";
 import type { CommitId } from "#contract/names.ts";
-import { findSurplus, KEPT_RELEASES } from "./retention.ts";
 import { TestSite } from "./test-site.ts";
 import type { WebsiteReleases } from "./website-releases.ts";
 
@@ -115,16 +114,18 @@ test("what the spec says of an earlier decision comes too late to take a switch 
   expect(await releases.live("s1")).toBe(one);
 });
 
-test("old releases go, but never the live one nor the one before it", async () => {
+test("releases go that never went live or did long ago, but never the live one, the one before it, and what was staged last", async () => {
   const commits: CommitId[] = [];
-  for (let number = 0; number < KEPT_RELEASES + 3; number++) commits.push(await staged(`number${number}`));
-  const [first, second, third] = commits as [CommitId, CommitId, CommitId];
+  for (let number = 0; number < 7; number++) commits.push(await staged(`number${number}`));
+  const [first = "", second = "", good = "", bad = "", again = "", forgotten = "", newest = ""] = commits;
   await releases.switchTo({ website: "s1", release: first, decision: 1 }, inMs(0), signal);
   await releases.switchTo({ website: "s1", release: second, decision: 1 }, inMs(0), signal);
-  expect(await findSurplus(site.paths)).toEqual([third]);
-  await releases.removeSurplus("s1", signal);
-  expect((await readdir(site.paths.releases)).sort()).toEqual(commits.filter((commit) => commit !== third).sort());
-  expect(await findSurplus(site.paths)).toEqual([]);
+  await releases.stage("s1", again, signal);
+  const website = { ...site.website, goodReleases: [good, "a".repeat(40)] };
+  expect((await releases.surplus(website)).sort()).toEqual([bad, forgotten].sort());
+  await releases.removeSurplus(website, signal);
+  expect((await readdir(site.paths.releases)).sort()).toEqual([first, second, good, again, newest].sort());
+  expect(await releases.surplus(website)).toEqual([]);
   await mkdir(site.paths.releases, { recursive: true });
   const next = await staged("after");
   expect(await readdir(site.paths.releases)).toContain(next);

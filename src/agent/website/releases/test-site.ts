@@ -103,6 +103,7 @@ export function testWebsite(changes: Partial<WebsiteOnServer> = {}): WebsiteOnSe
     processingUnits: 4,
     release: null,
     decision: 0,
+    goodReleases: [],
     ...changes,
   };
 }

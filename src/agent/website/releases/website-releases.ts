@@ -39,6 +39,8 @@ interface Hold {
 export class WebsiteReleases {
   readonly #options: WebsiteReleasesOptions;
   readonly #holds = new Map<WebsiteId, Hold>();
+  /** What may be switched to next, however old it is. */
+  readonly #lastAsked = new Map<WebsiteId, CommitId>();
   readonly #turns = new Map<WebsiteId, Promise<unknown>>();
 
   constructor(options: WebsiteReleasesOptions) {
@@ -50,6 +52,7 @@ export class WebsiteReleases {
   }
 
   async stage(id: WebsiteId, commit: CommitId, signal: AbortSignal): Promise<StagedRelease> {
+    this.#lastAsked.set(id, commit);
     return this.#inTurn(id, async () => {
       const { git: source, website } = this.#find(id);
       const { packs, log } = this.#options;
@@ -109,13 +112,14 @@ export class WebsiteReleases {
     await switchRelease({ paths: this.paths(website.id), release, when: null, signal });
   }
 
-  surplus(id: WebsiteId): Promise<CommitId[]> {
-    return findSurplus(this.paths(id));
+  /** Releases that nobody needs: those that never went live, and those that did long ago. */
+  surplus({ id, goodReleases }: Pick<WebsiteOnServer, "id" | "goodReleases">): Promise<CommitId[]> {
+    const asked = this.#lastAsked.get(id);
+    return findSurplus(this.paths(id), asked === undefined ? goodReleases : [...goodReleases, asked]);
   }
 
-  async removeSurplus(id: WebsiteId, signal: AbortSignal): Promise<void> {
-    const paths = this.paths(id);
-    await this.#inTurn(id, async () => removeReleases(paths, await findSurplus(paths), signal));
+  async removeSurplus(website: Pick<WebsiteOnServer, "id" | "goodReleases">, signal: AbortSignal): Promise<void> {
+    await this.#inTurn(website.id, async () => removeReleases(this.paths(website.id), await this.surplus(website), signal));
   }
 
   close(): void {
