@@ -21,6 +21,8 @@ export const git = {
   listTree: (repository: string, commit: CommitId): Argv => of(repository, "ls-tree", "-r", "-l", "-z", "--full-tree", commit),
   diffTree: (repository: string, from: string, to: CommitId): Argv =>
     of(repository, "diff-tree", "-r", "-z", "--no-renames", "--no-ext-diff", from, to),
+  /** Reads every object that is referred to. */
+  check: (repository: string): Argv => of(repository, "fsck", "--full", "--no-dangling", "--no-progress"),
   readObjects: (repository: string): Argv => of(repository, "cat-file", "--batch"),
   collectGarbage: (repository: string): Argv =>
     of(repository, "-c", "gc.packRefs=false", "-c", "gc.autoDetach=false", "gc", "--auto", "--quiet"),

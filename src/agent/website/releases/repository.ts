@@ -16,6 +16,14 @@ export interface ReleaseRepository {
   forget(commit: CommitId): Promise<void>;
 }
 
+/** Whether an object that a release needs is missing or damaged, by a disk or by hand. Takes as long as reading all of them. */
+export async function isDamaged(directory: string, signal: AbortSignal): Promise<boolean> {
+  return runGit(git.check(directory), signal).then(
+    () => false,
+    () => !signal.aborted,
+  );
+}
+
 /** Opens the repository, making it when there is none. */
 export async function openRepository(directory: string): Promise<ReleaseRepository> {
   const refs = `${directory}/${REFS}`;

@@ -96,6 +96,23 @@ describe("a first release", () => {
   });
 });
 
+describe("a repository that is damaged", () => {
+  test.each([
+    ["has lost its objects", (directory: string) => `find ${directory}/objects -type f -delete`],
+    [
+      "has rotten objects",
+      (directory: string) => `find ${directory}/objects -name '*.pack' -exec sh -c 'chmod u+w "$1"; : > "$1"' _ {} ';'`,
+    ],
+    ["is no repository any more", (directory: string) => `rm ${directory}/config ${directory}/HEAD; rm -r ${directory}/objects`],
+  ])("(it %s) is fetched anew, and the release made", async (_, damage) => {
+    const first = await stage("mkdir docroot; seq 3000 > docroot/index.php; seq 2000 > docroot/other.php");
+    await run(["sh", "-c", damage(site.paths.repository)]);
+    const second = await stage("seq 3001 > docroot/index.php");
+    expect(await readFile(`${second}/docroot/index.php`, "utf8")).toMatch(/3001\n$/);
+    expect(await readFile(`${first}/docroot/other.php`, "utf8")).toBe(await readFile(`${second}/docroot/other.php`, "utf8"));
+  });
+});
+
 describe("a shared folder", () => {
   test("gets what the first commit has there, once; later commits never touch it", async () => {
     const first = await stage(

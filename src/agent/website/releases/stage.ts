@@ -2,7 +2,7 @@ import { randomBytes } from "node:crypto";
 import { access, mkdir, readdir, rename, rm, writeFile } from "node:fs/promises";
 import { posix } from "node:path";
 import { nowMicros, timestampOf } from "#base/clock.ts";
-import { Fault } from "#base/fault.ts";
+import { Fault, reportFault } from "#base/fault.ts";
 import type { Log } from "#base/log.ts";
 import { run } from "#base/run.ts";
 import { readBoxfile } from "#contract/boxfile.ts";
@@ -17,7 +17,7 @@ import { ObjectReader } from "./object-reader.ts";
 import { type Overlay, overlayMask, planOverlay } from "./overlay.ts";
 import type { PackSource } from "./pack-source.ts";
 import { formatReleaseFile, listStaged, RELEASE_FILE, readReleaseFile, type StagedRelease } from "./release-file.ts";
-import { openRepository, type ReleaseRepository } from "./repository.ts";
+import { isDamaged, openRepository, type ReleaseRepository } from "./repository.ts";
 import { ensureSharedFolders } from "./shared-folders.ts";
 import { ensureSpace, isOutOfSpace, noSpace, spaceFor } from "./space.ts";
 import { TreeWriter } from "./tree-writer.ts";
@@ -39,11 +39,24 @@ export async function stageRelease(options: StageOptions): Promise<StagedRelease
   const already = await readReleaseFile(paths.release(commit));
   if (already !== null && already.environment === website.environment) return already;
   try {
-    return await makeRelease(options);
+    return await makeOrRepair(options);
   } catch (cause) {
     if (cause instanceof Fault && cause.code === "release.no-space") throw cause;
     if (isOutOfSpace(cause)) throw noSpace(paths.releases, null, cause);
     throw new Fault("release.stage-failed", `cannot stage ${website.id}'s release ${commit}`, { cause });
+  }
+}
+
+/** A damaged repository is thrown away and fetched anew; the releases that were made from it stay. */
+async function makeOrRepair(options: StageOptions): Promise<StagedRelease> {
+  const { website, commit, paths, log, signal } = options;
+  try {
+    return await makeRelease(options);
+  } catch (cause) {
+    if (signal.aborted || isOutOfSpace(cause) || !(await isDamaged(paths.repository, signal))) throw cause;
+    log.warn({ website: website.id, commit, fault: reportFault(cause) }, "damaged repository, fetched anew");
+    await rm(paths.repository, { recursive: true, force: true });
+    return makeRelease(options);
   }
 }
 
