@@ -365,16 +365,25 @@ describe("deployment watch", () => {
     ["failed", 1],
     ["superseded", 1],
   ] as const)("tells the lines as they come and ends with %s as %i", async (state, exitCode) => {
-    const story = [event("received", "received"), event("staging", "staging on 3 servers"), event(state, `ended ${state}`)];
+    const story = [
+      event("received", "received"),
+      event("staging", "staging on 3 servers"),
+      event("staging", "warning: c1b1\u001b[2J is slow"),
+      event("staging", "c1b1 has staged it"),
+      event(state, `ended ${state}`),
+    ];
+    const end = state === "live" ? "success" : "error";
+    const said = ["received", "staging on 3 servers", "warning: c1b1�[2J is slow", "  c1b1 has staged it", `${end}: ended ${state}`];
+    const told = said.map((line) => `   0.0 s  ${line}`);
     let looks = 0;
     control.script = {
       listDeployments: () => [deployment(7, "received")],
-      deploymentEvents: ({ input: { after } }) => ({ events: story.slice(after, after + 1), isFinal: ++looks > 2 }),
+      deploymentEvents: ({ input: { after } }) => ({ events: story.slice(after, after + 1), isFinal: ++looks > story.length }),
       showDeployment: () => deployment(7, state),
     };
     const result = await boxyard(["deployment", "watch", "s1", "--json"]);
     expect([result.exitCode, JSON.parse(result.stdout)]).toEqual([exitCode, deployment(7, state)]);
-    expect(result.stderr.split("\n")).toEqual(story.map(({ line }) => `09:00:00.123  ${line}`));
+    expect(result.stderr.split("\n")).toEqual(told);
   });
 
   test("ends before the deployment does when its time is over, and says how to go on", async () => {

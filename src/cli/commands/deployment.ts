@@ -6,6 +6,7 @@ import { MOST_HOLD_SECONDS } from "#contract/boxfile-deploy.ts";
 import type { Deployment } from "#contract/deployment.ts";
 import type { Client } from "../client.ts";
 import { declare, group, type Invocation, wholeNumber } from "../command.ts";
+import { storyTeller } from "../render/deployment-story.ts";
 import { printable } from "../render/printable.ts";
 import { renderFacts, renderTable } from "../render/table.ts";
 import { askPatiently } from "../wait.ts";
@@ -152,17 +153,20 @@ async function follow<A, O>(
   timeoutMs = Number.POSITIVE_INFINITY,
 ): Promise<Deployment> {
   const deadline = performance.now() + timeoutMs;
+  const teller = storyTeller(progress);
   const ask = <T>(question: () => Promise<T>): Promise<T> => askPatiently({ progress, timeoutMs: CONTROL_AWAY_MS }, question);
   for (let after = 0; ; ) {
     const { events, isFinal } = await ask(() => client.call(api.deploymentEvents, { params: { deployment }, input: { after } }));
-    for (const event of events) if (event.kind === "deployment") progress(`${event.at.slice(11, 23)}  ${printable(event.line)}`);
+    for (const event of events) if (event.kind === "deployment") teller.tell(event);
     after += events.length;
     if (isFinal && events.length === 0) return ask(() => client.call(api.showDeployment, { params: { deployment } }));
     if (performance.now() > deadline)
       throw new Fault("wait.timed-out", `deployment ${deployment} has not ended after ${timeoutMs / 1000} s; it goes on`, {
         next: `boxyard deployment watch ${deployment}`,
       });
-    if (events.length === 0) await sleep(LOOK_EVERY_MS);
+    if (events.length > 0) continue;
+    teller.beat();
+    await sleep(LOOK_EVERY_MS);
   }
 }
 

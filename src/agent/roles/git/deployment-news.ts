@@ -1,15 +1,15 @@
 import { setTimeout as sleep } from "node:timers/promises";
+import type { DeploymentState } from "#contract/deployment.ts";
 import type { Event } from "#contract/events.ts";
 import type { AgentFabric } from "#fabric/fabric.ts";
 import { Inbox } from "./inbox.ts";
 
 /** What may be heard of a push: a step of its deployment, or how control says that it ended. */
 export type News =
-  | { readonly kind: "step"; readonly line: string; readonly state: "under-way" | "live" | "not-live" }
+  | { readonly kind: "step"; readonly line: string; readonly state: DeploymentState }
   | { readonly kind: "settled"; readonly isLive: boolean; readonly reason: string | null };
 
 const RETRY_MS = 200;
-const NOT_LIVE = ["rolled-back", "failed", "superseded"];
 
 /** Follows the deployments on the bus and hands what concerns a push to whoever waits for it. */
 export class DeploymentNews {
@@ -73,7 +73,6 @@ export class DeploymentNews {
 
   #pass(event: Event): void {
     if (event.kind !== "deployment" || event.push === null) return;
-    const state = event.state === "live" ? "live" : NOT_LIVE.includes(event.state) ? "not-live" : "under-way";
-    this.tell(event.push, { kind: "step", line: event.line, state });
+    this.tell(event.push, { kind: "step", line: event.line, state: event.state });
   }
 }

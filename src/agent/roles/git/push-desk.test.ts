@@ -37,7 +37,7 @@ describe("an accepted push", () => {
     const pushed = await copy.push("s1");
     expect(pushed.exitCode, pushed.stderr).toBe(0);
     expect(pushed.stderr).toMatch(/remote: +\d+\.\d s {2}staging on c1b1, c1b2, c1s/);
-    expect(pushed.stderr).toMatch(/remote: +\d+\.\d s {2}live: /);
+    expect(pushed.stderr).toMatch(/remote: success: live: /);
     const [push] = server.control.pushes;
     expect(push).toMatchObject({ website: "s1", branch: "main", commit: await branch(), previous: null, server: "git1" });
     expect(push?.acceptedAt).toMatch(/\.\d{6}Z$/);

@@ -1,3 +1,4 @@
+import { DeploymentStory, isLast, type ToldLine } from "#contract/deployment-story.ts";
 import type { Push } from "#contract/push.ts";
 import type { News } from "./deployment-news.ts";
 import type { Inbox } from "./inbox.ts";
@@ -31,6 +32,7 @@ export async function tellStory(options: StoryOptions): Promise<Verdict> {
   const { push, news, say, timing, signal } = options;
   const startedMs = performance.now();
   const tell = (line: string): void => say(`${elapsed(performance.now() - startedMs)}  ${oneLine(line)}`);
+  const story = new DeploymentStory();
   tell(`accepted ${push.commit.slice(0, 7)} as push ${push.id}`);
   let heardMs = startedMs;
   let silenceMs = timing.silenceMs;
@@ -45,11 +47,15 @@ export async function tellStory(options: StoryOptions): Promise<Verdict> {
     heardMs = performance.now();
     silenceMs = timing.laterSilenceMs;
     if (one.kind === "settled") return ended(one);
-    tell(one.line);
-    if (one.state === "live") return { isOk: true };
-    if (one.state === "not-live") return settled(options, one.line);
+    const told = story.read(one);
+    if (KEYWORDS.includes(told.tone)) say(`${told.tone}: ${oneLine(told.text)}`);
+    else tell(told.tone === "detail" ? `  ${told.text}` : told.text);
+    if (isLast(told)) return told.tone === "success" ? { isOk: true } : settled(options, told.text);
   }
 }
+
+/** Git colours lines that begin with these, where the pusher has a terminal. */
+const KEYWORDS: readonly ToldLine["tone"][] = ["warning", "success", "error"];
 
 /** Waits for control's own word, with which the branch goes back. */
 async function settled({ news, timing, signal }: StoryOptions, line: string): Promise<Verdict> {
