@@ -37,9 +37,20 @@ export function serves(website: string, release: CommitId | null): string {
   return release === null ? `${website} has no release yet` : `${website} still serves ${short(release)}`;
 }
 
+/** Servers' faults on one line; servers of which the same is to be said are named together. */
+export function faultLines(faults: readonly { readonly server: ServerName; readonly fault: FaultReport }[]): string {
+  const groups = Map.groupBy(faults, ({ fault }) => `${fault.message} → ${fault.next}`);
+  return [...groups.values()]
+    .flatMap(([first, ...others]) => {
+      if (first === undefined) return [];
+      return [faultLine(names([first, ...others].map(({ server }) => server)), first.fault)];
+    })
+    .join("; ");
+}
+
 /** A server's fault on one line, with what mends it. */
-export function faultLine(server: ServerName, fault: FaultReport): string {
+export function faultLine(who: string, fault: FaultReport): string {
   const said = fault.message.replaceAll("\n", " ");
-  const named = said.startsWith(`${server} `) ? said : `${server}: ${said}`;
+  const named = said.startsWith(`${who} `) ? said : `${who}: ${said}`;
   return fault.next === null ? named : `${named} → ${fault.next}`;
 }

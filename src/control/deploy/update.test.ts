@@ -151,7 +151,7 @@ describe("a release whose visitors wait", () => {
     script = (_, action) => (action === "cache.hold" ? "refuses" : "ok");
     expect(await deploy(second, 2)).toMatchObject({
       state: "rolled-back",
-      reason: expect.stringMatching(/^cannot let visitors wait: c1v1: /),
+      reason: expect.stringMatching(/^cannot let visitors wait: c1v1, c1v2: /),
     });
     expect(actions()).not.toContain("hook.run c1s");
     script = (server, action) => (action === "cache.hold" && server === "c1v1" ? "refuses" : "ok");

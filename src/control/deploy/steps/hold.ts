@@ -3,7 +3,7 @@ import { nowMicros, timestampOf } from "#base/clock.ts";
 import { reportFault } from "#base/fault.ts";
 import { holdRequests, letGo as letGoAction } from "#contract/actions/cache.ts";
 import { askAll } from "../ask.ts";
-import { faultLine, names } from "../lines.ts";
+import { faultLines, names } from "../lines.ts";
 import { faultsOf, note, type ServerFault, type Turn } from "../turn.ts";
 
 const ATTEMPTS = 4;
@@ -42,8 +42,7 @@ export async function letGo(turn: Turn): Promise<void> {
     if (faults.length === 0) return note(turn, "visitors who waited go on");
     waiting = faults.map(({ server }) => server);
     if (attempt === ATTEMPTS) {
-      const why = faults.map(({ server, fault }) => faultLine(server, fault)).join("; ");
-      return note(turn, `warning: visitors may still wait at ${names(waiting)}: ${why}`);
+      return note(turn, `warning: visitors may still wait at ${names(waiting)}: ${faultLines(faults)}`);
     }
     await sleep(context.timing.againMs, undefined, { signal: context.signal });
   }

@@ -6,7 +6,7 @@ import type { ServerName } from "#contract/names.ts";
 import type { ServerNote } from "../../store/deployments.ts";
 import type { Carrier } from "../../store/website-on-yard.ts";
 import { ask } from "../ask.ts";
-import { count, duration, faultLine, serves, short } from "../lines.ts";
+import { count, duration, faultLine, faultLines, serves, short } from "../lines.ts";
 import { move, note, notesOf, type ServerFault, type Turn, withoutRemoved } from "../turn.ts";
 import { canDoWithout, confirmFences, leaveOut } from "./leave-out.ts";
 import { again, tellWhatIsLive } from "./live-now.ts";
@@ -45,7 +45,7 @@ export async function stageOrLeaveOut(turn: Turn): Promise<Unstaged | Staged> {
   const what = `cannot stage ${short(turn.deployment.commit)}`;
   const isShellNeeded = procedure.hooks.includes("update") && faults.some(({ server }) => roleOf(turn, server) === "shell");
   if (isShellNeeded || !canDoWithout(turn, faults)) {
-    const why = faults.map((one) => faultLine(one.server, one.fault)).join("; ") || tooFew(turn);
+    const why = faultLines(faults) || tooFew(turn);
     return { reason: `${what}: ${why}`, notes: [...notes, ...notesOf(turn, faults)] };
   }
   await leaveOut(turn, faults);

@@ -6,7 +6,7 @@ import type { ServerName } from "#contract/names.ts";
 import type { Answer } from "#fabric/fabric.ts";
 import { decideTurningBack, decisionOf, noteServers } from "../../store/deployments.ts";
 import { askAll } from "../ask.ts";
-import { faultLine, names, short } from "../lines.ts";
+import { faultLines, names, short } from "../lines.ts";
 import { faultsOf, move, note, notesOf, type ServerFault, type Turn, withoutRemoved } from "../turn.ts";
 import { banPages } from "./ban.ts";
 import { letGo } from "./hold.ts";
@@ -20,7 +20,7 @@ const ATTEMPTS = 4;
 /** Decides, persists and carries out that all servers go back to the release before, because of these faults. */
 export async function decideAndTurnBack(turn: Turn, faults: readonly ServerFault[], what: string): Promise<void> {
   const { context, deployment } = turn;
-  const reason = `${what}: ${faults.map((one) => faultLine(one.server, one.fault)).join("; ")}`;
+  const reason = `${what}: ${faultLines(faults)}`;
   await decideTurningBack(context.store, deployment.id, { reason, release: deployment.previous });
   turn.deployment = { ...deployment, isTurningBack: true, reason };
   context.onRowsChanged();
