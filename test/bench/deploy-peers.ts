@@ -1,100 +1,121 @@
 /**
  * One changed file of a site, on its way to 1, 4 and 8 boxes: Boxyard's push against a parallel ssh loop, Capistrano and
- * Ansible on the same servers, one after the other: `node test/bench/deploy-peers.ts DEPLOY_PEERS_SH` (as root, about 20
- * minutes), where DEPLOY_PEERS_SH is the script of that name in the shared bench folder.
+ * Ansible on the same servers in turns; and what each leaves behind when a box fails meanwhile:
+ * `node test/bench/deploy-peers.ts` (as root on Debian 12, about 25 minutes; installs Debian's capistrano and ansible).
  */
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { cpus, tmpdir } from "node:os";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { execa } from "execa";
-import type { Repository } from "../harness/repository.ts";
-import { median, must, timed } from "./measure.ts";
+import { sshCommand, type Tool, tools } from "./deploy-tools.ts";
+import { median, must } from "./measure.ts";
 
 process.env["BOXYARD_TEST_YARD"] ??= "bench";
 const { bin, boxyardJson, lastDeployment, listServers, TEST_YARD } = await import("../harness/yard.ts");
 const { inServer, mustInServer } = await import("../harness/servers.ts");
+const { whilePoweredOff } = await import("../harness/faults.ts");
+const { allAreBack } = await import("../harness/requests.ts");
 const { createSite, removeSite } = await import("../harness/site.ts");
-const { microsOf } = await import("../../src/base/clock.ts");
+const { microsOf, nowMicros } = await import("../../src/base/clock.ts");
 
-const ROUNDS = 5;
-const SIZES = [1, 4, 8];
+const ROUNDS = Number(process.env["ROUNDS"] ?? 5);
+const SIZES = (process.env["SIZES"] ?? "1 4 8").split(" ").map(Number);
 const FILES = 1_240;
 const MANY_FILES = 20_000;
 const INDEX = "docroot/index.php";
+/** Carries no website, so that the others' repository has it to itself. */
+const THEIR_GIT_SERVER = "db1";
+const OUR_GIT_SERVER = "git1";
+const VICTIM = "c1b2";
 
-interface Row {
-  readonly tool: string;
-  readonly boxes: number;
+/** One deployment. */
+interface Run {
   readonly wholeMs: number;
   readonly switchedMs: number;
   readonly spreadMs: number;
+  readonly kilobytes: number;
+  readonly cpuSeconds: number;
+  readonly isGood: boolean;
+}
+
+interface Row extends Omit<Run, "isGood"> {
+  readonly tool: string;
+  readonly boxes: number;
   /** Runs that ended well on all boxes, of how many. */
   readonly good: string;
 }
 
-const [script] = process.argv.slice(2);
-if (script === undefined) throw new Error("which script? node test/bench/deploy-peers.ts DEPLOY_PEERS_SH");
+interface Failure {
+  readonly tool: string;
+  readonly exitCode: number;
+  readonly others: string;
+  readonly victim: string;
+}
+
 const rows: Row[] = [];
+const failures: Failure[] = [];
 const scratch = await mkdtemp(join(tmpdir(), "boxyard-peers-"));
 const key = join(scratch, "key");
+let revision = 0;
 await execa("ssh-keygen", ["-q", "-t", "ed25519", "-N", "", "-f", key]);
+await execa("apt-get", ["install", "-y", "-qq", "--no-install-recommends", "capistrano", "ansible"], {
+  env: { DEBIAN_FRONTEND: "noninteractive" },
+});
 
 await must(bin("down", ["--yard", TEST_YARD]));
 await must(bin("up", ["--yard", TEST_YARD, "--bare"], 1_800_000));
 await boxyardJson("cluster", "create", "--boxes", "1");
 const { website, repository } = await createSite("peers.example.test");
-await fill(repository, FILES);
+await fill(FILES);
 await repository.commit("a site");
-const gitUrl = await theirGit(repository);
+const gitUrl = await theirGit();
+const boxyard: Tool = {
+  name: "Boxyard",
+  directory: `/srv/sites/${website.id}`,
+  deploy: async () => (await repository.push(website.gitUrl)).exitCode,
+};
 for (const boxes of SIZES) {
-  await boxyardJson("cluster", "scale", "c1", "--boxes", String(boxes));
-  await ours("Boxyard", boxes);
-  await theirs(boxes);
+  const all = [boxyard, ...(await theirTools(boxes))];
+  await compare(all, boxes);
+  if (boxes === 4) for (const tool of all) await breakOne(tool);
 }
-const many = await manyFiles();
-await write();
+await boxyardJson("cluster", "scale", "c1", "--boxes", "4");
+await fill(MANY_FILES);
+await compare([{ ...boxyard, name: `Boxyard, ${MANY_FILES.toLocaleString("en")} files` }], 4);
+await writeDocument();
+await removeSite({ website, repository });
 await must(bin("down", ["--yard", TEST_YARD]));
 await rm(scratch, { recursive: true });
 
-async function fill(site: Repository, amount: number): Promise<void> {
+async function fill(amount: number): Promise<void> {
   const body = "<?php // a line of code that makes a file of usual size\n".repeat(60);
-  await site.write(Object.fromEntries(Array.from({ length: amount }, (_, n) => [`docroot/modules/m${n % 40}/file${n}.php`, body])));
-  await site.write({ [INDEX]: "<?php echo 'first';" });
+  await repository.write(Object.fromEntries(Array.from({ length: amount }, (_, n) => [`docroot/modules/m${n % 40}/file${n}.php`, body])));
 }
 
-async function ours(tool: string, boxes: number): Promise<Row> {
-  const [whole, switched, spread]: [number[], number[], number[]] = [[], [], []];
-  for (let round = 0; round <= ROUNDS; round++) {
-    await repository.write({ [INDEX]: `<?php echo '${boxes} ${round}';` });
-    await repository.commit(`round ${round}`);
-    const took = await timed(() => must(repository.push(website.gitUrl)));
-    if (round === 0) continue;
-    const { acceptedAt, servers } = await lastDeployment(website.id);
-    const moments = servers.map(({ switchedAt }) => microsOf(switchedAt ?? ""));
-    whole.push(took);
-    switched.push((Math.max(...moments) - microsOf(acceptedAt)) / 1_000);
-    spread.push((Math.max(...moments) - Math.min(...moments)) / 1_000);
-  }
-  const good = `${ROUNDS} of ${ROUNDS}`;
-  const row = { tool, boxes, wholeMs: median(whole), switchedMs: median(switched), spreadMs: median(spread), good };
-  rows.push(row);
-  console.log(row);
-  return row;
+/** Changes one file and commits it; gives what it says now. */
+async function change(tool: Tool): Promise<string> {
+  const content = `<?php echo 'revision ${++revision}';`;
+  await repository.write({ [INDEX]: content });
+  await repository.commit(`revision ${revision}`);
+  // With the others the push is no part of the deployment.
+  if (!isOurs(tool)) await execa("git", ["push", "-q", "--force", gitUrl, "HEAD:refs/heads/main"], withKey());
+  return content;
 }
 
-/** A repository that everybody may clone with the key, on a server that has no part in websites. */
-async function theirGit(site: Repository): Promise<string> {
-  const address = await openToRoot("db1");
-  await mustInServer("db1", "git", "init", "-q", "--bare", "/root/peer.git");
-  const url = `root@${address}:/root/peer.git`;
-  await execa("git", ["push", "-q", url, "HEAD:refs/heads/main"], { cwd: site.directory, env: { GIT_SSH_COMMAND: ssh() } });
-  await mustInServer("db1", "git", "-C", "/root/peer.git", "symbolic-ref", "HEAD", "refs/heads/main");
-  await execa("git", ["clone", "-q", url, join(scratch, "clone")], { env: { GIT_SSH_COMMAND: ssh() } });
-  return url;
+function isOurs({ directory }: Tool): boolean {
+  return directory === boxyard.directory;
 }
 
-function ssh(): string {
-  return `ssh -i ${key} -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o LogLevel=ERROR`;
+function withKey() {
+  return { cwd: repository.directory, env: { GIT_SSH_COMMAND: sshCommand(key).join(" ") } };
+}
+
+/** A repository that root may fetch from with the key. */
+async function theirGit(): Promise<string> {
+  const address = await openToRoot(THEIR_GIT_SERVER);
+  await mustInServer(THEIR_GIT_SERVER, "git", "init", "-q", "--bare", "--initial-branch=main", "/root/peer.git");
+  return `root@${address}:/root/peer.git`;
 }
 
 /** Lets root log in by the key, which Boxyard's servers do not; gives the address. */
@@ -110,80 +131,173 @@ async function openToRoot(server: string): Promise<string> {
   return found.address;
 }
 
-async function theirs(boxes: number): Promise<void> {
-  const names = (await listServers()).filter(({ roles }) => roles.includes("box")).map(({ name }) => name);
+async function boxNames(): Promise<string[]> {
+  return (await listServers()).filter(({ roles }) => roles.includes("box")).map(({ name }) => name);
+}
+
+async function theirTools(boxes: number): Promise<Tool[]> {
+  await boxyardJson("cluster", "scale", "c1", "--boxes", String(boxes));
+  const names = await boxNames();
   const addresses = await Promise.all(names.map(openToRoot));
-  // Ansible wants it, and the servers have none.
-  for (const name of names) await inServer(name, ["sh", "-c", "command -v python3 || apt-get install -y -qq python3-minimal"]);
-  const settings = {
-    BOXES: addresses.join(" "),
-    GIT_URL: gitUrl,
-    KEY: key,
-    CLONE: join(scratch, "clone"),
-    FILE: INDEX,
-    ROUNDS: String(ROUNDS),
-  };
-  const { stdout } = await execa("bash", [script ?? ""], { env: settings, stderr: "inherit", timeout: 1_800_000 });
-  const runs = stdout
-    .split("\n")
-    .slice(1)
-    .filter((line) => line.includes(","))
-    .map((line) => line.split(","));
-  for (const [tool, lines] of Map.groupBy(runs, ([name = ""]) => name)) {
-    const good = lines.filter(([, , , , , status, correct]) => status === "0" && Number(correct) === boxes);
-    const of = (column: number): number => median(good.map((line) => Number(line[column])));
-    const row = { tool, boxes, wholeMs: of(2), switchedMs: of(3), spreadMs: of(4), good: `${good.length} of ${lines.length}` };
+  await Promise.all(addresses.map(givePython));
+  return tools({ scratch, key, gitUrl, addresses });
+}
+
+/** Ansible wants one of its own time, and Boxyard's servers have none: they get this machine's. */
+async function givePython(address: string): Promise<void> {
+  const without = ["test", "idlelib", "dist-packages", "__pycache__", "lib2to3"].map((name) => `--exclude=${name}`).join(" ");
+  const pack = `tar -C / ${without} -cf - usr/bin/python3 usr/bin/python3.11 usr/lib/python3.11`;
+  await execa("sh", ["-c", `${pack} | ${sshCommand(key).join(" ")} root@${address} tar -C / -xf -`]);
+}
+
+/** All tools in turns, so that whatever else the machine does meets all of them. */
+async function compare(all: readonly Tool[], boxes: number): Promise<void> {
+  const runs = new Map<Tool, Run[]>(all.map((tool) => [tool, []]));
+  const idle = await idleLoad();
+  for (let round = 0; round <= ROUNDS; round++)
+    for (const tool of all) {
+      const run = await measure(tool, idle);
+      // The first one clones.
+      if (round > 0) runs.get(tool)?.push(run);
+    }
+  for (const [{ name }, those] of runs) {
+    const good = those.filter(({ isGood }) => isGood);
+    const of = (figure: (run: Run) => number): number => median(good.map(figure));
+    const row: Row = {
+      tool: name,
+      boxes,
+      wholeMs: of(({ wholeMs }) => wholeMs),
+      switchedMs: of(({ switchedMs }) => switchedMs),
+      spreadMs: of(({ spreadMs }) => spreadMs),
+      kilobytes: of(({ kilobytes }) => kilobytes),
+      cpuSeconds: of(({ cpuSeconds }) => cpuSeconds),
+      good: `${good.length} of ${those.length}`,
+    };
     rows.push(row);
     console.log(row);
   }
 }
 
-/** The same change in a site of many files, on 4 boxes. */
-async function manyFiles(): Promise<Row> {
-  await boxyardJson("cluster", "scale", "c1", "--boxes", "4");
-  await fill(repository, MANY_FILES);
-  await repository.commit("many files");
-  await must(repository.push(website.gitUrl));
-  const row = await ours(`Boxyard, ${MANY_FILES.toLocaleString("en")} files`, 4);
-  await removeSite({ website, repository });
-  return row;
+async function measure(tool: Tool, idle: number): Promise<Run> {
+  const content = await change(tool);
+  const gitServer = isOurs(tool) ? OUR_GIT_SERVER : THEIR_GIT_SERVER;
+  const sentBefore = await sentBytes(gitServer);
+  const busyBefore = await busySeconds();
+  const startedAt = nowMicros();
+  const exitCode = await tool.deploy();
+  const wholeMs = (nowMicros() - startedAt) / 1_000;
+  const cpuSeconds = (await busySeconds()) - busyBefore - (idle * wholeMs) / 1_000;
+  const kilobytes = ((await sentBytes(gitServer)) - sentBefore) / 1_000;
+  const live = await Promise.all((await boxNames()).map((box) => liveOn(box, tool)));
+  const moments = live.map(({ atMicros }) => atMicros);
+  const from = isOurs(tool) ? microsOf((await lastDeployment(website.id)).acceptedAt) : startedAt;
+  return {
+    wholeMs,
+    switchedMs: (Math.max(...moments) - from) / 1_000,
+    spreadMs: (Math.max(...moments) - Math.min(...moments)) / 1_000,
+    kilobytes,
+    cpuSeconds,
+    isGood: exitCode === 0 && live.every((one) => one.content === content),
+  };
+}
+
+/** What a box serves, and since when: the moment at which its link was changed. */
+async function liveOn(box: string, { directory }: Tool): Promise<{ content: string; atMicros: number }> {
+  const said = await mustInServer(box, "sh", "-c", `stat -c %.6Z ${directory}/current && cat ${directory}/current/${INDEX}`);
+  const [at = "", content = ""] = said.split("\n");
+  return { content, atMicros: Math.round(Number(at) * 1_000_000) };
+}
+
+async function sentBytes(server: string): Promise<number> {
+  return Number(await mustInServer(server, "cat", "/sys/class/net/eth0/statistics/tx_bytes"));
+}
+
+/** Seconds that all processors together have worked; the kernel counts in hundredths. */
+async function busySeconds(): Promise<number> {
+  const [, user = 0, nice = 0, system = 0, , , irq = 0, softirq = 0] = (await readFile("/proc/stat", "utf8")).split(/\s+/).map(Number);
+  return (user + nice + system + irq + softirq) / 100;
+}
+
+/** How much of a processor the yard takes when nothing happens. */
+async function idleLoad(): Promise<number> {
+  const [before, seconds] = [await busySeconds(), 5];
+  await sleep(seconds * 1_000);
+  return ((await busySeconds()) - before) / seconds;
+}
+
+/** Half-way through a deployment one of the boxes loses its power. */
+async function breakOne(tool: Tool): Promise<void> {
+  const half = (rows.find((row) => row.tool === tool.name && row.boxes === 4)?.switchedMs ?? 500) / 2;
+  const content = await change(tool);
+  const running = tool.deploy();
+  await sleep(half);
+  const [exitCode, others] = await whilePoweredOff(VICTIM, async () => {
+    const code = await running;
+    const left = (await boxNames()).filter((name) => name !== VICTIM);
+    const live = await Promise.all(left.map((box) => liveOn(box, tool)));
+    const fresh = live.filter((one) => one.content === content).length;
+    return [code, fresh === 0 ? "all old" : fresh === live.length ? "all new" : `${fresh} new, ${live.length - fresh} old`] as const;
+  });
+  await allAreBack(120_000);
+  const victim = (await liveOn(VICTIM, tool)).content === content ? "new" : "old";
+  await openToRoot(VICTIM);
+  const failure = { tool: tool.name, exitCode, others, victim };
+  failures.push(failure);
+  console.log(failure);
 }
 
 function find(tool: string, boxes: number): number {
   return rows.find((row) => row.tool === tool && row.boxes === boxes)?.switchedMs ?? Number.NaN;
 }
 
-async function write(): Promise<void> {
-  const ms = (value: number): string =>
-    Number.isNaN(value) ? "–" : `${value < 100 ? value.toPrecision(3) : Math.round(value).toLocaleString("en")} ms`;
-  const table = rows.map(({ tool, boxes, switchedMs, spreadMs, wholeMs, good }) => {
-    return `| ${tool} | ${boxes} | ${ms(switchedMs)} | ${ms(spreadMs)} | ${ms(wholeMs)} | ${good} |`;
-  });
+async function writeDocument(): Promise<void> {
+  const number = (value: number): string =>
+    Number.isNaN(value) ? "–" : value < 100 ? value.toPrecision(3) : Math.round(value).toLocaleString("en");
+  const table = rows.map((row) =>
+    [
+      row.tool,
+      row.boxes,
+      ...[row.switchedMs, row.spreadMs, row.wholeMs].map((ms) => `${number(ms)} ms`),
+      `${number(row.kilobytes)} kB`,
+      `${number(row.cpuSeconds)} s`,
+      row.good,
+    ].join(" | "),
+  );
+  const many = `Boxyard, ${MANY_FILES.toLocaleString("en")} files`;
   const ratio = (a: number, b: number): string => (Number.isFinite(a / b) ? (a / b).toFixed(2) : "–");
   const mine = find("Boxyard", 4);
   const ratios = [
-    ["of the ssh loop, 4 boxes", ratio(mine, find("ssh-loop", 4)), "≤ 0.35"],
-    ["of Capistrano, 4 boxes", ratio(mine, find("capistrano", 4)), "≤ 0.12"],
-    ["of Ansible, 4 boxes", ratio(mine, find("ansible", 4)), "≤ 0.06"],
+    ["of the ssh loop's, 4 boxes", ratio(mine, find("ssh loop", 4)), "≤ 0.35"],
+    ["of Capistrano's, 4 boxes", ratio(mine, find("Capistrano", 4)), "≤ 0.12"],
+    ["of Ansible's, 4 boxes", ratio(mine, find("Ansible", 4)), "≤ 0.06"],
     ["8 boxes to 4", ratio(find("Boxyard", 8), mine), "≤ 2.2"],
-    [`${MANY_FILES.toLocaleString("en")} files to ${FILES.toLocaleString("en")}`, ratio(many.switchedMs, mine), "≤ 2"],
-  ].map((cells) => `| ${cells.join(" | ")} |`);
-  const text = [
-    "# Deployments against what else one would use",
-    "",
-    `Taken by \`node test/bench/deploy-peers.ts DEPLOY_PEERS_SH\` on ${new Date().toISOString().slice(0, 10)}: ${cpus().length} × ${cpus()[0]?.model.trim()}, all servers`,
-    `on this one machine. A site of ${(FILES + 1).toLocaleString("en")} files, one of them changed. Boxyard counts from the accepted push, its steps all`,
-    "included (the boxes and a shell server; both caches' pages banned; every box asked), the others from the start of the command, their push before it not",
-    "counted. Medians.",
-    "",
-    "| tool | boxes | start → last switch | spread | whole command | runs that ended well on all boxes |",
-    "|---|---|---|---|---|---|",
-    ...table,
-    "",
-    "| Boxyard's start → last switch, as a share | measured | target |",
-    "|---|---|---|",
-    ...ratios,
-    "",
-  ];
-  await writeFile("docs/benchmarks-deployments.md", text.join("\n"));
+    [`${MANY_FILES.toLocaleString("en")} files to ${FILES.toLocaleString("en")}`, ratio(find(many, 4), mine), "≤ 2"],
+  ].map((cells) => cells.join(" | "));
+  const broken = failures.map(({ tool, exitCode, others, victim }) => [tool, exitCode, others, victim].join(" | "));
+  const rowsOf = (lines: readonly string[]): string => lines.map((line) => `| ${line} |`).join("\n");
+  const text = `# Deployments against what else one would use
+
+Taken by \`node test/bench/deploy-peers.ts\` on ${new Date().toISOString().slice(0, 10)}: ${cpus().length} × ${cpus()[0]?.model.trim()}, all servers on this one machine.
+A site of ${(FILES + 1).toLocaleString("en")} files, one of them changed. Boxyard counts from the accepted push to the last box's switch, its steps all included (a shell server
+besides the boxes, both caches, every box asked); the others from the start of the command, their push before it not counted. A switch is the moment at which
+the kernel changed the link \`current\`. Bytes are what the git server sent to anybody; CPU is that of the whole machine from the start of the command to its
+end, less what the yard takes when idle. Medians of ${ROUNDS} runs, the tools in turns.
+
+| tool | boxes | start → last switch | spread | whole command | git server sent | CPU | ended well on all boxes |
+|---|---|---|---|---|---|---|---|
+${rowsOf(table)}
+
+| Boxyard's start → last switch, as a share | measured | target |
+|---|---|---|
+${rowsOf(ratios)}
+
+## One of four boxes loses its power half-way
+
+| tool | exit status | the other three boxes | the box itself, when it is back |
+|---|---|---|---|
+${rowsOf(broken)}
+
+With Boxyard nobody is sent to the box before it serves what the others serve; with the other tools that is the business of whoever runs them.
+`;
+  await writeFile("docs/benchmarks-deployments.md", text);
 }
