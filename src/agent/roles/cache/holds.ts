@@ -10,6 +10,11 @@ import { Timestamp, type WebsiteId } from "#contract/names.ts";
 /** Where Varnish looks; its user must reach it. */
 export const HOLDS = "/var/lib/boxyard-holds";
 
+/** Powers of two that add up to any length of a hold, the largest first. */
+export const HOLD_STEPS = [32, 16, 8, 4, 2, 1] as const;
+/** What is there while a domain is held. */
+export const HELD = "held";
+
 const Hold = z.object({ domains: z.array(DomainName), seconds: HoldSeconds, until: Timestamp });
 type Hold = z.infer<typeof Hold>;
 
@@ -18,7 +23,8 @@ const LONGEST_TIMER_MS = 2 ** 31 - 1;
 
 /**
  * The websites whose visitors wait. Varnish asks the file system, because no other state of it can be changed from outside
- * without loading its VCL anew: `domains/<domain>/<n>` is there when a request may wait for an n-th second.
+ * without loading its VCL anew: `domains/<domain>/held` is there as long as visitors wait, and the seconds that each may wait
+ * are the sum of the numbers beside it.
  */
 export class Holds {
   readonly #directory: string;
@@ -69,12 +75,13 @@ export class Holds {
     this.#timers.set(website, setTimeout(end, Math.min(leftMs, LONGEST_TIMER_MS)));
   }
 
-  /** A directory with as many names as a request may wait seconds. */
+  /** The directory that says for how long requests may wait. */
   async #ensureLength(seconds: number): Promise<string> {
     const name = `seconds-${seconds}`;
     const path = join(this.#directory, name);
     await mkdir(path, { recursive: true, mode: 0o755 });
-    for (let second = 1; second <= seconds; second++) await writeFile(join(path, String(second)), "");
+    // What says that it is held at all is the last to be there.
+    for (const entry of [...HOLD_STEPS.filter((step) => (seconds & step) !== 0), HELD]) await writeFile(join(path, String(entry)), "");
     return name;
   }
 

@@ -11,6 +11,8 @@ import { renderVcl } from "./vcl.ts";
 const VCL_PATH = "/etc/varnish/boxyard.vcl";
 const DROP_IN = "/etc/systemd/system/varnish.service.d/boxyard.conf";
 
+/** Where varnishreload finds its varnishadm. */
+const RELOAD_PATH = "/etc/varnish/boxyard";
 const SYSCTL = "/etc/sysctl.d/50-boxyard.conf";
 
 const WARM_UP_SECONDS = 1;
@@ -54,7 +56,10 @@ export async function startCache({ fabric }: RoleContext): Promise<RunningRole<C
           }),
           configuration({
             id: "varnish-service",
-            files: [{ path: DROP_IN, content: varnishDropIn(spec) }],
+            files: [
+              { path: DROP_IN, content: varnishDropIn(spec) },
+              { path: `${RELOAD_PATH}/varnishadm`, content: patientVarnishadm(), mode: 0o755 },
+            ],
             check: null,
             activate: [systemctl.daemonReload(), systemctl.act("try-restart", "varnish.service")],
           }),
@@ -107,7 +112,7 @@ function varnishDropIn({ varnishMegabytes }: CacheSpec): string {
     "-p thread_pool_min=50",
   ];
   // A new VCL probes the boxes for this long before it gets visitors: used at once, it would take all of them for sick.
-  const reload = `/usr/share/varnish/varnishreload -w ${WARM_UP_SECONDS} ${VCL_PATH}`;
+  const reload = `/usr/bin/env PATH=${RELOAD_PATH}:/usr/bin:/bin /usr/share/varnish/varnishreload -w ${WARM_UP_SECONDS} ${VCL_PATH}`;
   return [
     "# Written by Boxyard.",
     "[Service]",
@@ -119,6 +124,11 @@ function varnishDropIn({ varnishMegabytes }: CacheSpec): string {
     "RestartSec=1",
     "",
   ].join("\n");
+}
+
+/** A busy server compiles a VCL for longer than the 5 s after which varnishadm gives up by itself. */
+function patientVarnishadm(): string {
+  return '#!/bin/sh\n# Written by Boxyard.\nexec /usr/bin/varnishadm -t 60 "$@"\n';
 }
 
 /** Only the yard's own network reaches it: memcached listens on the server's address, and without UDP. */

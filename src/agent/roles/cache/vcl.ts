@@ -1,6 +1,5 @@
-import { MOST_HOLD_SECONDS } from "#contract/boxfile-deploy.ts";
 import type { CacheSpec } from "#contract/spec/cache.ts";
-import { HOLDS } from "./holds.ts";
+import { HELD, HOLD_STEPS, HOLDS } from "./holds.ts";
 
 /** The VCL of a cluster's cache server, for Varnish 7 (VCL 4.1). */
 export function renderVcl(spec: CacheSpec, holds = HOLDS): string {
@@ -69,27 +68,29 @@ function renderAcl(name: string, addresses: readonly string[]): string {
 const HOST = "^[a-z0-9][a-z0-9.-]*$";
 
 /**
- * Lets a request to a box wait while its domain is held, second by second; VCL has no loops. \`vtc\` is Varnish's own module
- * for its tests; nothing else lets a request wait without losing its body.
+ * Lets a request to a box wait while its domain is held. VCL has no loops: there is one way to wait for each power of two of
+ * seconds, and every quarter of a second the file system is asked. `vtc` is Varnish's own module for its tests; nothing else
+ * lets a request wait without losing its body.
  */
 function renderHold(holds: string): string {
-  const seconds = Array.from({ length: MOST_HOLD_SECONDS }, (_, index) => index + 1);
-  const quarter = `  if (std.file_exists(bereq.http.X-Boxyard-Hold + "/1")) {\n    vtc.sleep(0.25s);\n  }`;
+  const isHeld = `std.file_exists(bereq.http.X-Boxyard-Hold + "/${HELD}")`;
+  const quarter = `  if (${isHeld}) {\n    vtc.sleep(0.25s);\n  }`;
+  const [shortest, ...longer] = [...HOLD_STEPS].reverse();
+  const parts = HOLD_STEPS.map(
+    (n) => `      if (std.file_exists(bereq.http.X-Boxyard-Hold + "/${n}")) {\n        call wait_${n};\n      }`,
+  );
   return [
-    "sub wait_a_second {",
+    `sub wait_${shortest} {`,
     ...Array.from({ length: 4 }, () => quarter),
     "}",
     "",
-    "sub wait {",
-    ...seconds.map((n) => `  if (std.file_exists(bereq.http.X-Boxyard-Hold + "/${n}")) {\n    call wait_a_second;\n  }`),
-    "}",
-    "",
+    ...longer.flatMap((n) => [`sub wait_${n} {`, `  call wait_${n / 2};`, `  call wait_${n / 2};`, "}", ""]),
     "sub vcl_backend_fetch {",
     `  if (bereq.http.Host ~ "${HOST}") {`,
     `    set bereq.http.X-Boxyard-Hold = "${holds}/domains/" + bereq.http.Host;`,
-    `    if (std.file_exists(bereq.http.X-Boxyard-Hold + "/1")) {`,
-    "      call wait;",
-    `      if (std.file_exists(bereq.http.X-Boxyard-Hold + "/1")) {`,
+    `    if (${isHeld}) {`,
+    ...parts,
+    `      if (${isHeld}) {`,
     `        return (error(503, "Held for too long"));`,
     "      }",
     "    }",
@@ -101,7 +102,7 @@ function renderHold(holds: string): string {
 }
 
 function renderReceive(holds: string): string {
-  return RECEIVE.replace("HELD", `req.http.host ~ "${HOST}" && std.file_exists("${holds}/domains/" + req.http.host + "/1")`);
+  return RECEIVE.replace("IS_HELD", `req.http.host ~ "${HOST}" && std.file_exists("${holds}/domains/" + req.http.host + "/${HELD}")`);
 }
 
 const RECEIVE = `sub vcl_recv {
@@ -153,7 +154,7 @@ const RECEIVE = `sub vcl_recv {
     }
   }
   # Pages are delivered a little stale while a box renews them, and for long when no box can, or is to.
-  if (std.healthy(req.backend_hint) && !(HELD)) {
+  if (std.healthy(req.backend_hint) && !(IS_HELD)) {
     set req.grace = 10s;
   }
   return (hash);
