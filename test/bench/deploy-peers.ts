@@ -73,7 +73,11 @@ const gitUrl = await theirGit();
 const boxyard: Tool = {
   name: "Boxyard",
   directory: `/srv/sites/${website.id}`,
-  deploy: async () => (await repository.push(website.gitUrl)).exitCode,
+  deploy: async () => {
+    const { exitCode, stderr } = await repository.push(website.gitUrl);
+    if (exitCode !== 0) console.error(stderr);
+    return exitCode;
+  },
 };
 for (const boxes of SIZES) {
   const all = [boxyard, ...(await theirTools(boxes))];

@@ -28,6 +28,15 @@ export function fewReleases(website: WebsiteOnServer, releases: WebsiteReleases)
   };
 }
 
+/** A copy of the live release, for the next one to be made from. */
+export function spareRelease({ id }: WebsiteOnServer, releases: WebsiteReleases): Resource {
+  return {
+    id: `spare release of ${id}`,
+    mismatch: async () => ((await releases.hasSpare(id)) ? null : "the live release has no copy yet"),
+    apply: (signal) => releases.makeSpare(id, signal),
+  };
+}
+
 /** Nothing is left of websites that the server does not carry any more. */
 export function noOtherWebsites(websites: readonly WebsiteOnServer[], alsoRemove: (id: WebsiteId) => readonly string[]): Resource {
   const findOthers = async (): Promise<WebsiteId[]> => {

@@ -11,7 +11,7 @@ import { answerReleaseActions } from "../../website/actions.ts";
 import { sitePaths } from "../../website/paths.ts";
 import { PackSource } from "../../website/releases/pack-source.ts";
 import { WebsiteReleases } from "../../website/releases/website-releases.ts";
-import { fewReleases, liveRelease, noOtherWebsites } from "../../website/resources.ts";
+import { fewReleases, liveRelease, noOtherWebsites, spareRelease } from "../../website/resources.ts";
 import { snippets } from "../../website/snippets/snippets.ts";
 import { websiteFacts } from "../../website/snippets/website-facts.ts";
 import { systemAuthorities } from "../../website/system-authorities.ts";
@@ -53,7 +53,7 @@ export function shellGroups(spec: ShellSpec, { releases, caPem }: { releases: We
     { name: "access", resources: access(spec) },
     ...spec.websites.map((website) => ({
       name: `releases of ${website.id}`,
-      resources: [liveRelease(website, releases), fewReleases(website, releases)],
+      resources: [liveRelease(website, releases), fewReleases(website, releases), spareRelease(website, releases)],
     })),
   ];
 }

@@ -1,6 +1,7 @@
 import { lstat, mkdir, readdir, readFile, readlink, stat, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { timestamp } from "#base/clock.ts";
 import { reportFault } from "#base/fault.ts";
 import { run } from "#base/run.ts";
 import { TestSite } from "./test-site.ts";
@@ -93,6 +94,30 @@ describe("a first release", () => {
     );
     expect(await readFile(`${release}/docroot/index.php`, "utf8")).toBe("hi\n");
     await expect(lstat(`${release}/docroot/sub`)).rejects.toThrow("ENOENT");
+  });
+});
+
+describe("the copy of the live release", () => {
+  const switchTo = (release: string) =>
+    releases.switchTo({ website: "s1", release, decision: 1 }, { at: timestamp(), latestMs: 1_000 }, signal);
+
+  test("becomes the next release, once; what is copied stays as it was, and no two copies are kept", async () => {
+    const one = await site.commit("mkdir docroot; echo 1 > docroot/a.php; echo 2 > docroot/b.php");
+    await releases.stage("s1", one, signal);
+    expect(await releases.hasSpare("s1")).toBe(true);
+    await switchTo(one);
+    expect(await releases.hasSpare("s1")).toBe(false);
+    await releases.makeSpare("s1", signal);
+    await releases.makeSpare("s1", signal);
+    expect(await releases.hasSpare("s1")).toBe(true);
+    const before = await fingerprint(site.paths.release(one));
+    const two = await stage("echo 3 > docroot/a.php; rm docroot/b.php; echo 4 > docroot/c.php");
+    expect((await readdir(`${two}/docroot`)).sort()).toEqual(["a.php", "c.php"]);
+    expect(await fingerprint(site.paths.release(one))).toBe(before);
+    expect(await releases.hasSpare("s1")).toBe(false);
+    expect((await readdir(site.paths.releases)).length).toBe(2);
+    const three = await stage("echo 5 > docroot/d.php");
+    expect(await fingerprint(`${three}/docroot`)).toBe(await fingerprint(`${site.work}/docroot`));
   });
 });
 

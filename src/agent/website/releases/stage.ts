@@ -4,7 +4,6 @@ import { posix } from "node:path";
 import { nowMicros, timestampOf } from "#base/clock.ts";
 import { Fault, reportFault } from "#base/fault.ts";
 import type { Log } from "#base/log.ts";
-import { run } from "#base/run.ts";
 import { readBoxfile } from "#contract/boxfile.ts";
 import { describeBoxfileProblem } from "#contract/boxfile-syntax.ts";
 import type { CommitId, WebsiteId } from "#contract/names.ts";
@@ -20,6 +19,7 @@ import { formatReleaseFile, listStaged, RELEASE_FILE, readReleaseFile, type Stag
 import { isDamaged, openRepository, type ReleaseRepository } from "./repository.ts";
 import { ensureSharedFolders } from "./shared-folders.ts";
 import { ensureSpace, isOutOfSpace, noSpace, spaceFor } from "./space.ts";
+import { copyOf, hasSpare } from "./spare.ts";
 import { TreeWriter } from "./tree-writer.ts";
 import { writeEntries } from "./write-entries.ts";
 
@@ -88,7 +88,7 @@ async function materialise(
   const overlay = await readOverlay({ website, files: paths.files, listing, tree, objects });
   const base = await findBase(paths, overlay, repository);
   const changes =
-    base === null ? additionsOf(listing) : parseChanges(await runGit(git.diffTree(repository.directory, base, commit), signal));
+    base === null ? additionsOf(listing) : parseChanges(await runGit(git.diffTree(repository.directory, base.commit, commit), signal));
   const isMasked = overlayMask(overlay);
   const unmasked: TreeChanges = {
     removals: changes.removals.filter((path) => !isMasked(path)),
@@ -99,7 +99,8 @@ async function materialise(
   if (submodules.length > 0) log.warn({ website: website.id, commit, submodules }, "submodules are left out of the release");
   const temporary = `${paths.release(commit)}.tmp-${randomBytes(6).toString("hex")}`;
   try {
-    await copyBase(base === null ? null : paths.release(base), temporary, signal);
+    if (base === null) await mkdir(temporary, { mode: 0o755 });
+    else await copyOf(paths, base, temporary, signal);
     const writer = new TreeWriter(temporary);
     await writer.remove([...unmasked.removals, RELEASE_FILE]);
     const written = await writeEntries(writer, unmasked.additions, objects);
@@ -155,12 +156,15 @@ async function readOverlay({ website, files, listing, tree, objects }: OverlayQu
   return planOverlay({ boxfile, environment: website.environment, tree, files });
 }
 
-/** The newest release that has the same overlay: most of its files are the new one's. */
-async function findBase(paths: SitePaths, overlay: Overlay, repository: ReleaseRepository): Promise<CommitId | null> {
+/** A release that has the same overlay, so that most of its files are the new one's: one with a spare, else the newest. */
+async function findBase(paths: SitePaths, overlay: Overlay, repository: ReleaseRepository): Promise<StagedRelease | null> {
+  let newest: StagedRelease | null = null;
   for (const staged of await listStaged(paths)) {
-    if (staged.overlayKey === overlay.key && (await repository.has(staged.commit))) return staged.commit;
+    if (staged.overlayKey !== overlay.key || !(await repository.has(staged.commit))) continue;
+    if (await hasSpare(paths, staged)) return staged;
+    newest ??= staged;
   }
-  return null;
+  return newest;
 }
 
 function spaceOf({ additions }: TreeChanges, listing: readonly ListedEntry[]): number {
@@ -170,12 +174,6 @@ function spaceOf({ additions }: TreeChanges, listing: readonly ListedEntry[]): n
     listing.filter(({ path }) => added.has(path)),
     folders.size,
   );
-}
-
-/** Hard links: the new tree costs its folders and what differs. */
-async function copyBase(base: string | null, target: string, signal: AbortSignal): Promise<void> {
-  if (base === null) await mkdir(target, { mode: 0o755 });
-  else await run(["cp", "-al", "-T", "--", base, target], { signal });
 }
 
 async function layOver(writer: TreeWriter, overlay: Overlay, owner: { uid: number; gid: number }): Promise<void> {

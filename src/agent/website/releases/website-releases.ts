@@ -1,12 +1,13 @@
 import { timestampOf } from "#base/clock.ts";
-import { Fault } from "#base/fault.ts";
+import { Fault, reportFault } from "#base/fault.ts";
 import type { Log } from "#base/log.ts";
 import type { CommitId, WebsiteId } from "#contract/names.ts";
 import type { GitSource, WebsiteOnServer } from "#contract/spec/website.ts";
 import { type SitePaths, type SiteRoots, sitePaths } from "../paths.ts";
 import type { PackSource } from "./pack-source.ts";
-import type { StagedRelease } from "./release-file.ts";
+import { readReleaseFile, type StagedRelease } from "./release-file.ts";
 import { findSurplus, removeReleases } from "./retention.ts";
+import { hasSpare, makeSpare } from "./spare.ts";
 import { stageRelease } from "./stage.ts";
 import { readLive, switchRelease, withdrawRelease } from "./switch.ts";
 
@@ -39,6 +40,8 @@ interface Hold {
 export class WebsiteReleases {
   readonly #options: WebsiteReleasesOptions;
   readonly #holds = new Map<WebsiteId, Hold>();
+  /** The release of which no spare could be made. */
+  readonly #withoutSpare = new Map<WebsiteId, CommitId>();
   /** What may be switched to next, however old it is. */
   readonly #lastAsked = new Map<WebsiteId, CommitId>();
   readonly #turns = new Map<WebsiteId, Promise<unknown>>();
@@ -120,6 +123,29 @@ export class WebsiteReleases {
 
   async removeSurplus(website: Pick<WebsiteOnServer, "id" | "goodReleases">, signal: AbortSignal): Promise<void> {
     await this.#inTurn(website.id, async () => removeReleases(this.paths(website.id), await this.surplus(website), signal));
+  }
+
+  /** Whether the next release could be made from a copy of the live one that is there already. */
+  async hasSpare(id: WebsiteId): Promise<boolean> {
+    const live = await this.#stagedLive(id);
+    return live === null || live.commit === this.#withoutSpare.get(id) || hasSpare(this.paths(id), live);
+  }
+
+  /** Tries it once for each release: without it the next one takes longer, and that is all. */
+  async makeSpare(id: WebsiteId, signal: AbortSignal): Promise<void> {
+    await this.#inTurn(id, async () => {
+      const live = await this.#stagedLive(id);
+      if (live === null) return;
+      await makeSpare(this.paths(id), live, signal).catch((thrown: unknown) => {
+        this.#withoutSpare.set(id, live.commit);
+        this.#options.log.warn({ website: id, release: live.commit, fault: reportFault(thrown) }, "no spare release");
+      });
+    });
+  }
+
+  async #stagedLive(id: WebsiteId): Promise<StagedRelease | null> {
+    const live = await this.live(id);
+    return live === null ? null : readReleaseFile(this.paths(id).release(live));
   }
 
   close(): void {
