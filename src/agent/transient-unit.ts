@@ -82,3 +82,12 @@ export async function forgetUnit(name: string): Promise<void> {
   await run(["systemctl", "stop", "--", name], { acceptExitCodes: [0, 5] });
   await run(["systemctl", "reset-failed", "--", name], { acceptExitCodes: [0, 1] });
 }
+
+/** A script for a shell that says each command before it runs it. */
+export function shellScript(commands: readonly string[]): string {
+  return commands.map((command) => `printf '%s\\n' ${quote(`$ ${command}`)}\n${command}`).join("\n");
+}
+
+function quote(text: string): string {
+  return `'${text.replaceAll("'", "'\\''")}'`;
+}

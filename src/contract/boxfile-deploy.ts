@@ -6,13 +6,15 @@ export interface ParsedDeploy {
   readonly hooks: { readonly update: readonly string[]; readonly after: readonly string[] };
   readonly snapshotsDatabases: boolean;
   readonly holdSeconds: number | null;
+  /** Commands that make the release out of the commit, each to succeed before the next. */
+  readonly build: readonly string[];
 }
 
 /** Takes a problem down. */
 export type Refuse = (place: Place, message: string, mend: string) => void;
 
 /** Nothing is declared: no hooks, and nobody waits. */
-export const PLAIN_DEPLOY: ParsedDeploy = { hooks: { update: [], after: [] }, snapshotsDatabases: false, holdSeconds: null };
+export const PLAIN_DEPLOY: ParsedDeploy = { hooks: { update: [], after: [] }, snapshotsDatabases: false, holdSeconds: null, build: [] };
 
 /** Visitors do not wait for longer: edges and browsers would give up. */
 export const MOST_HOLD_SECONDS = 60;
@@ -22,12 +24,16 @@ const DEPLOY_KEYS = ["mode", "seconds"] as const;
 const COMMANDS_LIMIT = 20;
 const COMMAND_LIMIT = 4_000;
 
-/** Reads the keys `hooks` and `deploy`. */
+/** Reads the keys `build`, `hooks` and `deploy`. */
 export function readDeploy(entries: ReadonlyMap<string, MappingEntry>, refuse: Refuse): ParsedDeploy {
-  return { ...readHooks(entries.get("hooks"), refuse), holdSeconds: readHold(entries.get("deploy"), refuse) };
+  return {
+    ...readHooks(entries.get("hooks"), refuse),
+    holdSeconds: readHold(entries.get("deploy"), refuse),
+    build: readCommands(entries.get("build"), refuse),
+  };
 }
 
-function readHooks(entry: MappingEntry | undefined, refuse: Refuse): Omit<ParsedDeploy, "holdSeconds"> {
+function readHooks(entry: MappingEntry | undefined, refuse: Refuse): Pick<ParsedDeploy, "hooks" | "snapshotsDatabases"> {
   if (entry === undefined || entry.value.kind === "nothing") return PLAIN_DEPLOY;
   if (entry.value.kind !== "mapping") {
     refuse(entry.place, "hooks must be a mapping", "write “  update: <command>” below it");
@@ -62,7 +68,7 @@ function readCommands(entry: MappingEntry | undefined, refuse: Refuse): string[]
 
 function readCommand(value: Value, refuse: Refuse): string[] {
   if (value.kind !== "text" || value.text.trim() === "") {
-    refuse(value.place, "here must be a command", "write it as plain text, for example “drush updatedb --yes”");
+    refuse(value.place, "here must be a command", "write it as plain text, for example “composer install --no-dev”");
     return [];
   }
   if (value.text.length <= COMMAND_LIMIT && !value.text.includes("\0")) return [value.text];

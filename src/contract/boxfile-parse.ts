@@ -30,8 +30,8 @@ export interface ParseOptions {
 }
 
 const KEYS = ["version", "shared_folders", "env_specific_files"] as const;
-const VERSION_3_KEYS = [...KEYS, "hooks", "deploy"] as const;
-const LATER_KEYS = ["app", "docroot", "php", "build", "cron", "workers", "health"];
+const VERSION_3_KEYS = [...KEYS, "build", "hooks", "deploy"] as const;
+const LATER_KEYS = ["app", "docroot", "php", "cron", "workers", "health"];
 const ENTRIES_LIMIT = 200;
 const NOTHING_DECLARED = { sharedFolders: [], envSpecificFiles: [], ...PLAIN_DEPLOY };
 

@@ -28,6 +28,7 @@ describe("a Boxfile is accepted", () => {
       { path: "docroot/sites/default/settings.php", targets: { production: "docroot/sites/default/settings.production.php" } },
     ],
     docroot: "docroot",
+    build: [],
     hooks: NO_HOOKS,
     snapshotsDatabases: false,
     holdSeconds: null,
@@ -89,6 +90,11 @@ env_specific_files:
     expect(accepted(content).holdSeconds).toBe(seconds);
   });
 
+  test("in version 3, with commands that build the release", () => {
+    expect(accepted("version: 3\nbuild: npm ci\n").build).toEqual(["npm ci"]);
+    expect(accepted("version: 3\nbuild:\n  - npm ci\n  - npm run build\n").build).toEqual(["npm ci", "npm run build"]);
+  });
+
   test("in version 3, with a snapshot of the databases", () => {
     expect(accepted("version: 3\nhooks:\n  snapshot: database\n  update: drush updatedb\n").snapshotsDatabases).toBe(true);
   });
@@ -120,7 +126,7 @@ describe("a Boxfile is refused with its line and the mend", () => {
     ["nothing", "", "1:1: version is missing"],
     ["a version to come", "version: 4\n", "1:10: unknown version “4” → use “version: 2.0” or “version: 3”"],
     ["a key of version 3", "version: 2.0\nhooks: []\n", "2:1: “hooks” belongs to version 3 → begin with “version: 3”"],
-    ["a key of tomorrow", "version: 3\nbuild: make\n", "2:1: “build” is not supported yet → remove it"],
+    ["a key of tomorrow", "version: 3\nworkers: 2\n", "2:1: “workers” is not supported yet → remove it"],
     [
       "a way to deploy that belongs to version 3",
       "version: 2.0\ndeploy: hold\n",

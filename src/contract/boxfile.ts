@@ -21,6 +21,8 @@ export interface Boxfile {
   readonly envSpecificFiles: readonly EnvSpecificFile[];
   /** The folder that the web server serves; "" is the repository root. */
   readonly docroot: string;
+  /** Commands that make the release out of the commit; none when the commit is the release. */
+  readonly build: readonly string[];
   readonly hooks: Hooks;
   /** Whether the website's databases are put back as they were when `update` fails. */
   readonly snapshotsDatabases: boolean;
@@ -68,6 +70,7 @@ const NOTHING_DECLARED: Omit<Boxfile, "docroot"> = {
   version: "2.0",
   sharedFolders: [],
   envSpecificFiles: [],
+  build: [],
   hooks: NO_HOOKS,
   snapshotsDatabases: false,
   holdSeconds: null,
@@ -85,7 +88,7 @@ export function readBoxfile(content: Uint8Array | string | null, { label, tree }
     path,
     targets: Object.fromEntries(targets.map((target) => [target.label, target.path])),
   }));
-  const { version, hooks, snapshotsDatabases, holdSeconds } = parsed;
+  const { version, build, hooks, snapshotsDatabases, holdSeconds } = parsed;
   const sharedFolders = parsed.sharedFolders.map(({ path }) => path);
-  return { boxfile: { version, sharedFolders, envSpecificFiles, docroot, hooks, snapshotsDatabases, holdSeconds }, problems: [] };
+  return { boxfile: { version, sharedFolders, envSpecificFiles, docroot, build, hooks, snapshotsDatabases, holdSeconds }, problems: [] };
 }

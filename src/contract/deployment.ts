@@ -4,6 +4,7 @@ import { ClusterId, CommitId, Role, ServerName, Timestamp, WebsiteId } from "./n
 /** The states of a deployment; `live`, `rolled-back`, `failed` and `superseded` are final. */
 export const DeploymentState = z.enum([
   "received",
+  "building",
   "staging",
   "staged",
   "switching",

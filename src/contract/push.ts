@@ -13,5 +13,7 @@ export const Push = z.object({
   /** The moment the git server took the push. */
   acceptedAt: Timestamp,
   server: ServerName,
+  /** Whether the commit has to be built before it is a release, and was not yet. */
+  needsBuild: z.boolean().default(false),
 });
 export type Push = z.infer<typeof Push>;

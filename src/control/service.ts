@@ -7,6 +7,7 @@ import type { ControlFabric } from "#fabric/fabric.ts";
 import { serveApi } from "./api/serve.ts";
 import { BusKeys } from "./authority/bus-keys.ts";
 import { renewCertificates } from "./authority/website-certificate.ts";
+import type { Builders } from "./deploy/context.ts";
 import { startCoordinator } from "./deploy/coordinator.ts";
 import { makeHostKey } from "./host-key.ts";
 import { API_PORT, BROKER_PORT } from "./ports.ts";
@@ -18,6 +19,7 @@ import { Requests } from "./requests/run.ts";
 import { Rotation } from "./rotation/rotation.ts";
 import type { Secrets } from "./secrets.ts";
 import { appendAudit } from "./store/audit.ts";
+import { ensureBuilder, retireBuilders } from "./store/builders.ts";
 import { learnBusKeys } from "./store/bus-keys.ts";
 import type { Store } from "./store/schema.ts";
 import { addServer } from "./store/servers.ts";
@@ -67,10 +69,7 @@ export async function startService(options: ServiceOptions): Promise<{ stop(): P
   };
   const tending = loop({ work: () => tendJobLeases(store, fabric), everyMs: TEND_MS, onFault: onFault("leases of jobs are not tended") });
   const keysTending = loop({ work: () => busKeys.tend(), everyMs: KEYS_MS, onFault: onFault("keys of the bus are not tended") });
-  tending.start();
-  keysTending.start();
-  planning.start();
-  provisioning.start();
+  for (const one of [tending, keysTending, planning, provisioning]) one.start();
   // A leaving box is retired when its caches' heartbeats say that they have converged.
   const unsubscribe = fabric.onRegistryChange(() => provisioning.nudge());
   // Unlike planning.plan() it throws when the rows cannot be planned: a fence counts as confirmed only with a plan that has it.
@@ -80,7 +79,8 @@ export async function startService(options: ServiceOptions): Promise<{ stop(): P
   };
   const rotation = new Rotation({ store, fabric, log, plan });
   rotation.start();
-  const coordinator = startCoordinator({ store, fabric, log, rotation, onRowsChanged: () => planning.nudge() });
+  const builders = makeBuilders(options, onRowsChanged);
+  const coordinator = startCoordinator({ store, fabric, log, rotation, onRowsChanged: () => planning.nudge(), builders });
   const stopping = new AbortController();
   auditRefusals(options, stopping.signal).catch(onFault("refusals are not audited"));
   const api = serveApi(
@@ -121,6 +121,19 @@ function auditRefusals({ fabric, store }: ServiceOptions, signal: AbortSignal): 
       }),
     signal,
   );
+}
+
+function makeBuilders({ store, config }: ServiceOptions, onRowsChanged: () => Promise<void>): Builders {
+  return {
+    ensure: async (site) => {
+      const { name, isNew } = await ensureBuilder(store, config.subnet, site);
+      if (isNew) await onRowsChanged();
+      return name;
+    },
+    retire: async () => {
+      if (await retireBuilders(store)) await onRowsChanged();
+    },
+  };
 }
 
 /** The servers that every yard has. */

@@ -184,6 +184,7 @@ const push = (id: string): Push => ({
   previous: null,
   acceptedAt: timestamp(),
   server: "git1",
+  needsBuild: false,
 });
 
 describe("a push", () => {

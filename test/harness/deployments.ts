@@ -18,12 +18,13 @@ const QUICK: Timing = {
   lead: { firstMs: 8, shortestMs: 5, longestMs: 20 },
   appearMs: 30,
   fenceMs: 15,
-  latestMs: 25,
-  answerMs: 15,
-  verifyMs: 15,
+  latestMs: 60,
+  answerMs: 30,
+  verifyMs: 40,
   hookLookMs: 2,
   hookAwayMs: 30,
   holdMs: 2_000,
+  builderMs: 60,
   againMs: 3,
   retryMs: 5,
   settleMs: 20,
@@ -42,7 +43,8 @@ export function startQuickly(store: Store, fabric: ControlFabric): Coordinator {
   const planning = loop({ everyMs: 1_000, work: plan, onFault: () => undefined });
   planning.start();
   rotation.start();
-  const coordinator = startCoordinator({ store, fabric, log, rotation, onRowsChanged: () => planning.nudge(), timing: QUICK });
+  const builders = { ensure: async ({ website }: { readonly website: WebsiteId }) => `${website}x`, retire: async () => undefined };
+  const coordinator = startCoordinator({ store, fabric, log, rotation, builders, onRowsChanged: () => planning.nudge(), timing: QUICK });
   return {
     ...coordinator,
     stop: async () => {
@@ -85,7 +87,7 @@ export async function addDatabaseServer(store: Store): Promise<void> {
 export function pushOf(website: WebsiteId, nth: number): Push {
   const commit = `${website.slice(1)}${String(nth).padStart(3, "0")}`.padEnd(40, "0");
   const acceptedAt = `2026-11-23T08:00:00.${String(nth).padStart(6, "0")}Z`;
-  return { id: `${website}-${nth}`, website, branch: "main", commit, previous: null, acceptedAt, server: "git1" };
+  return { id: `${website}-${nth}`, website, branch: "main", commit, previous: null, acceptedAt, server: "git1", needsBuild: false };
 }
 
 /** Waits until so many deployments have ended and their pushes are settled; oldest first. */

@@ -112,6 +112,7 @@ export class TrialGitServer {
       environment: "production",
       authorizedKeys: [],
       readers: ["c1b1"],
+      builder: null,
       release: null,
     };
     this.websites.push(website);

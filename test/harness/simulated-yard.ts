@@ -4,6 +4,7 @@ import { Channel } from "#base/channel.ts";
 import { microsOf, nowMicros, timestamp } from "#base/clock.ts";
 import type { FaultReport } from "#base/fault.ts";
 import type { Action } from "#contract/action.ts";
+import { runBuild } from "#contract/actions/build.ts";
 import { banPages, holdRequests, letGo } from "#contract/actions/cache.ts";
 import { restoreDatabases, snapshotDatabases } from "#contract/actions/database.ts";
 import { settlePush } from "#contract/actions/git.ts";
@@ -44,6 +45,8 @@ export class SimulatedYard {
   /** Of every release; they take two looks, and fail where told. */
   hooks: HookName[] = [];
   readonly failingHooks = new Set<HookName>();
+  /** How builds end; each takes two looks. */
+  isBuildFailing = false;
   /** Of every release. */
   holdSeconds: number | null = null;
   snapshotsDatabases = false;
@@ -249,6 +252,8 @@ export class SimulatedYard {
       case snapshotDatabases.name:
       case restoreDatabases.name:
         return { output: this.#keepDatabases(action, input) };
+      case runBuild.name:
+        return { output: this.#runBuild(input) };
       case runHook.name:
         return { output: this.#runHook(input) };
       case status.name:
@@ -280,6 +285,12 @@ export class SimulatedYard {
       else this.databases.set(database, kept);
     }
     return { state: "done", why: null, bytes: 1 };
+  }
+
+  #runBuild({ after = null }: Input): z.output<typeof runBuild.output> {
+    const told = { exitStatus: null, lines: [], cursor: "1", build: null };
+    if (after === null) return { ...told, state: "running", lines: ["$ make"] };
+    return this.isBuildFailing ? { ...told, state: "failed", exitStatus: 2 } : { ...told, state: "done", build: "b".repeat(40) };
   }
 
   #runHook({ website, release, hook = "update", after = null }: Input): z.output<typeof runHook.output> {

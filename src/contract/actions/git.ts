@@ -8,7 +8,13 @@ export const findCommit = action("git.find-commit", {
   /** What a branch may be called, a tag may be called, too. */
   input: z.object({ website: WebsiteId, revision: BranchName }),
   /** `refusals` empty: it may be deployed. */
-  output: z.object({ commit: CommitId, refusals: z.array(z.string()).readonly(), warnings: z.array(z.string()).readonly() }),
+  output: z.object({
+    commit: CommitId,
+    refusals: z.array(z.string()).readonly(),
+    warnings: z.array(z.string()).readonly(),
+    /** Whether it has to be built before it is a release, and was not yet. */
+    needsBuild: z.boolean(),
+  }),
   timeoutMs: 60_000,
   idempotent: true,
   faults: ["git.unknown-website", "git.unknown-revision"],

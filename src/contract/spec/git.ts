@@ -16,6 +16,8 @@ export const GitSpec = z.object({
       authorizedKeys: z.array(z.string()),
       /** Servers that may fetch from this repository. */
       readers: z.array(ServerName),
+      /** The server that builds releases of it, and may bring them; null when none does. */
+      builder: ServerName.nullable().default(null),
       /** The live release; its commit is never pruned. */
       release: CommitId.nullable(),
     }),

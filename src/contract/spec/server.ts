@@ -2,6 +2,7 @@ import { z } from "zod";
 import { Address, ServerName, YardName } from "../names.ts";
 import { Policy } from "../policy.ts";
 import { BoxSpec } from "./box.ts";
+import { BuilderSpec } from "./builder.ts";
 import { CacheSpec } from "./cache.ts";
 import { ControlSpec } from "./control.ts";
 import { DatabaseSpec } from "./database.ts";
@@ -18,6 +19,7 @@ export const RoleSpecs = z.object({
   shell: ShellSpec.optional(),
   git: GitSpec.optional(),
   database: DatabaseSpec.optional(),
+  builder: BuilderSpec.optional(),
 });
 export type RoleSpecs = z.infer<typeof RoleSpecs>;
 

@@ -26,12 +26,12 @@ export const deploymentEvents: Handler<"deploymentEvents"> = async ({ store }, {
 export const deploy: Handler<"deploy"> = async (context, { params: { website }, input: { revision, holdSeconds = null }, caller }) => {
   const { store, fabric } = context;
   await readWebsite(store, website);
-  const { commit, refusals, warnings } = await askGit(fabric, await gitServer(store), { website, revision });
+  const { commit, refusals, warnings, needsBuild } = await askGit(fabric, await gitServer(store), { website, revision });
   if (refusals.length > 0)
     throw new Fault("deployment.refused", `${revision} cannot be deployed:\n${refusals.join("\n")}`, {
       next: "mend it and push, or deploy another commit",
     });
-  const deployment = await order(context, { website, kind: "deploy", commit, caller: caller.name, holdSeconds });
+  const deployment = await order(context, { website, kind: "deploy", commit, caller: caller.name, holdSeconds, needsBuild });
   return { deployment, warnings };
 };
 
@@ -43,7 +43,7 @@ export const rollback: Handler<"rollback"> = async (context, { params: { website
     throw new Fault("deployment.is-live", `${website} serves ${commit.slice(0, 7)} already`, {
       next: `repair its servers with: boxyard deploy ${website} --ref ${commit.slice(0, 7)}`,
     });
-  return order(context, { website, kind: "rollback", commit, caller: caller.name, holdSeconds: null });
+  return order(context, { website, kind: "rollback", commit, caller: caller.name, holdSeconds: null, needsBuild: false });
 };
 
 export const cancelDeployment: Handler<"cancelDeployment"> = async ({ store, deployer }, { params: { deployment: id }, caller }) => {

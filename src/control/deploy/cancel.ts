@@ -29,7 +29,7 @@ function cancelAsItStands(context: DeployContext, deployment: DeploymentRecord, 
   const reason = `cancelled by ${caller}`;
   const turn = { context, deployment, journal: openJournal(context, id) };
   if (state === "received") return move(turn, { from: state, to: "failed" }, { reason, line: `failed: ${reason}; nothing changed` });
-  if (state === "staging" || state === "staged")
+  if (state === "building" || state === "staging" || state === "staged")
     return move(turn, { from: state, to: "failed" }, { reason, line: `failed: ${reason}; nothing changed: ${serves(website, previous)}` });
   throw new Fault("deployment.too-late", `deployment ${id} is ${state}: there is nothing to cancel`, {
     next: `go back to the release before with: boxyard rollback ${website}`,

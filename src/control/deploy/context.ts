@@ -1,4 +1,5 @@
 import type { Log } from "#base/log.ts";
+import type { ClusterId, ServerName, WebsiteId } from "#contract/names.ts";
 import type { ControlFabric } from "#fabric/fabric.ts";
 import type { Rotation } from "../rotation/rotation.ts";
 import type { Store } from "../store/schema.ts";
@@ -22,6 +23,8 @@ export interface Timing {
   readonly hookLookMs: number;
   /** How long the shell server may be out of reach while its hook runs, before that counts as failed. */
   readonly hookAwayMs: number;
+  /** How long a builder may take to be there, or be out of reach. */
+  readonly builderMs: number;
   /** How long caches let visitors wait when nobody tells them to stop. */
   readonly holdMs: number;
   /** Pause between two attempts of a step within a deployment. */
@@ -43,12 +46,21 @@ export const TIMING: Timing = {
   verifyMs: 3_000,
   hookLookMs: 250,
   hookAwayMs: 60_000,
+  builderMs: 180_000,
   holdMs: 15 * 60_000,
   againMs: 150,
   retryMs: 1_000,
   settleMs: 3_000,
   sweepsMs: [2_000, 10_000, 60_000],
 };
+
+/** Servers that are made for one build and thrown away. */
+export interface Builders {
+  /** The website has one, or will have it in a moment; gives its name. */
+  ensure(site: { readonly website: WebsiteId; readonly cluster: ClusterId }): Promise<ServerName>;
+  /** Those that nothing is built on go. */
+  retire(): Promise<void>;
+}
 
 /** What every part of the deployment process needs. */
 export interface DeployContext {
@@ -59,6 +71,7 @@ export interface DeployContext {
   readonly lead: Lead;
   readonly sweeper: Sweeper;
   readonly rotation: Rotation;
+  readonly builders: Builders;
   /** What ends this process's work on a deployment, by its id. */
   readonly underWay: Map<number, AbortController>;
   /** Told (without data) when a website's release has changed in the rows: the planner is to look again. */

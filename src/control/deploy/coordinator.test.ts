@@ -62,7 +62,8 @@ function lines(): string[] {
 }
 
 describe("a deployment that somebody asks for", () => {
-  const rollbackTo = (commit: string) => ({ website: "s1", commit, kind: "rollback", caller: "anna", holdSeconds: null }) as const;
+  const rollbackTo = (commit: string) =>
+    ({ website: "s1", commit, kind: "rollback", caller: "anna", holdSeconds: null, needsBuild: false }) as const;
 
   test("goes live like a push, with a way back of its own, and no git server is told", async () => {
     const { order } = start();
@@ -94,7 +95,14 @@ describe("a deployment that somebody asks for", () => {
     const { order, cancel } = start();
     await deploy(pushOf("s1", 1), 1);
     script = (server, action) => (server === "c1b1" && action === "release.stage" ? "mute" : "ok");
-    const id = await order({ website: "s1", commit: pushOf("s1", 7).commit, kind: "deploy", caller: "anna", holdSeconds: null });
+    const id = await order({
+      website: "s1",
+      commit: pushOf("s1", 7).commit,
+      kind: "deploy",
+      caller: "anna",
+      holdSeconds: null,
+      needsBuild: false,
+    });
     const isStaged = async () => yard.asked.some(({ release }) => release === pushOf("s1", 7).commit) || null;
     await until("it is being staged", isStaged, { timeoutMs: 3_000, everyMs: 5 });
     expect(await cancel(id, "bea")).toBe(true);

@@ -7,7 +7,7 @@ import type { Rotation } from "../rotation/rotation.ts";
 import { type DeploymentOrder, listWebsitesUnderWay, recordOrder, recordPush } from "../store/deployments.ts";
 import type { Store } from "../store/schema.ts";
 import { cancel } from "./cancel.ts";
-import { type DeployContext, TIMING, type Timing } from "./context.ts";
+import { type Builders, type DeployContext, TIMING, type Timing } from "./context.ts";
 import { createLead } from "./lead.ts";
 import { runNext } from "./run.ts";
 import { refusePush, settleAll } from "./steps/settle.ts";
@@ -20,6 +20,7 @@ export interface CoordinatorOptions {
   readonly log: Log;
   /** Takes servers out that a deployment goes on without. */
   readonly rotation: Rotation;
+  readonly builders: Builders;
   /** Told (without data) when a website's release has changed in the rows: the planner is to look again. */
   readonly onRowsChanged: () => void;
   /** Shorter times, for tests. */
@@ -59,7 +60,10 @@ export function startCoordinator(options: CoordinatorOptions): Coordinator {
   });
   const scanning = loop({
     everyMs: SCAN_MS,
-    work: async () => (await listWebsitesUnderWay(store)).forEach(workers.wake),
+    work: async () => {
+      (await listWebsitesUnderWay(store)).forEach(workers.wake);
+      await context.builders.retire();
+    },
     onFault: warn("deployments not looked at"),
   });
   const take = async (push: Push): Promise<void> => {

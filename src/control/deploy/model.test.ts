@@ -32,8 +32,9 @@ interface Trouble {
 }
 
 const troubles = fc.record<Trouble>({
-  server: fc.constantFrom("c1b1", "c1b2", "c1b2", "c1s", "c2b1", "c1v1", "c1v2", "db1", "git1"),
+  server: fc.constantFrom("c1b1", "c1b2", "c1b2", "c1s", "c2b1", "c1v1", "c1v2", "db1", "s1x", "git1"),
   action: fc.constantFrom(
+    "build.run",
     "release.stage",
     "release.switch",
     "release.switch",
@@ -55,10 +56,14 @@ const troubles = fc.record<Trouble>({
 });
 
 const scenarios = fc.record({
-  pushes: fc.array(fc.record({ website: fc.constantFrom("s1", "s1", "s2"), pauseMs: fc.constantFrom(0, 5, 40, 120) }), {
-    minLength: 1,
-    maxLength: 4,
-  }),
+  pushes: fc.array(
+    fc.record({ website: fc.constantFrom("s1", "s1", "s2"), pauseMs: fc.constantFrom(0, 5, 40, 120), needsBuild: fc.boolean() }),
+    {
+      minLength: 1,
+      maxLength: 4,
+    },
+  ),
+  isBuildFailing: fc.boolean(),
   troubles: fc.array(troubles, { maxLength: 6 }),
   /** Whether releases have an update hook, and whether it works. */
   hooks: fc.constantFrom("none", "works", "fails"),
@@ -81,12 +86,13 @@ test("whatever servers do and wherever control dies, every deployment ends, whol
       await addDatabaseServer(store);
       const yard = new SimulatedYard((server, action, nth) => behaviourOf(scenario.troubles, { server, action, nth }));
       yard.hooks = scenario.hooks === "none" ? [] : ["update", "after"];
+      yard.isBuildFailing = scenario.isBuildFailing;
       yard.holdSeconds = scenario.holdSeconds;
       yard.snapshotsDatabases = scenario.snapshotsDatabases;
       if (scenario.hooks === "fails") yard.failingHooks.add("update");
       const running = runThroughDeaths(store, yard, scenario.deaths);
-      for (const [index, { website, pauseMs }] of scenario.pushes.entries()) {
-        yard.push(pushOf(website, index + 1));
+      for (const [index, { website, pauseMs, needsBuild }] of scenario.pushes.entries()) {
+        yard.push({ ...pushOf(website, index + 1), needsBuild });
         await sleep(pauseMs);
       }
       const last = await running;

@@ -17,6 +17,7 @@ function record(nth: number, state: DeploymentState): DeploymentRecord {
     gitServer: "git1",
     switchAtMicros: null,
     isTurningBack: false,
+    needsBuild: false,
     hooks: [],
     holdSeconds: null,
     snapshotsDatabases: false,

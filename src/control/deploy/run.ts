@@ -8,6 +8,7 @@ import { short } from "./lines.ts";
 import { planQueue } from "./queue.ts";
 import { type FinalState, isFinal } from "./states.ts";
 import { begin } from "./steps/begin.ts";
+import { build } from "./steps/build.ts";
 import { stage } from "./steps/stage.ts";
 import { agreeOnInstant, switchEverywhere } from "./steps/switch.ts";
 import { update } from "./steps/update.ts";
@@ -42,6 +43,7 @@ async function runUnlessCalledOff(context: DeployContext, deployment: Deployment
 /** What brings a deployment on from each state; every step ends with a move or throws, and may be repeated after a crash. */
 const STEPS: Record<Exclude<DeploymentState, FinalState>, (turn: Turn) => Promise<void>> = {
   received: begin,
+  building: build,
   staging: stage,
   staged: agreeOnInstant,
   switching: switchEverywhere,
@@ -59,7 +61,8 @@ async function runDeployment(turn: Turn): Promise<void> {
 /** The website was deleted: its servers take it off by themselves, as their specs say. */
 async function abandon(turn: Turn, from: Exclude<DeploymentState, FinalState | "received">): Promise<void> {
   const reason = `website ${turn.deployment.website} was deleted meanwhile`;
-  if (from === "staging" || from === "staged") return move(turn, { from, to: "failed" }, { reason, line: `failed: ${reason}` });
+  if (from === "building" || from === "staging" || from === "staged")
+    return move(turn, { from, to: "failed" }, { reason, line: `failed: ${reason}` });
   return move(turn, { from, to: "rolled-back" }, { reason, line: `rolled back: ${reason}` });
 }
 

@@ -14,7 +14,12 @@ describe("the table of states", () => {
   });
 
   test("lets a deployment fail quietly only before any server has been asked to switch", () => {
-    expect(STATES.filter((state) => (NEXT[state] as readonly string[]).includes("failed"))).toEqual(["received", "staging", "staged"]);
+    expect(STATES.filter((state) => (NEXT[state] as readonly string[]).includes("failed"))).toEqual([
+      "received",
+      "building",
+      "staging",
+      "staged",
+    ]);
   });
 
   test("knows its final states, as values and as types", () => {

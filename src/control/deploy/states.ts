@@ -3,12 +3,13 @@ import type { DeploymentState } from "#contract/deployment.ts";
 /**
  * Which state may follow which: a push is `received`, waits its turn, and from `switching` on can only go live or be rolled back.
  *
- *     received ─► staging ─► staged ─► switching ─► verifying ─► (updating ─►) live
+ *     received ─► (building ─►) staging ─► staged ─► switching ─► verifying ─► (updating ─►) live
  *        │           └─► failed ◄─┘        ├────► rolled-back ◄──────┤
  *        └─► superseded, failed            └─ while visitors wait ─► updating
  */
 export const NEXT = {
-  received: ["staging", "failed", "superseded"],
+  received: ["building", "staging", "failed", "superseded"],
+  building: ["staging", "failed"],
   staging: ["staged", "failed"],
   staged: ["switching", "failed"],
   switching: ["verifying", "updating", "rolled-back"],

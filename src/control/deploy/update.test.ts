@@ -104,7 +104,7 @@ describe("a release with hooks", () => {
     const { order } = coordinator;
     await deploy(second, 2);
     const before = hooksRun().length;
-    await order({ website: "s1", commit: first.commit, kind: "rollback", caller: "anna", holdSeconds: null });
+    await order({ website: "s1", commit: first.commit, kind: "rollback", caller: "anna", holdSeconds: null, needsBuild: false });
     expect((await ended(store, 3)).at(-1)).toMatchObject({ state: "live" });
     expect(lines().filter((line) => line === "running hooks.after")).toHaveLength(1);
     expect(hooksRun().length).toBe(before + 2);
@@ -167,7 +167,7 @@ describe("a release whose visitors wait", () => {
 
   test("may be any that somebody asks for", async () => {
     yard.holdSeconds = null;
-    await coordinator.order({ website: "s1", commit: second.commit, kind: "deploy", caller: "anna", holdSeconds: 5 });
+    await coordinator.order({ website: "s1", commit: second.commit, kind: "deploy", caller: "anna", holdSeconds: 5, needsBuild: false });
     expect((await ended(store, 2)).at(-1)).toMatchObject({ state: "live" });
     expect(actions()).toContain("cache.let-go c1v2");
   });

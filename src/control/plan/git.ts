@@ -1,4 +1,5 @@
 import type { GitSpec } from "#contract/spec/git.ts";
+import { builderOf } from "./builder.ts";
 import type { PlannedServer } from "./rows.ts";
 import { uidOf } from "./website.ts";
 import { PORTS, type Yard } from "./yard.ts";
@@ -14,6 +15,7 @@ export function planGit(yard: Yard, server: PlannedServer): GitSpec {
       branch: website.branch,
       environment: website.environment,
       authorizedKeys: website.keys.map((key) => key.public_key).sort(),
+      builder: yard.withRole("builder", website.cluster).find(({ name }) => name === builderOf(website.id))?.name ?? null,
       readers: yard.carriers(website.cluster).map(({ name }) => name),
       release: website.release,
     })),

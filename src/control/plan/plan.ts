@@ -1,5 +1,6 @@
 import type { RoleSpecs, ServerPlan } from "#contract/spec/server.ts";
 import { planBox } from "./box.ts";
+import { planBuilder } from "./builder.ts";
 import { planCache } from "./cache.ts";
 import { planDatabase } from "./database.ts";
 import { planEdge } from "./edge.ts";
@@ -28,6 +29,10 @@ function planRoles(yard: Yard, server: PlannedServer): RoleSpecs {
   if (roles.includes("edge")) plans.edge = planEdge(yard);
   if (roles.includes("git")) plans.git = planGit(yard, server);
   if (roles.includes("database")) plans.database = planDatabase(yard);
+  if (roles.includes("builder")) {
+    const builder = planBuilder(yard, server);
+    if (builder !== undefined) plans.builder = builder;
+  }
   if (cluster === null) return plans;
   if (roles.includes("cache")) plans.cache = planCache(yard, cluster);
   if (roles.includes("box")) plans.box = planBox(yard, cluster);
@@ -35,12 +40,19 @@ function planRoles(yard: Yard, server: PlannedServer): RoleSpecs {
   return plans;
 }
 
-/** A cluster's servers know each other and the backends; backends know each other. Nobody hears of another cluster. */
+/**
+ * A cluster's servers know each other and the backends; backends know each other. Nobody hears of another cluster, or of a
+ * builder, which comes and goes.
+ */
 function planNeighbours(yard: Yard, server: PlannedServer): ServerPlan["neighbours"] {
   const known = yard
     .servers()
     .filter(
-      (other) => other.state === "present" && other.name !== server.name && (other.cluster === null || other.cluster === server.cluster),
+      (other) =>
+        other.state === "present" &&
+        other.name !== server.name &&
+        !other.roles.includes("builder") &&
+        (other.cluster === null || (other.cluster === server.cluster && !server.roles.includes("builder"))),
     );
   return known.map(nameAndAddress);
 }

@@ -11,12 +11,14 @@ import type { ControlFabric } from "#fabric/fabric.ts";
 import { publicKeyOf } from "#fabric/native-keys.ts";
 import type { BusKeys } from "../authority/bus-keys.ts";
 import { enrol } from "../enrol.ts";
+import { builderOf } from "../plan/builder.ts";
 import type { Secrets } from "../secrets.ts";
 import { addBusKey } from "../store/bus-keys.ts";
 import { listEmptiedClusters, removeClusterRow } from "../store/clusters.ts";
 import type { Store } from "../store/schema.ts";
 import { listServerRows, removeServerRow, type ServerRow, setEnrolment, setServerState } from "../store/servers.ts";
 import { listGenerations } from "../store/specs.ts";
+import { listWebsiteRows } from "../store/websites.ts";
 
 export interface ProvisionOptions {
   readonly config: ControlConfig;
@@ -35,10 +37,15 @@ export interface ProvisionOptions {
 /** A server's copy costs disk work, its boot costs processor time: more at once are not faster. */
 const AT_ONCE = 3;
 
+const BUILD_VOLUMES = "build-";
+/** Volumes of removed websites are looked for this often. */
+const SWEEP_MS = 60_000;
+
 /** Makes the cloud as the rows are: creates what is missing, starts what is stopped, removes what is deleted. */
 export class Provisioner {
   readonly #options: ProvisionOptions;
   #troubles: readonly string[] = [];
+  #sweptAtMs = Number.NEGATIVE_INFINITY;
 
   constructor(options: ProvisionOptions) {
     this.#options = options;
@@ -62,6 +69,7 @@ export class Provisioner {
       await this.#createMissing(servers, note);
       await this.#retireLeaving(servers);
       await this.#removeDeleted(servers, note);
+      await this.#removeBuildVolumes();
     } catch (thrown) {
       note(thrown);
     }
@@ -168,12 +176,29 @@ export class Provisioner {
     }
     if (deleted.length > 0) this.#options.onRowsChanged();
   }
+
+  /** What builds have kept goes with the website. */
+  async #removeBuildVolumes(): Promise<void> {
+    if (performance.now() - this.#sweptAtMs < SWEEP_MS) return;
+    this.#sweptAtMs = performance.now();
+    const { cloud, store } = this.#options;
+    const kept = new Set((await listWebsiteRows(store)).map(({ id }) => buildVolume(builderOf(id))));
+    const mounted = new Set((await listServerRows(store)).map(({ name }) => buildVolume(name)));
+    for (const volume of await cloud.listVolumes())
+      if (volume.startsWith(BUILD_VOLUMES) && !kept.has(volume) && !mounted.has(volume)) await cloud.removeVolume(volume);
+  }
 }
 
-function volumesOf({ cluster, roles }: ServerRow, { runtimeVolume }: ControlConfig): VolumeMount[] {
+function volumesOf({ name, cluster, roles }: ServerRow, { runtimeVolume }: ControlConfig): VolumeMount[] {
   const runtime = { volume: runtimeVolume, path: "/opt/boxyard", isReadOnly: true };
+  if (roles.includes("builder")) return [runtime, { volume: buildVolume(name), path: "/srv/build", isReadOnly: false }];
   const hasFiles = cluster !== null && (roles.includes("box") || roles.includes("shell"));
   return hasFiles ? [runtime, { volume: filesVolume(cluster), path: "/srv/files", isReadOnly: false }] : [runtime];
+}
+
+/** The volume with what builds of a website keep for each other. */
+function buildVolume(builder: ServerName): string {
+  return `${BUILD_VOLUMES}${builder}`;
 }
 
 /** The volume with the shared files of a cluster's websites. */

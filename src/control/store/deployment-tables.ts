@@ -25,6 +25,8 @@ export interface DeploymentTable {
   branch: string;
   /** Who asked for it; null for a push. */
   caller: string | null;
+  /** Whether its commit had to be built when it was asked for. */
+  needs_build: Generated<boolean>;
   accepted_at: Micros;
   finished_at: NullableMicros;
   /** The agreed instant of the last switch that was asked for. */

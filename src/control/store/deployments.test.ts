@@ -39,7 +39,7 @@ beforeEach(async () => {
 
 function push(id: string, commit: string, second = 0): Push {
   const acceptedAt = `2026-11-23T08:00:${String(second).padStart(2, "0")}.123456Z`;
-  return { id, website: "s1", branch: "main", commit, previous: null, acceptedAt, server: "git1" };
+  return { id, website: "s1", branch: "main", commit, previous: null, acceptedAt, server: "git1", needsBuild: false };
 }
 
 function event(deployment: number, line: string): DeploymentEvent {

@@ -14,6 +14,8 @@ import { readWebsite } from "./websites.ts";
 /** A deployment with what its process needs to go on after a restart. */
 export interface DeploymentRecord extends Omit<Deployment, "servers">, Procedure {
   readonly branch: string;
+  /** Whether its commit is no release before it is built. */
+  readonly needsBuild: boolean;
   /** Who took the push; null when nobody pushed. */
   readonly gitServer: ServerName | null;
   /** The instant of the last switch that was asked for. */
@@ -29,6 +31,7 @@ export interface DeploymentOrder extends Pick<Deployment, "website" | "commit"> 
   readonly caller: string;
   /** Whether visitors wait until the release is right, whatever it says itself. */
   readonly holdSeconds: number | null;
+  readonly needsBuild: boolean;
 }
 
 /** The last thing known of a server in a deployment; an absent moment keeps the one noted before. */
@@ -73,6 +76,7 @@ export async function recordPush(store: Store, push: Push): Promise<boolean> {
       branch: push.branch,
       git_server: push.server,
       accepted_at: microsOf(push.acceptedAt),
+      needs_build: push.needsBuild,
     })
     .onConflict((conflict) => conflict.column("push").doNothing())
     .execute();
@@ -80,7 +84,10 @@ export async function recordPush(store: Store, push: Push): Promise<boolean> {
 }
 
 /** Records that somebody asks for a deployment; gives its id. Throws Fault "website.unknown". */
-export async function recordOrder(store: Store, { website, kind, commit, caller, holdSeconds }: DeploymentOrder): Promise<number> {
+export async function recordOrder(
+  store: Store,
+  { website, kind, commit, caller, holdSeconds, needsBuild }: DeploymentOrder,
+): Promise<number> {
   const { cluster, branch } = await readWebsite(store, website);
   const { id } = await store
     .insertInto("deployment")
@@ -92,6 +99,7 @@ export async function recordOrder(store: Store, { website, kind, commit, caller,
       kind,
       caller,
       hold_seconds: holdSeconds,
+      needs_build: needsBuild,
       branch,
       accepted_at: nowMicros(),
       // Nobody waits at a git server to be told.
@@ -346,6 +354,7 @@ function recordOf(row: Selectable<DeploymentTable>): DeploymentRecord {
   return {
     ...deploymentOf(row),
     branch: row.branch,
+    needsBuild: row.needs_build,
     gitServer: row.git_server,
     switchAtMicros: row.switch_at === null ? null : Number(row.switch_at),
     isTurningBack: row.is_turning_back,

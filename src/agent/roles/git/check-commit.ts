@@ -3,12 +3,15 @@ import { describeBoxfileProblem } from "#contract/boxfile-syntax.ts";
 import type { CommitId } from "#contract/names.ts";
 import { type TreeEntry, treeOf } from "#contract/repository-tree.ts";
 import { linkVerdict } from "#contract/tree-link.ts";
+import { findBuild } from "./builds.ts";
 import { isTooMuch, type Repository } from "./repository.ts";
 
 /** What is to be told of a commit: lines that refuse it, lines that only warn. */
 export interface CommitCheck {
   readonly refusals: readonly string[];
   readonly warnings: readonly string[];
+  /** Whether it has to be built before it is a release, and was not yet. */
+  readonly needsBuild: boolean;
 }
 
 interface Entry extends TreeEntry {
@@ -32,10 +35,11 @@ export async function checkCommit(repository: Repository, commit: CommitId, labe
   if (listing === null) return refused("this commit has too many files → keep generated and uploaded files out of the repository");
   const entries = parseListing(listing);
   const wrong = [...badNames(entries, listing), ...submodules(entries)];
-  if (wrong.length > 0) return { refusals: shorten(wrong, "more like these"), warnings: [] };
+  if (wrong.length > 0) return { refusals: shorten(wrong, "more like these"), warnings: [], needsBuild: false };
   const links = await checkLinks(repository, entries);
-  const boxfile = await checkBoxfile(repository, entries, label);
-  return { refusals: [...links.refusals, ...boxfile], warnings: links.warnings };
+  const { problems, hasBuild } = await checkBoxfile(repository, entries, label);
+  const needsBuild = hasBuild && (await findBuild(repository, commit)) === null;
+  return { refusals: [...links.refusals, ...problems], warnings: links.warnings, needsBuild };
 }
 
 /** The entries of `ls-tree -r -z`: "<mode> <type> <object>\t<path>". */
@@ -66,7 +70,7 @@ function submodules(entries: readonly Entry[]): string[] {
     .map(({ path }) => `${path}: submodules are not deployed → add the files themselves (git rm --cached ${path}, then git add ${path}/)`);
 }
 
-async function checkLinks(repository: Repository, entries: readonly Entry[]): Promise<CommitCheck> {
+async function checkLinks(repository: Repository, entries: readonly Entry[]): Promise<Pick<CommitCheck, "refusals" | "warnings">> {
   const links = entries.filter(({ mode }) => mode === "120000");
   if (links.length > LINKS_LIMIT) return refused(`this commit has ${links.length} links → keep them below ${LINKS_LIMIT}`);
   const sizes = await repository.objectSizes(links.map(({ object }) => object));
@@ -92,17 +96,27 @@ async function checkLinks(repository: Repository, entries: readonly Entry[]): Pr
   return { refusals: [], warnings: shorten(outside, "more links leave the repository: left out on the servers", "warning: ") };
 }
 
-async function checkBoxfile(repository: Repository, entries: readonly Entry[], label: string): Promise<string[]> {
+interface BoxfileCheck {
+  readonly problems: readonly string[];
+  readonly hasBuild: boolean;
+}
+
+async function checkBoxfile(repository: Repository, entries: readonly Entry[], label: string): Promise<BoxfileCheck> {
   const entry = entries.find(({ path }) => path === "Boxfile" || path.startsWith("Boxfile/"));
   const tree = treeOf(entries);
   if (entry === undefined) {
     const near = entries.find(({ path }) => /^boxfile(\.ya?ml)?$/i.test(path));
     if (near !== undefined)
-      return [`${near.path}: the file's name is Boxfile, with a capital B and no ending → git mv ${near.path} Boxfile`];
-  } else if (!entry.mode.startsWith("100")) return ["Boxfile: this is not a plain file → make it one"];
-  else if (entry.path !== "Boxfile") return ["Boxfile: this is a folder → make it a file"];
+      return unusable(`${near.path}: the file's name is Boxfile, with a capital B and no ending → git mv ${near.path} Boxfile`);
+  } else if (!entry.mode.startsWith("100")) return unusable("Boxfile: this is not a plain file → make it one");
+  else if (entry.path !== "Boxfile") return unusable("Boxfile: this is a folder → make it a file");
   const content = entry === undefined ? null : await readStart(repository, entry.object);
-  return readBoxfile(content, { label, tree }).problems.map(describeBoxfileProblem);
+  const { boxfile, problems } = readBoxfile(content, { label, tree });
+  return { problems: problems.map(describeBoxfileProblem), hasBuild: (boxfile?.build.length ?? 0) > 0 };
+}
+
+function unusable(problem: string): BoxfileCheck {
+  return { problems: [problem], hasBuild: false };
 }
 
 /** The Boxfile's bytes; of one that is far too long only as many as show it. */
@@ -114,7 +128,7 @@ async function readStart(repository: Repository, object: string): Promise<Uint8A
 }
 
 function refused(line: string): CommitCheck {
-  return { refusals: [line], warnings: [] };
+  return { refusals: [line], warnings: [], needsBuild: false };
 }
 
 function shorten(lines: readonly string[], rest: string, prefix = ""): string[] {

@@ -14,6 +14,11 @@ export function tagRef(tag: string): string {
   return `refs/tags/${tag}`;
 }
 
+/** The ref of what was built of a tree. */
+export function buildRef(tree: string): string {
+  return `refs/boxyard/builds/${tree}`;
+}
+
 /** Commands on a website's repository on the git server. */
 export const gitCommand = {
   init: (path: string): Argv => ["git", "init", "--quiet", "--bare", "--template=", "--", path],
@@ -25,6 +30,9 @@ export const gitCommand = {
   listTree: (path: string, commit: CommitId): Argv => of(path, "ls-tree", "-r", "-z", "--full-tree", commit),
   objectSizes: (path: string): Argv => of(path, "cat-file", "--batch-check"),
   objects: (path: string): Argv => of(path, "cat-file", "--batch"),
+  parents: (path: string, commit: CommitId): Argv => of(path, "rev-list", "--parents", "--max-count=1", commit),
+  takePack: (path: string, limitBytes: number): Argv =>
+    of(path, "index-pack", "--stdin", "--strict", "--fix-thin", `--max-input-size=${limitBytes}`),
   pack: (path: string): Argv => of(path, "pack-objects", "--quiet", "--thin", "--revs", "--delta-base-offset", "--stdout"),
 };
 

@@ -33,6 +33,7 @@ beforeAll(async () => {
   await server.addWebsite("s1");
   await server.addWebsite("s2");
   server.websites[1]?.readers.splice(0, 1, "c2b1");
+  server.websites[0] = { ...websiteOf("s1"), builder: "s1x" };
   const copy = await server.workingCopy("site", { "docroot/index.php": "<?php echo 'a long enough file to be a delta';\n".repeat(200) });
   first = (await copy.git("rev-parse", "HEAD")).trim();
   await copy.git("push", "-q", server.repository("s1").path, "main:refs/heads/stored");
@@ -52,11 +53,18 @@ beforeAll(async () => {
   for (const [name, authority] of [
     ["c1b1", "ca"],
     ["c2b1", "ca"],
+    ["s1x", "ca"],
   ] as const)
     agents.set(name, await agentOf(await makeIdentity(name, authority)));
   await makeAuthority("other");
   agents.set("stranger", await agentOf(await makeIdentity("c1b1", "other")));
 });
+
+function websiteOf(id: string) {
+  const found = server.websites.find((one) => one.id === id);
+  if (found === undefined) throw new Error(`no website ${id}`);
+  return found;
+}
 
 afterAll(async () => {
   for (const agent of agents.values()) agent.destroy();
@@ -131,6 +139,62 @@ describe("nobody else gets anything:", () => {
   });
 });
 
+describe("what was built of a commit", () => {
+  /** As a builder does it; gives the build and a pack with it. */
+  async function build(of: string, content: string): Promise<{ commit: string; pack: Buffer }> {
+    const clone = await box1((await ask("s1x", `/pack/s1/${of}`)).body);
+    const git = async (args: string[], input = "") =>
+      (await execa("git", ["--git-dir", clone, "-c", "user.name=b", "-c", "user.email=b@example.org", ...args], { input })).stdout;
+    const blob = await git(["hash-object", "-w", "--stdin"], content);
+    const tree = await git(["mktree"], `${await git(["ls-tree", of])}\n100644 blob ${blob}\tbuilt.txt\n`);
+    const commit = await git(["commit-tree", tree, "-p", of, "-m", "built"]);
+    const packing = execa("git", ["--git-dir", clone, "pack-objects", "--revs", "--thin", "--stdout", "-q"], {
+      input: `${commit}\n^${of}\n`,
+      encoding: "buffer",
+    });
+    return { commit, pack: Buffer.from((await packing).stdout) };
+  }
+
+  test("is brought by the website's builder alone, and it must be a build of that commit", async () => {
+    const { commit, pack } = await build(first, "one");
+    for (const name of ["c1b1", "c2b1"]) expect((await ask(name, `/build/s1/${first}/${commit}`, pack)).status).toBe(403);
+    expect((await ask("s1x", `/build/s2/${first}/${commit}`, pack)).status).toBe(403);
+    expect((await ask("s1x", `/build/s1/${second}/${commit}`, pack)).status).toBe(422);
+    expect((await ask("s1x", `/build/s1/${first}/${"4".repeat(40)}`, pack)).status).toBe(422);
+    expect((await ask("s1x", `/build/s1/${first}/${commit}`, Buffer.from("no pack"))).status).toBe(422);
+    expect((await ask("c1b1", `/pack/s1/${first}`)).build).toBeUndefined();
+  });
+
+  test("is what its servers get from then on; the first one stays, also for other commits of the same tree", async () => {
+    const one = await build(second, "one");
+    expect((await ask("s1x", `/build/s1/${second}/${one.commit}`, one.pack)).status).toBe(201);
+    const { body, build: given } = await ask("c1b1", `/pack/s1/${second}`);
+    expect(given).toBe(one.commit);
+    const box = await box1(body);
+    expect((await execa("git", ["--git-dir", box, "show", `${one.commit}:built.txt`])).stdout).toBe("one");
+    const repository = server.repository("s1").path;
+    const again = (
+      await execa("git", [
+        "--git-dir",
+        repository,
+        "-c",
+        "user.name=b",
+        "-c",
+        "user.email=b@example.org",
+        "commit-tree",
+        `${second}^{tree}`,
+        "-p",
+        second,
+        "-m",
+        "again",
+      ])
+    ).stdout;
+    expect((await ask("c1b1", `/pack/s1/${again}`)).build).toBe(one.commit);
+    const refused = await execa("git", ["ls-remote", repository]);
+    expect(refused.stdout).not.toContain("refs/boxyard");
+  });
+});
+
 test("a resumed session is still known by its certificate's name", async () => {
   const { certificatePem: cert, keyPem: key } = await makeIdentity("c1b1", "ca");
   const agent = new Agent({ ca: caPem, cert, key, keepAlive: false, maxCachedSessions: 10 });
@@ -138,13 +202,14 @@ test("a resumed session is still known by its certificate's name", async () => {
   for (let round = 0; round < 3; round++) expect((await ask("resuming", `/pack/s1/${first}`)).status).toBe(200);
 });
 
-async function ask(name: string, path: string): Promise<{ status: number; body: Buffer }> {
-  const asked = request({ host: "127.0.0.1", port: service.port() ?? 0, path, agent: agents.get(name), servername: "git1" });
-  asked.end();
+async function ask(name: string, path: string, pack?: Buffer): Promise<{ status: number; body: Buffer; build: string | undefined }> {
+  const method = pack === undefined ? "GET" : "PUT";
+  const asked = request({ method, host: "127.0.0.1", port: service.port() ?? 0, path, agent: agents.get(name), servername: "git1" });
+  asked.end(pack);
   const [response] = (await once(asked, "response")) as [IncomingMessage];
   const chunks: Buffer[] = [];
   for await (const chunk of response) chunks.push(chunk as Buffer);
-  return { status: response.statusCode ?? 0, body: Buffer.concat(chunks) };
+  return { status: response.statusCode ?? 0, body: Buffer.concat(chunks), build: response.headers["x-boxyard-build"]?.toString() };
 }
 
 let boxes = 0;

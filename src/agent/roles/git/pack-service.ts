@@ -4,11 +4,13 @@ import { createServer, type Server } from "node:https";
 import type { AddressInfo } from "node:net";
 import { pipeline } from "node:stream/promises";
 import type { TLSSocket } from "node:tls";
-import { reportFault } from "#base/fault.ts";
+import { isFault, renderFault, reportFault } from "#base/fault.ts";
 import type { Log } from "#base/log.ts";
 import type { Enrolment } from "#contract/enrolment.ts";
 import { CommitId } from "#contract/names.ts";
 import type { Resource } from "../../converge/resource.ts";
+import { BUILD_HEADER } from "../../website/releases/pack-source.ts";
+import { findBuild, takeBuild } from "./builds.ts";
 import type { Pack, PackStore } from "./pack-store.ts";
 import type { GitWebsite } from "./push-desk.ts";
 import type { Repository } from "./repository.ts";
@@ -26,9 +28,13 @@ interface Answer {
   readonly text: string;
 }
 
-const PATH = /^\/pack\/([^/]+)\/([^/]+)$/;
+const PACK_PATH = /^\/pack\/([^/]+)\/([^/]+)$/;
+const BUILD_PATH = /^\/build\/([^/]+)\/([^/]+)\/([^/]+)$/;
 
-/** Serves `GET /pack/<website>/<commit>?have=<commit>` over mutual TLS, to the servers that carry the website. */
+/**
+ * Over mutual TLS: `GET /pack/<website>/<commit>?have=<commit>` for the servers that carry the website, which gives what was
+ * built of the commit where that is another (`X-Boxyard-Build`); `PUT /build/<website>/<commit>/<build>` for its builder.
+ */
 export class PackService {
   readonly #options: PackServiceOptions;
   #server: Server | undefined;
@@ -66,7 +72,7 @@ export class PackService {
   async #listen(port: number): Promise<void> {
     const { caPem: ca, certificatePem: cert, keyPem: key } = this.#options.enrolment;
     const tls = { ca, cert, key, requestCert: true, rejectUnauthorized: true, minVersion: "TLSv1.3" as const };
-    const server = createServer({ ...tls, keepAliveTimeout: 120_000, requestTimeout: 30_000 }, (request, response) => {
+    const server = createServer({ ...tls, keepAliveTimeout: 120_000, requestTimeout: 600_000 }, (request, response) => {
       this.#serve(request, response).catch((thrown: unknown) => {
         this.#options.log.warn({ url: request.url, fault: reportFault(thrown) }, "pack not served");
         if (response.headersSent) response.destroy();
@@ -81,17 +87,36 @@ export class PackService {
 
   async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const url = new URL(request.url ?? "/", "https://git");
-    const [, id, commit] = PATH.exec(url.pathname) ?? [];
-    if (request.method !== "GET" || id === undefined) return refuse(response, { status: 404, text: "ask GET /pack/<website>/<commit>" });
+    const isBuild = request.method === "PUT";
+    const [, id, commit, build = null] = (isBuild ? BUILD_PATH : PACK_PATH).exec(url.pathname) ?? [];
+    if ((request.method !== "GET" && !isBuild) || id === undefined)
+      return refuse(response, { status: 404, text: "ask GET /pack/<website>/<commit>" });
     const have = url.searchParams.get("have");
-    if (!CommitId.safeParse(commit).success || (have !== null && !CommitId.safeParse(have).success))
+    if ([commit, have, build].some((one) => one !== null && !CommitId.safeParse(one).success))
       return refuse(response, { status: 400, text: "a commit is 40 hexadecimal digits" });
     const reader = readerOf(request);
     const website = this.#options.websites().find((one) => one.id === id);
+    const mayAsk = isBuild ? website?.builder === reader : website?.builder === reader || website?.readers.includes(reader ?? "");
     // The same answer for an unknown website: who does not carry it need not learn whether it exists.
-    if (reader === null || website === undefined || !website.readers.includes(reader))
+    if (reader === null || website === undefined || !mayAsk)
       return refuse(response, { status: 403, text: `${reader ?? "this server"} does not carry ${id}` });
-    await this.#give(response, this.#options.repositoryOf(website), { commit: CommitId.parse(commit), have });
+    const repository = this.#options.repositoryOf(website);
+    if (build === null) return this.#give(response, repository, { commit: CommitId.parse(commit), have });
+    return this.#take(request, response, { repository, commit: CommitId.parse(commit), build });
+  }
+
+  async #take(
+    request: IncomingMessage,
+    response: ServerResponse,
+    { repository, commit, build }: { readonly repository: Repository; readonly commit: CommitId; readonly build: CommitId },
+  ): Promise<void> {
+    try {
+      await takeBuild(repository, commit, build, request);
+      response.writeHead(201).end();
+    } catch (thrown) {
+      if (!isFault(thrown, "git.bad-build")) throw thrown;
+      refuse(response, { status: 422, text: renderFault(thrown) });
+    }
   }
 
   async #give(
@@ -101,7 +126,9 @@ export class PackService {
   ): Promise<void> {
     const [isThere, isHaveThere] = await Promise.all([repository.hasCommit(commit), have !== null && repository.hasCommit(have)]);
     if (!isThere) return refuse(response, { status: 404, text: `there is no commit ${commit}` });
-    await this.#options.packs.borrow({ repository, commit, have: isHaveThere ? have : null }, (pack) => send(response, pack));
+    const content = (await findBuild(repository, commit)) ?? commit;
+    if (content !== commit) response.setHeader(BUILD_HEADER, content);
+    await this.#options.packs.borrow({ repository, commit: content, have: isHaveThere ? have : null }, (pack) => send(response, pack));
   }
 }
 

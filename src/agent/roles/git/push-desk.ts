@@ -23,6 +23,10 @@ export interface RefRequest {
   readonly new: CommitId;
 }
 
+interface CheckedRequest extends RefRequest {
+  readonly needsBuild: boolean;
+}
+
 export interface DeskOptions {
   readonly fabric: AgentFabric;
   readonly log: Log;
@@ -86,7 +90,7 @@ export class PushDesk {
       const check = await checkCommit(this.#options.repositoryOf(website), request.new, website.environment);
       for (const line of [...check.warnings, ...check.refusals]) say(line);
       if (check.refusals.length > 0) return refuse("nothing changed: mend what is said above and push again");
-      return await this.#accept(website, request, say);
+      return await this.#accept(website, { ...request, needsBuild: check.needsBuild }, say);
     } catch (thrown) {
       this.#options.log.error({ website: id, fault: reportFault(thrown) }, "push failed");
       for (const line of renderFault(thrown).split("\n")) say(line);
@@ -108,7 +112,7 @@ export class PushDesk {
     });
   }
 
-  async #accept(website: GitWebsite, request: RefRequest, say: (line: string) => void): Promise<Verdict> {
+  async #accept(website: GitWebsite, request: CheckedRequest, say: (line: string) => void): Promise<Verdict> {
     const push = await this.#locks.hold(website.id, () => this.#record(website, request));
     if (push === null) return refuse(`${website.branch} has moved meanwhile: git fetch, then push again`);
     const news = this.#news.open(push.id);
@@ -123,7 +127,7 @@ export class PushDesk {
   }
 
   /** Records the push, then moves the branch; null, and nothing left behind, when the branch is not where the pusher saw it. */
-  async #record(website: GitWebsite, request: RefRequest): Promise<Push | null> {
+  async #record(website: GitWebsite, request: CheckedRequest): Promise<Push | null> {
     const { records, server } = this.#options;
     const waiting = records.of(website.id).filter(({ outcome }) => outcome === null).length;
     if (waiting >= WAITING_LIMIT)
@@ -132,7 +136,8 @@ export class PushDesk {
     const previous = await repository.readBranch(website.branch);
     if ((previous ?? NO_COMMIT) !== request.old) return null;
     const id = records.newId(website.id);
-    const push = { id, website: website.id, branch: website.branch, commit: request.new, previous, acceptedAt: timestamp(), server };
+    const { new: commit, needsBuild } = request;
+    const push = { id, website: website.id, branch: website.branch, commit, previous, acceptedAt: timestamp(), server, needsBuild };
     this.#unmoved.add(id);
     await records.write({ push, publishedAt: null, outcome: null });
     const hasMoved = await repository.moveRef(branchRef(website.branch), previous, request.new).catch(async (thrown: unknown) => {

@@ -26,6 +26,7 @@ function record(number: number, isLive: boolean | null, previous = number - 1): 
     previous: commitOf(previous),
     acceptedAt,
     server: "git1",
+    needsBuild: false,
   };
   return { push, publishedAt: null, outcome: isLive === null ? null : { isLive, reason: null, at: acceptedAt } };
 }

@@ -91,6 +91,17 @@ export class Repository {
     return pack;
   }
 
+  /** The commits that a commit stands on. */
+  async parents(commit: CommitId): Promise<CommitId[]> {
+    const { stdout } = await this.#run(gitCommand.parents(this.path, commit));
+    return stdout.trim().split(" ").slice(1);
+  }
+
+  /** Begins to take a pack, which git checks as it does those of a push. */
+  takePack(limitBytes: number, signal: AbortSignal): GitProcess {
+    return startGit(asUser(this.#uid, gitCommand.takePack(this.path, limitBytes)), signal);
+  }
+
   #run(argv: Argv, acceptExitCodes: readonly number[] = [0]): Promise<{ readonly stdout: string }> {
     return run(asUser(this.#uid, argv), { environment: GIT_ENVIRONMENT, timeoutMs: TIMEOUT_MS, acceptExitCodes });
   }

@@ -4,7 +4,7 @@ import type { z } from "zod";
 import { Fault } from "#base/fault.ts";
 import type { runHook } from "#contract/actions/hook.ts";
 import type { WebsiteId } from "#contract/names.ts";
-import { beginUnit, forgetUnit, readUnit, readUnitOutput, syncJournal } from "../../transient-unit.ts";
+import { beginUnit, forgetUnit, readUnit, readUnitOutput, shellScript, syncJournal } from "../../transient-unit.ts";
 import { readReleaseFile } from "../../website/releases/release-file.ts";
 import type { WebsiteReleases } from "../../website/releases/website-releases.ts";
 import { environmentFileOf } from "./environment.ts";
@@ -71,7 +71,7 @@ export class HookRunner {
     const home = `${this.#releases.paths(website).site}/home`;
     await beginUnit({
       name: unit,
-      command: ["/bin/bash", "-e", "-o", "pipefail", "-c", scriptOf(staged.hooks[hook])],
+      command: ["/bin/bash", "-e", "-o", "pipefail", "-c", shellScript(staged.hooks[hook])],
       limitSeconds: LIMIT_SECONDS,
       properties: ["TasksMax=512", `EnvironmentFile=${environmentFileOf(website)}`],
       environment: [`HOME=${home}`, `USER=${website}`, "LANG=C.UTF-8", `BOXYARD_RELEASE=${release}`],
@@ -81,15 +81,6 @@ export class HookRunner {
       throw new Fault("hook.not-begun", `hooks.${hook} of ${website} could not be begun`, { cause });
     });
   }
-}
-
-/** Says each command before it runs it. */
-function scriptOf(commands: readonly string[]): string {
-  return commands.map((command) => `printf '%s\\n' ${quote(`$ ${command}`)}\n${command}`).join("\n");
-}
-
-function quote(text: string): string {
-  return `'${text.replaceAll("'", "'\\''")}'`;
 }
 
 /** Only the newest deployment's hooks are asked for. */

@@ -22,6 +22,8 @@ export interface Overlay {
   readonly sharedFolders: readonly string[];
   /** How the release is deployed. */
   readonly deploy: Pick<StagedRelease, "hooks" | "snapshotsDatabases" | "holdSeconds">;
+  /** Whether the commit is no release before it is built. */
+  readonly needsBuild: boolean;
   /** Differs when any of this does that lies in the release's tree. */
   readonly key: string;
 }
@@ -52,7 +54,7 @@ export function planOverlay({ boxfile, environment, tree, files }: OverlayQuesti
     .digest("hex");
   const { hooks, snapshotsDatabases, holdSeconds } = boxfile;
   const deploy = { hooks: { update: [...hooks.update], after: [...hooks.after] }, snapshotsDatabases, holdSeconds };
-  return { docroot: boxfile.docroot, links, sharedFolders, deploy, key };
+  return { docroot: boxfile.docroot, links, sharedFolders, deploy, needsBuild: boxfile.build.length > 0, key };
 }
 
 /** Whether the path is Boxyard's own in a release, so that what the commit has there is not materialised. */

@@ -1,10 +1,11 @@
 import { once } from "node:events";
 import type { IncomingMessage } from "node:http";
 import { Agent, request } from "node:https";
+import type { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { Fault } from "#base/fault.ts";
 import type { Enrolment } from "#contract/enrolment.ts";
-import type { CommitId, WebsiteId } from "#contract/names.ts";
+import { CommitId, type WebsiteId } from "#contract/names.ts";
 import type { GitSource } from "#contract/spec/website.ts";
 import { git, startGit } from "./git.ts";
 
@@ -16,6 +17,14 @@ export interface PackQuestion {
   readonly have: CommitId | null;
 }
 
+/** What is brought. */
+export interface BuildQuestion extends Omit<PackQuestion, "have"> {
+  readonly build: CommitId;
+}
+
+/** Names the commit that the pack is for, where it was built of the one that was asked for. */
+export const BUILD_HEADER = "x-boxyard-build";
+
 /** The git server's pack service, as one server of the yard reaches it: mutual TLS over connections that are kept. */
 export class PackSource {
   readonly #agent: Agent;
@@ -24,14 +33,28 @@ export class PackSource {
     this.#agent = new Agent({ keepAlive: true, maxSockets: 4, ca: caPem, cert: certificatePem, key: keyPem });
   }
 
-  /** Fetches the objects of a commit into the bare repository. */
-  async fetchInto(repository: string, question: PackQuestion, signal: AbortSignal): Promise<void> {
+  /** Fetches a commit's objects into the bare repository; gives the commit whose tree is the release: itself, or what was built of it. */
+  async fetchInto(repository: string, question: PackQuestion, signal: AbortSignal): Promise<CommitId> {
     const response = await this.#get(question, signal);
     const indexing = startGit(git.indexPack(repository), signal);
     indexing.stdout.resume();
     // Git's own words are worth more than the broken pipe that its end causes here.
     const [piped] = await Promise.allSettled([pipeline(response, indexing.stdin)]);
     await indexing.ended;
+    if (piped.status === "rejected") throw piped.reason;
+    return CommitId.parse(response.headers[BUILD_HEADER] ?? question.commit);
+  }
+
+  /** Brings what was built of a commit: a pack with the build and without the commit. */
+  async bring(pack: Readable, { source, website, commit, build }: BuildQuestion, signal: AbortSignal): Promise<void> {
+    const path = `/build/${website}/${commit}/${build}`;
+    const asked = request({ method: "PUT", host: source.address, port: source.port, path, agent: this.#agent, signal });
+    const answered = once(asked, "response");
+    const [piped] = await Promise.allSettled([pipeline(pack, asked)]);
+    const [response] = (await answered) as [IncomingMessage];
+    const said = await beginningOf(response);
+    if (response.statusCode !== 201)
+      throw new Fault("release.no-build", `${source.server} does not take the build: ${response.statusCode} ${said}`);
     if (piped.status === "rejected") throw piped.reason;
   }
 

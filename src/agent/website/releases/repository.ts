@@ -1,4 +1,4 @@
-import { access, mkdir, readdir, rm, writeFile } from "node:fs/promises";
+import { access, mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { CommitId } from "#contract/names.ts";
 import { git, runGit } from "./git.ts";
 
@@ -11,8 +11,10 @@ export interface ReleaseRepository {
   has(commit: CommitId): Promise<boolean>;
   /** Commits that are there whole. */
   list(): Promise<CommitId[]>;
-  /** Notes that the commit is there whole, which also keeps it from being collected. */
-  keep(commit: CommitId): Promise<void>;
+  /** The commit whose tree is the release of this one: itself, or what was built of it. Only of one that is there. */
+  contentOf(commit: CommitId): Promise<CommitId>;
+  /** Notes that a commit's content is there whole, which also keeps it from being collected. */
+  keep(commit: CommitId, content: CommitId): Promise<void>;
   forget(commit: CommitId): Promise<void>;
 }
 
@@ -33,7 +35,8 @@ export async function openRepository(directory: string): Promise<ReleaseReposito
     directory,
     has: (commit) => isThere(`${refs}/${commit}`),
     list: async () => (await readdir(refs)).filter((name) => CommitId.safeParse(name).success),
-    keep: (commit) => writeFile(`${refs}/${commit}`, `${commit}\n`),
+    contentOf: async (commit) => CommitId.parse((await readFile(`${refs}/${commit}`, "utf8")).trim()),
+    keep: (commit, content) => writeFile(`${refs}/${commit}`, `${content}\n`),
     forget: (commit) => rm(`${refs}/${commit}`, { force: true }),
   };
 }

@@ -121,6 +121,36 @@ describe("the copy of the live release", () => {
   });
 });
 
+describe("a commit that has to be built", () => {
+  const BUILD = "printf 'version: 3\\nbuild: make\\n' > Boxfile; mkdir -p docroot; echo source > docroot/index.php";
+
+  /** As a builder does it: a commit on top, which no branch has. */
+  async function build(commit: string, script: string): Promise<void> {
+    site.builds.set(commit, await site.commit(script));
+    await site.git("reset", "-q", "--hard", commit);
+  }
+
+  test("is staged with what was built of it, and the next one after it, too", async () => {
+    const first = await site.commit(BUILD);
+    await build(first, "mkdir vendor; echo built > vendor/lib.php");
+    await releases.stage("s1", first, signal);
+    expect(await readFile(`${site.paths.release(first)}/vendor/lib.php`, "utf8")).toBe("built\n");
+    const second = await site.commit("echo more > docroot/index.php");
+    await build(second, "mkdir vendor; echo built again > vendor/lib.php");
+    const { filesChanged } = await releases.stage("s1", second, signal);
+    expect(filesChanged).toBe(2);
+    expect(site.questions.at(-1)).toMatchObject({ commit: second, have: site.builds.get(first) });
+    expect(await readFile(`${site.paths.release(second)}/vendor/lib.php`, "utf8")).toBe("built again\n");
+    expect(await readFile(`${site.paths.release(second)}/docroot/index.php`, "utf8")).toBe("more\n");
+  });
+
+  test("is no release before it is", async () => {
+    const commit = await site.commit(BUILD);
+    const staging = releases.stage("s1", commit, signal);
+    await expect(staging.catch((thrown) => reportFault(thrown).message)).resolves.toContain(`commit ${commit} has to be built first`);
+  });
+});
+
 describe("a repository that is damaged", () => {
   test.each([
     ["has lost its objects", (directory: string) => `find ${directory}/objects -type f -delete`],

@@ -65,16 +65,19 @@ async function makeRelease(options: StageOptions): Promise<StagedRelease> {
   await removeRemains(paths);
   const repository = await openRepository(paths.repository);
   await fetchCommit(repository, options);
-  const listing = parseListing(await runGit(git.listTree(repository.directory, commit), signal));
+  const content = await repository.contentOf(commit);
+  const listing = parseListing(await runGit(git.listTree(repository.directory, content), signal));
   const objects = new ObjectReader(repository.directory, signal);
   try {
-    return await materialise(options, { repository, listing, objects });
+    return await materialise(options, { content, repository, listing, objects });
   } finally {
     await objects.close();
   }
 }
 
 interface Commit {
+  /** Whose tree it is. */
+  readonly content: CommitId;
   readonly repository: ReleaseRepository;
   readonly listing: readonly ListedEntry[];
   readonly objects: ObjectReader;
@@ -82,13 +85,16 @@ interface Commit {
 
 async function materialise(
   { website, commit, paths, log, signal }: StageOptions,
-  { repository, listing, objects }: Commit,
+  { content, repository, listing, objects }: Commit,
 ): Promise<StagedRelease> {
   const tree = treeOf(listing);
   const overlay = await readOverlay({ website, files: paths.files, listing, tree, objects });
+  if (overlay.needsBuild && content === commit) throw new Fault("release.not-built", `commit ${commit} has to be built first`);
   const base = await findBase(paths, overlay, repository);
   const changes =
-    base === null ? additionsOf(listing) : parseChanges(await runGit(git.diffTree(repository.directory, base.commit, commit), signal));
+    base === null
+      ? additionsOf(listing)
+      : parseChanges(await runGit(git.diffTree(repository.directory, await repository.contentOf(base.commit), content), signal));
   const isMasked = overlayMask(overlay);
   const unmasked: TreeChanges = {
     removals: changes.removals.filter((path) => !isMasked(path)),
@@ -136,8 +142,8 @@ async function fetchCommit(repository: ReleaseRepository, { website, commit, pat
   if (await repository.has(commit)) return;
   const whole = new Set(await repository.list());
   const newest = (await listStaged(paths)).find((staged) => whole.has(staged.commit));
-  await packs.fetchInto(repository.directory, { source, website: website.id, commit, have: newest?.commit ?? null }, signal);
-  await repository.keep(commit);
+  const have = newest === undefined ? null : await repository.contentOf(newest.commit);
+  await repository.keep(commit, await packs.fetchInto(repository.directory, { source, website: website.id, commit, have }, signal));
 }
 
 interface OverlayQuestion {

@@ -19,6 +19,8 @@ export class TestSite {
   readonly work: string;
   readonly roots: SiteRoots;
   readonly questions: PackQuestion[] = [];
+  /** What was built of commits. */
+  readonly builds = new Map<CommitId, CommitId>();
   website: WebsiteOnServer;
 
   private constructor(scratch: string) {
@@ -67,8 +69,9 @@ export class TestSite {
   }
 
   /** As the git server does it: what `commit` has and `have` has not. */
-  async #fetchInto(repository: string, question: PackQuestion, signal: AbortSignal): Promise<void> {
+  async #fetchInto(repository: string, question: PackQuestion, signal: AbortSignal): Promise<CommitId> {
     this.questions.push(question);
+    const content = this.builds.get(question.commit) ?? question.commit;
     const indexing = startGit(git.indexPack(repository), signal);
     indexing.stdout.resume();
     const packing = spawn("git", ["pack-objects", "--thin", "--revs", "--stdout", "-q"], {
@@ -76,8 +79,9 @@ export class TestSite {
       stdio: ["pipe", "pipe", "ignore"],
     });
     packing.stdout.pipe(indexing.stdin);
-    packing.stdin.end(`${question.commit}\n${question.have === null ? "" : `^${question.have}\n`}`);
+    packing.stdin.end(`${content}\n${question.have === null ? "" : `^${question.have}\n`}`);
     await indexing.ended;
+    return content;
   }
 }
 

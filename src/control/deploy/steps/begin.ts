@@ -1,7 +1,7 @@
 import { names, serves, short } from "../lines.ts";
 import { move, type Turn } from "../turn.ts";
 
-/** `received → staging`: fixes who takes part and what was live before, or ends it where there is nothing to deploy to. */
+/** `received → building, staging`: fixes who takes part and what was live before, or ends it where there is nothing to deploy to. */
 export async function begin(turn: Turn): Promise<void> {
   const { site, carriers, deployment } = turn;
   const obstacle = obstacleOf(turn);
@@ -18,6 +18,10 @@ export async function begin(turn: Turn): Promise<void> {
     ...absent.map(({ name, role, fence }) => ({ name, role, error: `fenced: ${fence}`, isLeftOut: true })),
   ];
   turn.carriers = taking;
+  if (deployment.needsBuild) {
+    const line = `building ${short(deployment.commit)} (${serves(site.id, site.release)})`;
+    return move(turn, { from: "received", to: "building" }, { previous: site.release, servers, line });
+  }
   const line = `staging ${short(deployment.commit)} on ${names(taking.map((carrier) => carrier.name))} (${serves(site.id, site.release)})`;
   return move(turn, { from: "received", to: "staging" }, { previous: site.release, servers, line });
 }

@@ -1,0 +1,125 @@
+import type { z } from "zod";
+import { Fault } from "#base/fault.ts";
+import { run } from "#base/run.ts";
+import type { runBuild } from "#contract/actions/build.ts";
+import type { CommitId } from "#contract/names.ts";
+import type { BuilderSpec } from "#contract/spec/builder.ts";
+import { beginUnit, readUnit, readUnitOutput, shellScript, syncJournal } from "../../transient-unit.ts";
+import type { PackSource } from "../../website/releases/pack-source.ts";
+import { isolation } from "./isolation.ts";
+import { BUILDER, Workshop } from "./workshop.ts";
+
+type Told = z.output<typeof runBuild.output>;
+
+/** Kept from build to build of the website; the rest of a builder is thrown away. */
+export const CACHE = "/srv/build";
+
+const MOST_LINES = 500;
+/** Of one build. */
+const LIMITS = { seconds: 900, memory: "2G", processor: "150%", tasks: 1_024 };
+const FETCH_LIMIT_MS = 600_000;
+
+/** The one build of this server: fetched, run as a unit of systemd, and brought to the git server. */
+export class Build {
+  readonly #spec: BuilderSpec;
+  readonly #commit: CommitId;
+  readonly #packs: PackSource;
+  readonly #workshop = new Workshop();
+  readonly #unit: string;
+  #preparing: Promise<void> | undefined;
+  #bringing: Promise<CommitId> | undefined;
+  /** What was built of the commit's tree before; then there is nothing to do. */
+  #known: CommitId | null = null;
+  #build: CommitId | null = null;
+  #isPrepared = false;
+  #fault: unknown;
+
+  constructor(spec: BuilderSpec, commit: CommitId, packs: PackSource) {
+    this.#spec = spec;
+    this.#commit = commit;
+    this.#packs = packs;
+    this.#unit = `boxyard-build-${commit.slice(0, 12)}.service`;
+  }
+
+  /** Brings it on, and tells how it gets on. Fault "build.not-prepared" or "build.not-brought". */
+  async tell(after: string | null): Promise<Told> {
+    this.#preparing ??= this.#prepare().catch((thrown: unknown) => this.#fail("build.not-prepared", "the build could not begin", thrown));
+    if (this.#fault !== undefined) throw this.#fault;
+    if (this.#known !== null) return { state: "done", exitStatus: null, lines: [], cursor: after, build: this.#known };
+    if (!this.#isPrepared) return { state: "running", exitStatus: null, lines: [], cursor: after, build: null };
+    const { state, exitStatus } = await readUnit(this.#unit);
+    if (state !== "running") await syncJournal();
+    const { lines, cursor } = await readUnitOutput(this.#unit, { after, most: MOST_LINES });
+    const told = { exitStatus, lines: lines.map(withoutCredentials), cursor, build: null };
+    if (state !== "done" || lines.length === MOST_LINES) return { ...told, state: lines.length === MOST_LINES ? "running" : state };
+    this.#bringing ??= this.#bring();
+    this.#bringing.then(
+      (build) => {
+        this.#build = build;
+      },
+      (thrown: unknown) => this.#fail("build.not-brought", "what was built could not be kept", thrown),
+    );
+    return { ...told, state: this.#build === null ? "running" : "done", build: this.#build };
+  }
+
+  async #prepare(): Promise<void> {
+    const { git: source, website, environment, network } = this.#spec;
+    await run(["nft", "-f", "-"], { input: isolation(network, BUILDER.uid) });
+    await this.#workshop.clear();
+    const question = { source, website, commit: this.#commit, have: null };
+    const content = await this.#packs.fetchInto(this.#workshop.repository, question, AbortSignal.timeout(FETCH_LIMIT_MS));
+    if (content !== this.#commit) {
+      this.#known = content;
+      return;
+    }
+    await this.#workshop.checkOut(this.#commit);
+    const home = `${CACHE}/home`;
+    await run(["install", "-d", `--owner=${BUILDER.name}`, `--group=${BUILDER.name}`, "-m", "0700", home]);
+    await beginUnit({
+      name: this.#unit,
+      command: ["/bin/bash", "-e", "-o", "pipefail", "-c", shellScript(await this.#workshop.commands(this.#commit, environment))],
+      limitSeconds: LIMITS.seconds,
+      properties: [
+        `MemoryMax=${LIMITS.memory}`,
+        "MemorySwapMax=0",
+        `CPUQuota=${LIMITS.processor}`,
+        `TasksMax=${LIMITS.tasks}`,
+        "NoNewPrivileges=yes",
+        "UMask=0022",
+      ],
+      environment: [
+        `HOME=${home}`,
+        `USER=${BUILDER.name}`,
+        "LANG=C.UTF-8",
+        "CI=1",
+        "COMPOSER_NO_INTERACTION=1",
+        `BOXYARD_ENVIRONMENT=${environment}`,
+        `BOXYARD_RELEASE=${this.#commit}`,
+      ],
+      user: BUILDER.name,
+      directory: this.#workshop.tree,
+    });
+    this.#isPrepared = true;
+  }
+
+  async #bring(): Promise<CommitId> {
+    const { git: source, website } = this.#spec;
+    const signal = AbortSignal.timeout(FETCH_LIMIT_MS);
+    // What the build has left running must not change the tree any more.
+    await run(["pkill", "-KILL", "-u", BUILDER.name], { acceptExitCodes: [0, 1] });
+    const build = await this.#workshop.commit(this.#commit);
+    const packing = this.#workshop.startPack(build, this.#commit, signal);
+    await this.#packs.bring(packing.stdout, { source, website, commit: this.#commit, build }, signal);
+    await packing.ended;
+    return build;
+  }
+
+  #fail(code: string, message: string, cause: unknown): void {
+    this.#fault = new Fault(code, message, { cause });
+  }
+}
+
+/** A password in an address is no business of whoever reads what a build says. */
+function withoutCredentials(line: string): string {
+  return line.replaceAll(/\b([a-z][a-z0-9+.-]*:\/\/)[^\s/@]+@/gi, "$1***@");
+}

@@ -1,0 +1,113 @@
+import { mkdir, rm } from "node:fs/promises";
+import { join } from "node:path";
+import { type Argv, run } from "#base/run.ts";
+import { readBoxfile } from "#contract/boxfile.ts";
+import type { CommitId } from "#contract/names.ts";
+import { treeOf } from "#contract/repository-tree.ts";
+import { GIT_ENVIRONMENT, type GitProcess, git, runGit, startGit } from "../../website/releases/git.ts";
+import { parseListing } from "../../website/releases/listing.ts";
+
+/** The account that builds; it exists on builders only. */
+export const BUILDER = { name: "builder", uid: 19_999 };
+
+/** On the builder's own disk, and gone with it. */
+const WORK = "/srv/work";
+const GIT_LIMIT_MS = 300_000;
+
+/**
+ * The place of one build: the commit's repository, which is root's, and a working tree with all else that git writes, which
+ * are the builder's. Whatever works on what a tenant has made works with the builder's rights.
+ */
+export class Workshop {
+  readonly repository = join(WORK, "repository.git");
+  readonly tree = join(WORK, "own/tree");
+  readonly #objects = join(WORK, "own/objects");
+  readonly #index = join(WORK, "own/index");
+
+  /** Empty, with nothing left of an earlier attempt. */
+  async clear(): Promise<void> {
+    await rm(WORK, { recursive: true, force: true });
+    await mkdir(WORK, { recursive: true, mode: 0o755 });
+    await runGit(git.init(this.repository));
+    await run([
+      "install",
+      "-d",
+      `--owner=${BUILDER.name}`,
+      `--group=${BUILDER.name}`,
+      "-m",
+      "0755",
+      join(WORK, "own"),
+      this.tree,
+      this.#objects,
+    ]);
+  }
+
+  /** The commands that the commit's Boxfile has for building. */
+  async commands(commit: CommitId, environment: string): Promise<readonly string[]> {
+    const entries = parseListing(await runGit(git.listTree(this.repository, commit)));
+    const entry = entries.find(({ path }) => path === "Boxfile");
+    const content = entry === undefined ? null : await this.#git(["cat-file", "blob", entry.object]);
+    return readBoxfile(content, { label: environment, tree: treeOf(entries) }).boxfile?.build ?? [];
+  }
+
+  async checkOut(commit: CommitId): Promise<void> {
+    await this.#git(["read-tree", commit]);
+    await this.#git(["checkout-index", "--all", "--force"]);
+  }
+
+  /**
+   * Makes a commit of all that the tree has now, what is ignored too; the same tree gives the same commit. Repositories
+   * within it become plain folders.
+   */
+  async commit(source: CommitId): Promise<CommitId> {
+    await run(this.#asBuilder(["find", this.tree, "-name", ".git", "-prune", "-exec", "rm", "-rf", "{}", "+"]));
+    await this.#git(["add", "--all", "--force", "."]);
+    const tree = (await this.#git(["write-tree"])).trim();
+    const date = (await this.#git(["show", "--no-patch", "--format=%cI", source])).trim();
+    const identity = ["AUTHOR", "COMMITTER"].flatMap((who) => [
+      `GIT_${who}_NAME=Boxyard`,
+      `GIT_${who}_EMAIL=boxyard@localhost`,
+      `GIT_${who}_DATE=${date}`,
+    ]);
+    return (await this.#git(["commit-tree", tree, "-p", source, "-m", `Built from ${source}`], identity)).trim();
+  }
+
+  /** Begins to write a pack with what a build has and its commit has not. */
+  startPack(build: CommitId, source: CommitId, signal: AbortSignal): GitProcess {
+    const command = ["pack-objects", "--quiet", "--thin", "--revs", "--delta-base-offset", "--stdout"];
+    const packing = startGit(this.#command(command), signal);
+    packing.stdin.end(`${build}\n^${source}\n`);
+    return packing;
+  }
+
+  async #git(command: readonly string[], environment: readonly string[] = []): Promise<string> {
+    const { stdout } = await run(this.#command(command, environment), {
+      environment: GIT_ENVIRONMENT,
+      timeoutMs: GIT_LIMIT_MS,
+      cwd: this.tree,
+    });
+    return stdout;
+  }
+
+  #command(command: readonly string[], environment: readonly string[] = []): Argv {
+    const where = [
+      `GIT_OBJECT_DIRECTORY=${this.#objects}`,
+      `GIT_ALTERNATE_OBJECT_DIRECTORIES=${this.repository}/objects`,
+      `GIT_INDEX_FILE=${this.#index}`,
+    ];
+    const options = [
+      `--git-dir=${this.repository}`,
+      `--work-tree=${this.tree}`,
+      "-c",
+      "core.hooksPath=/dev/null",
+      "-c",
+      `safe.directory=${this.repository}`,
+    ];
+    return this.#asBuilder(["env", ...where, ...environment, "git", ...options, ...command]);
+  }
+
+  #asBuilder(command: readonly string[]): Argv {
+    const { uid } = BUILDER;
+    return ["setpriv", `--reuid=${uid}`, `--regid=${uid}`, "--clear-groups", "--no-new-privs", "--", ...command];
+  }
+}

@@ -1,0 +1,34 @@
+import type { Readable } from "node:stream";
+import { pipeline } from "node:stream/promises";
+import { Fault } from "#base/fault.ts";
+import type { CommitId } from "#contract/names.ts";
+import { buildRef } from "./git-command.ts";
+import type { Repository } from "./repository.ts";
+
+/** A build as it comes over the wire may be so large. */
+const LIMIT_BYTES = 2_000_000_000;
+const TIMEOUT_MS = 600_000;
+
+/**
+ * What was built of a commit's tree: a commit on top of the one that it was built of first, with all that the release has.
+ * Commits of the same tree have the same build. Null when there is none.
+ */
+export async function findBuild(repository: Repository, commit: CommitId): Promise<CommitId | null> {
+  const tree = await repository.readRef(`${commit}^{tree}`);
+  return tree === null ? null : repository.readRef(buildRef(tree));
+}
+
+/** Takes a build of the commit; the first that comes stays. Fault "git.bad-build" when it is none. */
+export async function takeBuild(repository: Repository, commit: CommitId, build: CommitId, pack: Readable): Promise<void> {
+  const taking = repository.takePack(LIMIT_BYTES, AbortSignal.timeout(TIMEOUT_MS));
+  taking.stdout.resume();
+  const [piped] = await Promise.allSettled([pipeline(pack, taking.stdin)]);
+  await taking.ended.catch((cause: unknown) => {
+    throw new Fault("git.bad-build", "git does not take the build", { cause });
+  });
+  if (piped.status === "rejected") throw piped.reason;
+  const tree = await repository.readRef(`${commit}^{tree}`);
+  const isOfCommit = (await repository.hasCommit(build)) && (await repository.parents(build)).join() === commit;
+  if (tree === null || !isOfCommit) throw new Fault("git.bad-build", `${build} is no build of ${commit}`);
+  await repository.moveRef(buildRef(tree), null, build);
+}

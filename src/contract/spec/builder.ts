@@ -1,0 +1,13 @@
+import { z } from "zod";
+import { EnvironmentLabel, WebsiteId } from "../names.ts";
+import { GitSource } from "./website.ts";
+
+/** A throw-away server in which one website's releases are built: it reaches the git server and what is outside of the yard. */
+export const BuilderSpec = z.object({
+  git: GitSource,
+  website: WebsiteId,
+  environment: EnvironmentLabel,
+  /** The yard's network, which builds do not reach. */
+  network: z.cidrv4(),
+});
+export type BuilderSpec = z.infer<typeof BuilderSpec>;

@@ -1,0 +1,71 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import type { z } from "zod";
+import type { FaultReport } from "#base/fault.ts";
+import { runBuild } from "#contract/actions/build.ts";
+import { askAll } from "../ask.ts";
+import { duration, names, serves, short } from "../lines.ts";
+import { move, note, type Turn } from "../turn.ts";
+import { again, tellWhatIsLive } from "./live-now.ts";
+
+type Told = z.output<typeof runBuild.output>;
+
+/** A person reads no more. */
+const MOST_LINES = 2_000;
+const MOST_CHARACTERS = 400;
+
+/** `building → staging`: the commit is built once, in a server of its own; what fails changes nothing anywhere. */
+export async function build(turn: Turn): Promise<void> {
+  const { context, deployment, carriers } = turn;
+  const startedAtMs = performance.now();
+  const why = await carryOut(turn);
+  if (why !== null) {
+    const reason = `cannot build ${short(deployment.commit)}: ${why}`;
+    await tellWhatIsLive(turn);
+    const line = `failed: ${reason}; nothing changed: ${serves(deployment.website, deployment.previous)}; ${again(turn)}`;
+    await move(turn, { from: "building", to: "failed" }, { reason, line });
+  } else {
+    const built = `built in ${duration(performance.now() - startedAtMs)}`;
+    await move(turn, { from: "building", to: "staging" }, { line: `${built}; staging on ${names(carriers.map(({ name }) => name))}` });
+  }
+  await context.builders.retire();
+}
+
+/** Follows the build to its end, telling what it says; gives why it failed, or null. */
+async function carryOut(turn: Turn): Promise<string | null> {
+  const { context, deployment } = turn;
+  const { website, cluster, commit } = deployment;
+  let heardAtMs = performance.now();
+  let after: string | null = null;
+  let lines = 0;
+  let isThere = false;
+  for (;;) {
+    // Again and again: the one of an earlier build may be on its way out.
+    const builder = await context.builders.ensure({ website, cluster });
+    const input: z.input<typeof runBuild.input> = { website, commit, after };
+    const [answer] = await askAll(context, runBuild, { servers: [builder], input });
+    if (answer?.output !== undefined) {
+      if (!isThere) note(turn, `${builder} is there: a server for this build alone`, builder);
+      isThere = true;
+      heardAtMs = performance.now();
+      const { state, lines: said, cursor } = answer.output;
+      after = cursor ?? after;
+      for (const line of said) if (++lines <= MOST_LINES) note(turn, `  ${line.slice(0, MOST_CHARACTERS)}`, builder);
+      if (state === "done") return null;
+      if (state !== "running") return HOW[state](answer.output);
+    } else if (!isOnItsWay(answer?.fault) || performance.now() - heardAtMs > context.timing.builderMs) {
+      return answer?.fault.message ?? "no answer";
+    }
+    await sleep(context.timing.hookLookMs, undefined, { signal: context.signal });
+  }
+}
+
+/** A server is made, starts, and gets its spec; or it is out of reach for a moment. */
+function isOnItsWay(fault: FaultReport | undefined): boolean {
+  return fault !== undefined && (fault.code.startsWith("fabric.") || fault.code === "release.unknown-website");
+}
+
+const HOW: Record<Exclude<Told["state"], "done" | "running">, (told: Told) => string> = {
+  failed: ({ exitStatus }) => (exitStatus === null ? "it was ended by a signal" : `it ended with exit status ${exitStatus}`),
+  "timed-out": () => "it took too long and was ended",
+  lost: () => "it was interrupted: its server was started anew",
+};

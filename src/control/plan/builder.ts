@@ -1,0 +1,22 @@
+import type { WebsiteId } from "#contract/names.ts";
+import type { BuilderSpec } from "#contract/spec/builder.ts";
+import type { PlannedServer } from "./rows.ts";
+import { planGitSource } from "./website.ts";
+import type { Yard } from "./yard.ts";
+
+/** The name of the server that builds a website's releases; there is one at a time. */
+export function builderOf(website: WebsiteId): string {
+  return `${website}x`;
+}
+
+/** What the builder of a website should be; nothing when the website is gone. */
+export function planBuilder(yard: Yard, server: PlannedServer): BuilderSpec | undefined {
+  const website = yard.websites().find(({ id }) => builderOf(id) === server.name);
+  if (website === undefined) return undefined;
+  return { git: planGitSource(yard), website: website.id, environment: website.environment, network: networkOf(server.address) };
+}
+
+/** A yard's network is one /24. */
+function networkOf(address: string): string {
+  return address.replace(/\d+$/, "0/24");
+}

@@ -1,0 +1,115 @@
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import type { Repository } from "#harness/repository.ts";
+import { commitPage, createSite, removeSite } from "#harness/site.ts";
+import { Visitor } from "#harness/visitor.ts";
+import { eventually, lastDeployment, listServers, type WebsiteJson } from "#harness/yard.ts";
+
+const DOMAIN = "build.example.test";
+let repository: Repository;
+let website: WebsiteJson;
+
+beforeAll(async () => {
+  ({ website, repository } = await createSite(DOMAIN));
+});
+
+afterAll(() => removeSite({ website, repository }));
+
+/** An application that needs a library, which Composer finds in a folder of the repository. */
+const LIBRARY = {
+  "packages/greeting/composer.json": JSON.stringify({
+    name: "acme/greeting",
+    version: "1.0.0",
+    autoload: { "psr-4": { "Acme\\": "src" } },
+  }),
+  "packages/greeting/src/Greeting.php":
+    "<?php namespace Acme; final class Greeting { public static function say(): string { return 'hello from a library'; } }",
+  "composer.json": JSON.stringify({
+    name: "acme/site",
+    repositories: [{ type: "path", url: "packages/*", options: { symlink: false } }, { "packagist.org": false }],
+    require: { "acme/greeting": "1.0.0" },
+  }),
+  ".gitignore": "vendor\n",
+  "docroot/index.php":
+    "<?php header('Cache-Control: no-store'); require __DIR__ . '/../vendor/autoload.php'; echo Acme\\Greeting::say(), ' ', trim(file_get_contents(__DIR__ . '/../stamp'));",
+};
+
+async function push(build: readonly string[], files: Readonly<Record<string, string>> = {}) {
+  const boxfile = `version: 3\nbuild:\n${build.map((command) => `  - ${JSON.stringify(command)}\n`).join("")}`;
+  await repository.write({ ...LIBRARY, ...files, Boxfile: boxfile });
+  await repository.commit("change");
+  return repository.push(website.gitUrl);
+}
+
+async function builders(): Promise<string[]> {
+  return (await listServers()).filter(({ roles }) => roles.includes("builder")).map(({ name }) => name);
+}
+
+describe("a release that is built", () => {
+  const BUILD = ["composer install --no-dev --no-progress", "date +%s%N > stamp", "echo https://anna:secret@example.org/"];
+
+  test("is built once, with Composer, in a server that is gone afterwards, and what came of it serves on every box", async () => {
+    const { exitCode, stderr } = await push(BUILD);
+    expect(exitCode, stderr).toBe(0);
+    for (const line of [/building [0-9a-f]{7}/, / {2}\$ composer install/, /Installing acme\/greeting/, /built in /, /success: live: /])
+      expect(stderr).toMatch(line);
+    expect(stderr).toContain("https://***@example.org/");
+    const pages = await Promise.all(Array.from({ length: 8 }, (_, n) => new Visitor(DOMAIN).get(`/?${n}`)));
+    expect(new Set(pages.map(({ text }) => text)).size).toBe(1);
+    expect(pages[0]?.text).toMatch(/^hello from a library \d+$/);
+    await eventually("the builder to be gone", async () => (await builders()).length === 0);
+  });
+
+  test("is not built again when the same tree is deployed", async () => {
+    const before = (await new Visitor(DOMAIN).get("/")).text;
+    await repository.commit("nothing has changed");
+    const { exitCode, stderr } = await repository.push(website.gitUrl);
+    expect(exitCode, stderr).toBe(0);
+    expect(stderr).not.toContain("building");
+    expect((await new Visitor(DOMAIN).get("/")).text).toBe(before);
+  });
+
+  test("has no access to the yard: neither to its servers nor to what they know", async () => {
+    const servers = await listServers();
+    const targets = servers.flatMap(({ name, address }) => {
+      const port = name === "db1" ? 3306 : name === "git1" ? 8440 : name === "control1" ? 8443 : 80;
+      return [`timeout 3 bash -c '</dev/tcp/${address}/${port}' 2>/dev/null && echo reached ${name} && exit 1 || true`];
+    });
+    const { exitCode, stderr } = await push([
+      ...BUILD,
+      ...targets.slice(0, 12),
+      'test "$(id -un)" = builder',
+      "if cat /etc/boxyard/agent.json; then exit 1; fi",
+      "if env | grep -i password; then exit 1; fi",
+    ]);
+    expect(exitCode, stderr).toBe(0);
+    expect(stderr).not.toMatch(/reached \w+\s*$/m);
+  });
+
+  test("that fails changes nothing, and the pusher reads what it said", async () => {
+    const before = (await new Visitor(DOMAIN).get("/")).text;
+    const { exitCode, stderr } = await push(["echo half way", "ls /no/such/file"]);
+    expect(exitCode).not.toBe(0);
+    expect(stderr).toMatch(/ {2}half way/);
+    expect(stderr).toContain("No such file or directory");
+    expect(stderr).toMatch(/error: failed: cannot build [0-9a-f]{7}: it ended with exit status 2; nothing changed/);
+    expect(await lastDeployment(website.id)).toMatchObject({ state: "failed" });
+    expect((await new Visitor(DOMAIN).get("/")).text).toBe(before);
+    await eventually("the builder to be gone", async () => (await builders()).length === 0);
+  });
+
+  test("that takes more memory than its share is ended, and nothing else suffers", async () => {
+    const { exitCode, stderr } = await push(["php -d memory_limit=-1 -r '$all = []; for (;;) $all[] = random_bytes(1 << 20);'"]);
+    expect(exitCode).not.toBe(0);
+    expect(stderr).toMatch(/error: failed: cannot build [0-9a-f]{7}: it (was ended by a signal|ended with exit status 137)/);
+  });
+
+  test("keeps what it was told to keep for the next build, and nothing else", async () => {
+    expect((await push(["echo kept > ~/kept", "touch /tmp/not-kept", ...BUILD], { note: "1" })).exitCode).toBe(0);
+    const { exitCode, stderr } = await push(["cat ~/kept", "test ! -e /tmp/not-kept", ...BUILD], { note: "2" });
+    expect(exitCode, stderr).toBe(0);
+    expect(stderr).toMatch(/ {2}kept/);
+    await commitPage(repository, "plain", { Boxfile: "version: 3\n" });
+    expect((await repository.push(website.gitUrl)).exitCode).toBe(0);
+    expect((await new Visitor(DOMAIN).get("/")).text).toBe("plain");
+  });
+});
