@@ -194,7 +194,7 @@ async function measure(tool: Tool, idle: number): Promise<Run> {
   const kilobytes = ((await sentBytes(gitServer)) - sentBefore) / 1_000;
   const boxes = await boxNames();
   const live = await Promise.all(boxes.map((box) => liveOn(box, tool)));
-  const behind = boxes.filter((_, index) => live[index]?.content !== content);
+  const behind = boxes.flatMap((box, index) => (live[index]?.content === content ? [] : [`${box} (${JSON.stringify(live[index])})`]));
   if (exitCode !== 0 || behind.length > 0) console.error(`${tool.name}: exit status ${exitCode}, behind: ${behind.join(", ")}`);
   const moments = live.map(({ atMicros }) => atMicros);
   const from = isOurs(tool) ? microsOf((await lastDeployment(website.id)).acceptedAt) : startedAt;
