@@ -34,16 +34,20 @@ export class Holds {
     this.#directory = directory;
   }
 
-  /** Ends holds whose time is over, and takes care of the others, which an earlier process began. */
+  /** Takes care of holds that an earlier process began, until their time is over; a domain of which nobody knows why is let go. */
   async start(): Promise<void> {
-    await mkdir(join(this.#directory, "domains"), { recursive: true, mode: 0o755 });
+    const domains = join(this.#directory, "domains");
+    await mkdir(domains, { recursive: true, mode: 0o755 });
+    const held = new Set<string>();
     for (const name of await readdir(this.#directory)) {
       const website = /^(s\d+)\.json$/.exec(name)?.[1];
       if (website === undefined) continue;
       const hold = await this.#read(website);
       if (hold === null) await this.letGo(website);
       else this.#endAt(website, hold.until);
+      for (const domain of hold?.domains ?? []) held.add(domain);
     }
+    for (const domain of await readdir(domains)) if (!held.has(domain)) await rm(join(domains, domain), { force: true });
   }
 
   async hold(website: WebsiteId, hold: Hold): Promise<void> {
@@ -86,9 +90,12 @@ export class Holds {
   }
 
   async #read(website: WebsiteId): Promise<Hold | null> {
-    const text = await readFile(this.#record(website), "utf8").catch(() => null);
-    if (text === null) return null;
-    return Hold.parse(JSON.parse(text));
+    try {
+      return Hold.parse(JSON.parse(await readFile(this.#record(website), "utf8")));
+    } catch {
+      // There is none, or it cannot be read any more.
+      return null;
+    }
   }
 
   #record(website: WebsiteId): string {
