@@ -13,8 +13,8 @@ type Told = z.output<typeof snapshotDatabases.output>;
 /** One directory a database, readable to root only. */
 const SNAPSHOTS = "/var/lib/boxyard/snapshots";
 
-/** Either may take so long. */
-const LIMIT_SECONDS = 1_800;
+/** Either may take so long; where visitors wait meanwhile, they are let go after 15 minutes. */
+const LIMIT_SECONDS = 600;
 /** A failure is told with its last lines. */
 const LAST_LINES = 20;
 /** What a dump leaves free on the disk at least. */

@@ -9,7 +9,7 @@ import { askAll } from "../ask.ts";
 import { faultLines, names, short } from "../lines.ts";
 import { faultsOf, move, note, notesOf, type ServerFault, type Turn, withoutRemoved } from "../turn.ts";
 import { banPages } from "./ban.ts";
-import { letGo } from "./hold.ts";
+import { hold, letGo } from "./hold.ts";
 import { answerTimeMs, instantFrom } from "./instant.ts";
 import { confirmFences, fenceCaches, leaveOut } from "./leave-out.ts";
 import { again, tellWhatIsLive } from "./live-now.ts";
@@ -34,6 +34,8 @@ export async function turnBack(turn: Turn): Promise<void> {
   const { deployment } = turn;
   const behind = await switchBackEverywhere(turn);
   const areFenced = await fenceThose(turn, behind);
+  // The hook may have taken long, and visitors must wait for as long as this may take; nothing is left to do for those who do not.
+  if (deployment.hasSnapshot) await hold(turn);
   const unrestored = await restoreSnapshot(turn);
   await fenceCaches(turn, await banPages(turn, deployment.previous));
   await letGo(turn);

@@ -34,6 +34,9 @@ async function updateOnce(turn: Turn): Promise<ServerFault | null> {
   if (shell === null) return null;
   const unkept = await takeSnapshot(turn);
   if (unkept !== null) return unkept;
+  // That may have taken long, and visitors must wait for as long as the hook may take.
+  const [unheld] = await hold(turn);
+  if (unheld !== undefined) return unheld;
   const fault = await runHook(turn, "update", shell);
   return fault === null ? null : { server: shell, fault };
 }
