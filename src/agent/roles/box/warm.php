@@ -1,6 +1,8 @@
 <?php
 // Run by PHP-FPM for the agent while a release is staged: compiles what the live release uses, the most used first,
 // and lets go of what removed releases have left in the cache.
+// What is younger than two seconds would not be kept; a release is whole before anybody is told of it.
+ini_set('opcache.file_update_protection', '0');
 $from = $_SERVER['BOXYARD_WARM_FROM'] . '/';
 $to = $_SERVER['BOXYARD_WARM_TO'] . '/';
 $deadline = hrtime(true) + (int) $_SERVER['BOXYARD_WARM_MS'] * 1000000;
