@@ -10,12 +10,11 @@ const LIMIT_BYTES = 2_000_000_000;
 const TIMEOUT_MS = 600_000;
 
 /**
- * What was built of a commit's tree: a commit on top of the one that it was built of first, with all that the release has.
- * Commits of the same tree have the same build. Null when there is none.
+ * What was built of a tree: a commit on top of the one that it was built of first, with all that the release has.
+ * Null when there is none.
  */
-export async function findBuild(repository: Repository, commit: CommitId): Promise<CommitId | null> {
-  const tree = await repository.readRef(`${commit}^{tree}`);
-  return tree === null ? null : repository.readRef(buildRef(tree));
+export function findBuild(repository: Repository, tree: string): Promise<CommitId | null> {
+  return repository.readRef(buildRef(tree));
 }
 
 /** Takes a build of the commit; the first that comes stays. Fault "git.bad-build" when it is none. */

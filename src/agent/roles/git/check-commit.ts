@@ -27,7 +27,8 @@ const LINES_LIMIT = 10;
 
 /** Checks all of a commit that has to be right before it may be deployed: names, submodules, links, the Boxfile. */
 export async function checkCommit(repository: Repository, commit: CommitId, label: string): Promise<CommitCheck> {
-  if (!(await repository.hasCommit(commit))) return refused(`${commit} is not a commit → push a commit`);
+  const [named, tree] = await repository.describe([commit, `${commit}^{tree}`]);
+  if (named?.type !== "commit" || tree === null || tree === undefined) return refused(`${commit} is not a commit → push a commit`);
   const listing = await repository.listTree(commit, LISTING_LIMIT_BYTES).catch((thrown: unknown) => {
     if (isTooMuch(thrown)) return null;
     throw thrown;
@@ -38,7 +39,7 @@ export async function checkCommit(repository: Repository, commit: CommitId, labe
   if (wrong.length > 0) return { refusals: shorten(wrong, "more like these"), warnings: [], needsBuild: false };
   const links = await checkLinks(repository, entries);
   const { problems, hasBuild } = await checkBoxfile(repository, entries, label);
-  const needsBuild = hasBuild && (await findBuild(repository, commit)) === null;
+  const needsBuild = hasBuild && (await findBuild(repository, tree.id)) === null;
   return { refusals: [...links.refusals, ...problems], warnings: links.warnings, needsBuild };
 }
 

@@ -104,6 +104,15 @@ describe("a server that carries the website", () => {
     expect(packs.size - before).toBeLessThanOrEqual(1);
   });
 
+  test("finds a pack that was prepared for it", async () => {
+    packs.prepare({ repository: server.repository("s1"), commit: second, have: "5".repeat(40) });
+    packs.prepare({ repository: server.repository("s1"), commit: "6".repeat(40), have: null });
+    const before = packs.size;
+    expect((await ask("c1b1", `/pack/s1/${second}?have=${"5".repeat(40)}`)).status).toBe(200);
+    expect(packs.size).toBeLessThanOrEqual(before);
+    expect((await ask("c1b1", `/pack/s1/${"6".repeat(40)}`)).status).toBe(404);
+  });
+
   test("is told when there is no such commit", async () => {
     expect(await ask("c1b1", `/pack/s1/${"3".repeat(40)}`)).toMatchObject({ status: 404 });
   });
@@ -167,6 +176,7 @@ describe("what was built of a commit", () => {
 
   test("is what its servers get from then on; the first one stays, also for other commits of the same tree", async () => {
     const one = await build(second, "one");
+    expect((await ask("c1b1", `/pack/s1/${second}`)).build).toBeUndefined();
     expect((await ask("s1x", `/build/s1/${second}/${one.commit}`, one.pack)).status).toBe(201);
     const { body, build: given } = await ask("c1b1", `/pack/s1/${second}`);
     expect(given).toBe(one.commit);

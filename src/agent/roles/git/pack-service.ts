@@ -10,7 +10,7 @@ import type { Enrolment } from "#contract/enrolment.ts";
 import { CommitId } from "#contract/names.ts";
 import type { Resource } from "../../converge/resource.ts";
 import { BUILD_HEADER } from "../../website/releases/pack-source.ts";
-import { findBuild, takeBuild } from "./builds.ts";
+import { takeBuild } from "./builds.ts";
 import type { Pack, PackStore } from "./pack-store.ts";
 import type { GitWebsite } from "./push-desk.ts";
 import type { Repository } from "./repository.ts";
@@ -112,6 +112,7 @@ export class PackService {
   ): Promise<void> {
     try {
       await takeBuild(repository, commit, build, request);
+      this.#options.packs.forget(repository);
       response.writeHead(201).end();
     } catch (thrown) {
       if (!isFault(thrown, "git.bad-build")) throw thrown;
@@ -122,13 +123,17 @@ export class PackService {
   async #give(
     response: ServerResponse,
     repository: Repository,
-    { commit, have }: { commit: CommitId; have: string | null },
+    { commit, have }: { commit: CommitId; have: CommitId | null },
   ): Promise<void> {
-    const [isThere, isHaveThere] = await Promise.all([repository.hasCommit(commit), have !== null && repository.hasCommit(have)]);
-    if (!isThere) return refuse(response, { status: 404, text: `there is no commit ${commit}` });
-    const content = (await findBuild(repository, commit)) ?? commit;
-    if (content !== commit) response.setHeader(BUILD_HEADER, content);
-    await this.#options.packs.borrow({ repository, commit: content, have: isHaveThere ? have : null }, (pack) => send(response, pack));
+    try {
+      await this.#options.packs.borrow({ repository, commit, have }, (pack) => {
+        if (pack.content !== commit) response.setHeader(BUILD_HEADER, pack.content);
+        return send(response, pack);
+      });
+    } catch (thrown) {
+      if (!isFault(thrown, "git.no-commit")) throw thrown;
+      refuse(response, { status: 404, text: `there is no commit ${commit}` });
+    }
   }
 }
 

@@ -34,6 +34,8 @@ export interface DeskOptions {
   readonly records: PushRecords;
   readonly websites: () => readonly GitWebsite[];
   readonly repositoryOf: (website: GitWebsite) => Repository;
+  /** Told of a commit that servers are about to ask for, and of the one that they most likely have. */
+  readonly onExpected?: (website: GitWebsite, commit: CommitId, previous: CommitId | null) => void;
   /** Shorter times, for tests. */
   readonly timing?: Partial<StoryTiming>;
 }
@@ -113,6 +115,7 @@ export class PushDesk {
   }
 
   async #accept(website: GitWebsite, request: CheckedRequest, say: (line: string) => void): Promise<Verdict> {
+    if (!request.needsBuild) this.#options.onExpected?.(website, request.new, request.old === NO_COMMIT ? null : request.old);
     const push = await this.#locks.hold(website.id, () => this.#record(website, request));
     if (push === null) return refuse(`${website.branch} has moved meanwhile: git fetch, then push again`);
     const news = this.#news.open(push.id);

@@ -7,6 +7,13 @@ import { asUser, branchRef, gitCommand, NO_COMMIT, type RefMove, tagRef } from "
 
 const TIMEOUT_MS = 60_000;
 
+/** An object of a repository. */
+export interface GitObject {
+  readonly id: string;
+  readonly type: string;
+  readonly sizeBytes: number;
+}
+
 /** A website's bare repository on the git server, used with the rights of the website's own account. */
 export class Repository {
   readonly path: string;
@@ -61,6 +68,13 @@ export class Repository {
     return stdout.trim() === "commit";
   }
 
+  /** What each revision names, in the order asked; null for one that names nothing. */
+  async describe(revisions: readonly string[]): Promise<(GitObject | null)[]> {
+    if (revisions.length === 0) return [];
+    const answer = await this.#ask(gitCommand.describeObjects(this.path), listOf(revisions), revisions.length * 200);
+    return answer.toString("latin1").trim().split("\n").map(parseDescription);
+  }
+
   /** The NUL-separated listing of a commit's whole tree; refused when it is longer than told. */
   async listTree(commit: CommitId, limitBytes: number): Promise<Buffer> {
     return this.#ask(gitCommand.listTree(this.path, commit), "", limitBytes);
@@ -68,13 +82,7 @@ export class Repository {
 
   /** The size of each object, in the order asked. */
   async objectSizes(objects: readonly string[]): Promise<number[]> {
-    if (objects.length === 0) return [];
-    const answer = await this.#ask(gitCommand.objectSizes(this.path), listOf(objects), objects.length * 100);
-    return answer
-      .toString("latin1")
-      .trim()
-      .split("\n")
-      .map((line) => Number(line.split(" ")[2]));
+    return (await this.describe(objects)).map((object) => object?.sizeBytes ?? Number.NaN);
   }
 
   /** The content of each object, in the order asked; refused when all together are longer than told. */
@@ -137,6 +145,12 @@ async function collect(stream: Readable, limitBytes: number): Promise<Buffer> {
     chunks.push(chunk);
   }
   return Buffer.concat(chunks);
+}
+
+/** `cat-file --batch-check` answers "<object> <type> <size>", or "<what was asked> missing". */
+function parseDescription(line: string): GitObject | null {
+  const [, id, type, size] = /^([0-9a-f]{40}) (\w+) (\d+)$/.exec(line) ?? [];
+  return id === undefined || type === undefined ? null : { id, type, sizeBytes: Number(size) };
 }
 
 function listOf(objects: readonly string[]): string {

@@ -10,7 +10,7 @@ import { checkCommit } from "./check-commit.ts";
 import { GIT_PATHS, sshdFiles } from "./configuration-files.ts";
 import { PackService } from "./pack-service.ts";
 import { PackStore } from "./pack-store.ts";
-import { type GitWebsite, PushDesk } from "./push-desk.ts";
+import { type DeskOptions, type GitWebsite, PushDesk } from "./push-desk.ts";
 import { PushRecords } from "./push-records.ts";
 import { PushSockets } from "./push-sockets.ts";
 import { keys, noOtherRepositories, repositoryOf, websiteRepository } from "./website-resources.ts";
@@ -20,7 +20,9 @@ export const startGit: StartRole<GitSpec> = async ({ enrolment, fabric, log, cur
   const websites = (): readonly GitWebsite[] => currentSpec()?.roles.git?.websites ?? [];
   const packs = new PackStore(GIT_PATHS.packs);
   const records = new PushRecords(GIT_PATHS.records);
-  const desk = new PushDesk({ fabric, log, server: enrolment.server, records, websites, repositoryOf });
+  const onExpected: DeskOptions["onExpected"] = (website, commit, have) =>
+    packs.prepare({ repository: repositoryOf(website), commit, have });
+  const desk = new PushDesk({ fabric, log, server: enrolment.server, records, websites, repositoryOf, onExpected });
   const sockets = new PushSockets(GIT_PATHS.sockets, (website, request, say) => desk.take(website, request, say));
   const service = new PackService({ enrolment, log, packs, websites, repositoryOf });
   await packs.start();
