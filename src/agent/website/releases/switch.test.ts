@@ -130,3 +130,16 @@ test("releases go that never went live or did long ago, but never the live one, 
   const next = await staged("after");
   expect(await readdir(site.paths.releases)).toContain(next);
 });
+
+test("a server that catches up with the release before never undoes a switch that comes meanwhile", async () => {
+  const [one, two] = [await staged("one"), await staged("two")];
+  site.website = { ...site.website, release: one, decision: 1 };
+  for (let waitMs = 0; waitMs < 12; waitMs++) {
+    const fresh = site.releases();
+    await fresh.withdraw("s1", 0);
+    const catchingUp = fresh.converge(site.website, signal);
+    await fresh.switchTo({ website: "s1", release: two, decision: 2 }, inMs(waitMs / 2), signal);
+    await catchingUp;
+    expect(await fresh.live("s1")).toBe(two);
+  }
+});

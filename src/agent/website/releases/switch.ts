@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { renameSync } from "node:fs";
+import { renameSync, rmSync } from "node:fs";
 import { lstat, readlink, rename, rm, symlink } from "node:fs/promises";
 import { setTimeout as sleep } from "node:timers/promises";
 import { microsOf, nowMicros } from "#base/clock.ts";
@@ -17,6 +17,8 @@ export interface SwitchOptions {
   /** The agreed instant, and how much later it may still be done; null: at once. */
   readonly when: { readonly at: string; readonly latestMs: number } | null;
   readonly signal: AbortSignal;
+  /** Asked in the very moment before the rename; when it says no, nothing is done. */
+  readonly isStillWanted?: () => boolean;
   /** Called right after the rename, before anything else can happen. */
   readonly onSwitched?: () => void;
 }
@@ -26,8 +28,11 @@ export interface Switched {
   readonly previous: CommitId | null;
 }
 
-/** Makes a staged release live by one rename at the agreed instant; all else is done before or after. */
-export async function switchRelease({ paths, release, when, signal, onSwitched }: SwitchOptions): Promise<Switched> {
+/**
+ * Makes a staged release live by one rename at the agreed instant; all else is done before or after.
+ * Faults: release.not-staged, release.too-late, release.overtaken (it was not wanted any more), release.switch-failed.
+ */
+export async function switchRelease({ paths, release, when, signal, isStillWanted, onSwitched }: SwitchOptions): Promise<Switched> {
   const atMicros = when === null ? nowMicros() : microsOf(when.at);
   if (when !== null) refuseTooLate(atMicros, when.latestMs);
   if ((await readReleaseFile(paths.release(release))) === null)
@@ -44,6 +49,7 @@ export async function switchRelease({ paths, release, when, signal, onSwitched }
   try {
     await waitUntil(atMicros, signal);
     if (when !== null) refuseTooLate(atMicros, when.latestMs);
+    if (isStillWanted?.() === false) throw new Fault("release.overtaken", `release ${release} is not to be live any more`);
   } catch (thrown) {
     await rm(next, { force: true });
     throw thrown;
@@ -55,11 +61,14 @@ export async function switchRelease({ paths, release, when, signal, onSwitched }
 }
 
 /** Takes the live release off; the website then answers as before its first deployment. */
-export async function withdrawRelease(paths: SitePaths): Promise<CommitId | null> {
+export async function withdrawRelease(paths: SitePaths, isStillWanted?: () => boolean): Promise<CommitId | null> {
   const previous = await readLive(paths);
-  await rm(paths.current, { force: true }).catch((cause: unknown) => {
+  if (isStillWanted?.() === false) return previous;
+  try {
+    rmSync(paths.current, { force: true });
+  } catch (cause) {
     throw new Fault("release.switch-failed", "cannot take the live release off", { cause });
-  });
+  }
   return previous;
 }
 

@@ -1,5 +1,5 @@
 import { timestampOf } from "#base/clock.ts";
-import { Fault, reportFault } from "#base/fault.ts";
+import { Fault, isFault, reportFault } from "#base/fault.ts";
 import type { Log } from "#base/log.ts";
 import type { CommitId, WebsiteId } from "#contract/names.ts";
 import type { GitSource, WebsiteOnServer } from "#contract/spec/website.ts";
@@ -105,14 +105,16 @@ export class WebsiteReleases {
   /** Makes the expected release live, staging it when it is not. */
   async converge(website: WebsiteOnServer, signal: AbortSignal): Promise<void> {
     const release = this.expected(website);
+    // A deployment may switch at any moment, also between two steps of this one; the next turn sees what holds then.
+    const isStillWanted = (): boolean => this.expected(website) === release;
     if (release === null) {
-      await withdrawRelease(this.paths(website.id));
+      await withdrawRelease(this.paths(website.id), isStillWanted);
       return;
     }
     await this.stage(website.id, release, signal);
-    // A deployment may have switched while this one staged; the next turn sees what holds then.
-    if (this.expected(website) !== release) return;
-    await switchRelease({ paths: this.paths(website.id), release, when: null, signal });
+    await switchRelease({ paths: this.paths(website.id), release, when: null, signal, isStillWanted }).catch((thrown: unknown) => {
+      if (!isFault(thrown, "release.overtaken")) throw thrown;
+    });
   }
 
   /** Releases that nobody needs: those that never went live, and those that did long ago. */
