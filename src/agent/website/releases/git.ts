@@ -1,7 +1,7 @@
 import { type ChildProcessByStdio, spawn } from "node:child_process";
 import type { Readable, Writable } from "node:stream";
 import { Fault } from "#base/fault.ts";
-import { type Argv, run } from "#base/run.ts";
+import type { Argv } from "#base/run.ts";
 import type { CommitId } from "#contract/names.ts";
 
 /** Nothing outside of the command line may change what git does: no hooks, no configuration of system or user. */
@@ -14,16 +14,18 @@ export const GIT_ENVIRONMENT = {
   GIT_TERMINAL_PROMPT: "0",
 };
 
+const LIMIT_MS = 110_000;
+
 /** Commands on a website's bare repository. */
 export const git = {
   init: (repository: string): Argv => ["git", "init", "--quiet", "--bare", "--", repository],
   indexPack: (repository: string): Argv => of(repository, "index-pack", "--stdin", "--fix-thin"),
-  listTree: (repository: string, commit: CommitId): Argv => of(repository, "ls-tree", "-r", "-l", "-z", "--full-tree", commit),
+  listTree: (repository: string, commit: CommitId): Argv => of(repository, "ls-tree", "-r", "-z", "--full-tree", commit),
   diffTree: (repository: string, from: string, to: CommitId): Argv =>
     of(repository, "diff-tree", "-r", "-z", "--no-renames", "--no-ext-diff", from, to),
   /** Reads every object that is referred to. */
   check: (repository: string): Argv => of(repository, "fsck", "--full", "--no-dangling", "--no-progress"),
-  readObjects: (repository: string): Argv => of(repository, "cat-file", "--batch"),
+  readObjects: (repository: string): Argv => of(repository, "cat-file", "--batch-command"),
   collectGarbage: (repository: string): Argv =>
     of(repository, "-c", "gc.packRefs=false", "-c", "gc.autoDetach=false", "gc", "--auto", "--quiet"),
 };
@@ -34,8 +36,13 @@ function of(repository: string, ...rest: string[]): Argv {
 
 /** Runs a git command to its end and gives what it printed. */
 export async function runGit(argv: Argv, signal?: AbortSignal): Promise<string> {
-  const { stdout } = await run(argv, { environment: GIT_ENVIRONMENT, timeoutMs: 110_000, ...(signal === undefined ? {} : { signal }) });
-  return stdout;
+  const limit = AbortSignal.timeout(LIMIT_MS);
+  const process = startGit(argv, signal === undefined ? limit : AbortSignal.any([signal, limit]));
+  process.stdin.end();
+  const chunks: Buffer[] = [];
+  process.stdout.on("data", (chunk: Buffer) => chunks.push(chunk));
+  await process.ended;
+  return Buffer.concat(chunks).toString("utf8");
 }
 
 /** A git command whose input and output are streams. */

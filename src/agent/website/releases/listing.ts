@@ -6,31 +6,30 @@ export interface ListedEntry {
   readonly mode: string;
   readonly object: string;
   readonly path: string;
-  readonly bytes: number;
 }
 
 /** What turns one release's tree into another's. */
 export interface TreeChanges {
   /** Paths to take away first: removed, or about to be written anew. */
   readonly removals: readonly string[];
-  readonly additions: readonly Omit<ListedEntry, "bytes">[];
+  readonly additions: readonly ListedEntry[];
 }
 
 const SUBMODULE = "160000";
 
-/** The output of `git ls-tree -r -l -z`. */
+/** The output of `git ls-tree -r -z`. */
 export function parseListing(output: string): ListedEntry[] {
   return records(output).map((record) => {
-    const [, mode, object, bytes, path] = /^(\d{6}) \w+ ([0-9a-f]{40}) +(\d+|-)\t(.+)$/s.exec(record) ?? [];
+    const [, mode, object, path] = /^(\d{6}) \w+ ([0-9a-f]{40})\t(.+)$/s.exec(record) ?? [];
     if (mode === undefined || object === undefined || path === undefined) throw unreadable(record);
-    return { mode, object, path: checkPath(path), bytes: Number(bytes) || 0 };
+    return { mode, object, path: checkPath(path) };
   });
 }
 
 /** The output of `git diff-tree -r -z --no-renames`; submodules are left out. */
 export function parseChanges(output: string): TreeChanges {
   const removals: string[] = [];
-  const additions: Omit<ListedEntry, "bytes">[] = [];
+  const additions: ListedEntry[] = [];
   const fields = records(output);
   for (let at = 0; at + 1 < fields.length; at += 2) {
     const header = fields[at] ?? "";

@@ -9,7 +9,7 @@ export interface Blob {
   readonly chunks: AsyncIterable<Buffer>;
 }
 
-/** Reads blobs of a repository, in the order they are asked for, through one `git cat-file --batch`. */
+/** Reads blobs of a repository, in the order they are asked for, through one `git cat-file --batch-command`. */
 export class ObjectReader {
   readonly #process: GitProcess;
   readonly #input: ByteQueue;
@@ -22,14 +22,20 @@ export class ObjectReader {
 
   /** Asks ahead; the blobs then come from `next`, in this order. */
   ask(ids: readonly string[]): void {
-    if (ids.length > 0) this.#process.stdin.write(`${ids.join("\n")}\n`);
+    this.#command("contents", ids);
+  }
+
+  /** How large these blobs are, in the order asked; nothing else may have been asked for and not been read. */
+  async sizes(ids: readonly string[]): Promise<number[]> {
+    this.#command("info", ids);
+    const sizes: number[] = [];
+    for (const _id of ids) sizes.push(await this.#header());
+    return sizes;
   }
 
   async next(): Promise<Blob> {
-    const header = (await this.#input.line()).toString("utf8");
-    const [, bytes] = /^[0-9a-f]{40} blob (\d+)$/.exec(header) ?? [];
-    if (bytes === undefined) throw new Fault("git.no-blob", `the repository lacks a file of the commit (${header})`);
-    return { bytes: Number(bytes), chunks: this.#content(Number(bytes)) };
+    const bytes = await this.#header();
+    return { bytes, chunks: this.#content(bytes) };
   }
 
   /** The whole content of one small blob. */
@@ -43,6 +49,18 @@ export class ObjectReader {
     this.#process.stdin.end();
     this.#process.stdout.destroy();
     await this.#process.ended.catch(() => undefined);
+  }
+
+  #command(name: "contents" | "info", ids: readonly string[]): void {
+    if (ids.length > 0) this.#process.stdin.write(ids.map((id) => `${name} ${id}\n`).join(""));
+  }
+
+  /** "<object> blob <size>" */
+  async #header(): Promise<number> {
+    const header = (await this.#input.line()).toString("utf8");
+    const [, bytes] = /^[0-9a-f]{40} blob (\d+)$/.exec(header) ?? [];
+    if (bytes === undefined) throw new Fault("git.no-blob", `the repository lacks a file of the commit (${header})`);
+    return Number(bytes);
   }
 
   async *#content(bytes: number): AsyncGenerator<Buffer> {

@@ -6,9 +6,9 @@ const OVERHEAD_BYTES = 4_096;
 /** Left free, so that the server itself can go on. */
 const RESERVE_BYTES = 8 << 20;
 
-/** How much a tree with these contents takes on disk, at most. */
-export function spaceFor(contents: readonly { readonly bytes: number }[], folders: number): number {
-  return contents.reduce((sum, { bytes }) => sum + bytes + OVERHEAD_BYTES, folders * OVERHEAD_BYTES);
+/** How much a tree with contents of these sizes takes on disk, at most. */
+export function spaceFor(sizes: readonly number[], folders: number): number {
+  return sizes.reduce((sum, bytes) => sum + bytes + OVERHEAD_BYTES, folders * OVERHEAD_BYTES);
 }
 
 /** Throws Fault "release.no-space" when the file system of the directory has less free than is needed. */

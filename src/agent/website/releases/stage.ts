@@ -64,11 +64,11 @@ async function makeRelease(options: StageOptions): Promise<StagedRelease> {
   const { commit, paths, signal } = options;
   await removeRemains(paths);
   const repository = await openRepository(paths.repository);
-  await fetchCommit(repository, options);
-  const content = await repository.contentOf(commit);
-  const listing = parseListing(await runGit(git.listTree(repository.directory, content), signal));
   const objects = new ObjectReader(repository.directory, signal);
   try {
+    await fetchCommit(repository, options);
+    const content = await repository.contentOf(commit);
+    const listing = parseListing(await runGit(git.listTree(repository.directory, content), signal));
     return await materialise(options, { content, repository, listing, objects });
   } finally {
     await objects.close();
@@ -100,7 +100,7 @@ async function materialise(
     removals: changes.removals.filter((path) => !isMasked(path)),
     additions: changes.additions.filter(({ path }) => !isMasked(path)),
   };
-  await ensureSpace(paths.releases, spaceOf(unmasked, listing));
+  await ensureSpace(paths.releases, await spaceOf(unmasked, { listing, objects }));
   const submodules = submodulesOf(listing);
   if (submodules.length > 0) log.warn({ website: website.id, commit, submodules }, "submodules are left out of the release");
   const temporary = `${paths.release(commit)}.tmp-${randomBytes(6).toString("hex")}`;
@@ -173,13 +173,9 @@ async function findBase(paths: SitePaths, overlay: Overlay, repository: ReleaseR
   return newest;
 }
 
-function spaceOf({ additions }: TreeChanges, listing: readonly ListedEntry[]): number {
-  const added = new Set(additions.map(({ path }) => path));
+async function spaceOf({ additions }: TreeChanges, { listing, objects }: Pick<Commit, "listing" | "objects">): Promise<number> {
   const folders = new Set(listing.map(({ path }) => posix.dirname(path)));
-  return spaceFor(
-    listing.filter(({ path }) => added.has(path)),
-    folders.size,
-  );
+  return spaceFor(await objects.sizes(additions.map(({ object }) => object)), folders.size);
 }
 
 async function layOver(writer: TreeWriter, overlay: Overlay, owner: { uid: number; gid: number }): Promise<void> {

@@ -4,11 +4,7 @@ import { collect, type ObjectReader } from "./object-reader.ts";
 import type { TreeWriter } from "./tree-writer.ts";
 
 /** Writes files and links of a commit; links that lead out of it are left out. Gives how many it wrote. */
-export async function writeEntries(
-  writer: TreeWriter,
-  entries: readonly Omit<ListedEntry, "bytes">[],
-  objects: ObjectReader,
-): Promise<number> {
+export async function writeEntries(writer: TreeWriter, entries: readonly ListedEntry[], objects: ObjectReader): Promise<number> {
   let written = 0;
   objects.ask(entries.map((entry) => entry.object));
   for (const { mode, path } of entries) {
