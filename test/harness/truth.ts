@@ -50,17 +50,17 @@ export class Visitors {
   readonly #visits: Promise<unknown>;
   #readings: Reading[] = [];
 
-  static async start(domain: string): Promise<Visitors> {
+  static async start(domain: string, amount = VISITORS): Promise<Visitors> {
     const { address, ca } = await edgeOfYard();
     const connect = { servername: domain, ca };
-    const pool = new Pool(`https://${address}`, { connections: VISITORS, connect, headersTimeout: ANSWER_MS, bodyTimeout: ANSWER_MS });
-    return new Visitors(pool, domain);
+    const pool = new Pool(`https://${address}`, { connections: amount, connect, headersTimeout: ANSWER_MS, bodyTimeout: ANSWER_MS });
+    return new Visitors(pool, { domain, amount });
   }
 
-  private constructor(pool: Pool, domain: string) {
+  private constructor(pool: Pool, { domain, amount }: { readonly domain: string; readonly amount: number }) {
     this.#pool = pool;
     this.#domain = domain;
-    this.#visits = Promise.all(Array.from({ length: VISITORS }, () => this.#visit()));
+    this.#visits = Promise.all(Array.from({ length: amount }, () => this.#visit()));
   }
 
   /** What was met since the last call. */
