@@ -23,6 +23,7 @@ import { type BusOptions, connectBus } from "./connection.ts";
 import { Verifier } from "./envelope.ts";
 import type { AgentFabric, Handler, JobHandler, StreamHandler } from "./fabric.ts";
 import { Jobs } from "./jobs.ts";
+import { jsonOf, listen } from "./listen.ts";
 import { type Credentials, createBusKey, publicKeyOf } from "./native-keys.ts";
 import { Once } from "./once.ts";
 import { isRefusal, Refusals } from "./refusals.ts";
@@ -182,11 +183,9 @@ class ServerEnd implements AgentFabric {
     const channel = new Channel<Event>();
     let subscription: Subscription | undefined;
     const follow = (connection: NatsConnection): Subscription => {
-      subscription = connection.subscribe(subjects.deploymentEvents, {
-        callback: (error, message) => {
-          const event = error === null && !this.#isTwin(message) ? Event.safeParse(message.json()) : undefined;
-          if (event?.success) channel.push(event.data);
-        },
+      subscription = listen({ connection, subject: subjects.deploymentEvents, log: this.#log }, (message) => {
+        const event = this.#isTwin(message) ? undefined : Event.safeParse(jsonOf(message));
+        if (event?.success) channel.push(event.data);
       });
       return subscription;
     };
@@ -224,11 +223,13 @@ class ServerEnd implements AgentFabric {
   #use(connection: NatsConnection): void {
     if (this.#isClosed) return void connection.close();
     const { server } = this.#enrolment;
-    const requests = connection.subscribe(subjects.requestsOf(server), {
-      // No queue group: the broker would go on giving a part of the requests to a connection that died without its knowledge.
-      callback: (error, message) => void (error === null && !this.#isTwin(message) && this.#serve(message)),
+    const log = this.#log;
+    // No queue group: the broker would go on giving a part of the requests to a connection that died without its knowledge.
+    const requests = listen({ connection, subject: subjects.requestsOf(server), log }, (message) => {
+      if (!this.#isTwin(message))
+        void this.#serve(message).catch((thrown: unknown) => log.warn({ fault: reportFault(thrown) }, "not answered"));
     });
-    const nudges = connection.subscribe(subjects.nudge(server), { callback: (error) => void (error === null && this.#nudge()) });
+    const nudges = listen({ connection, subject: subjects.nudge(server), log }, () => this.#nudge());
     const followed = [...this.#followers].map((follow) => follow(connection));
     const subscriptions = [requests, nudges, ...followed];
     this.#link = { connection, stream: jetstream(connection, { timeout: PUBLISH_TIMEOUT_MS }), subscriptions };

@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { DeliverPolicy, type JetStreamClient, type JsMsg, jetstream, type OrderedConsumerOptions } from "@nats-io/jetstream";
 import { Kvm } from "@nats-io/kv";
-import { createInbox, type Msg, type NatsConnection } from "@nats-io/transport-node";
+import { createInbox, type Msg, type NatsConnection, type Subscription } from "@nats-io/transport-node";
 import type { z } from "zod";
 import { microsOf, nowMicros, timestamp } from "#base/clock.ts";
 import { Fault, type FaultReport, reportFault } from "#base/fault.ts";
@@ -18,6 +18,7 @@ import type { Target } from "#contract/target.ts";
 import { type BusOptions, connectBus } from "./connection.ts";
 import { Signer } from "./envelope.ts";
 import type { Answer, AskOptions, ControlFabric, Part, ReadEventsOptions, StoredEvent } from "./fabric.ts";
+import { jsonOf, listen } from "./listen.ts";
 import { Repeater } from "./repeater.ts";
 import { Request, type Result } from "./request.ts";
 import { ensureStreams } from "./streams.ts";
@@ -45,6 +46,13 @@ const READ_TIMEOUT_MS = 30_000;
 /** Far more than a server has to say of itself; one in wrong hands must not fill control's memory. */
 const MOST_STATUS_BYTES = 256 * 1024;
 
+interface Consuming<T> {
+  readonly stream: string;
+  readonly name: string;
+  readonly read: (message: JsMsg) => T | undefined;
+  readonly take: (value: T) => Promise<void>;
+}
+
 class ControlEnd implements ControlFabric {
   readonly #connection: NatsConnection;
   readonly #stream: JetStreamClient;
@@ -70,9 +78,13 @@ class ControlEnd implements ControlFabric {
   }
 
   start(): void {
-    this.#connection.subscribe(subjects.allStatuses, { callback: (error, message) => void (error === null && this.#heard(message)) });
+    this.#listen(subjects.allStatuses, (message) => this.#heard(message));
     this.#expiry = setInterval(() => this.#forgetSilent(), 500);
     void this.#watchConnection();
+  }
+
+  #listen(subject: string, take: (message: Msg) => void): Subscription {
+    return listen({ connection: this.#connection, subject, log: this.#log }, take);
   }
 
   async #watchConnection(): Promise<void> {
@@ -120,18 +132,15 @@ class ControlEnd implements ControlFabric {
     });
     const isIdempotent = action.idempotent && !isStream(action) && !isJob(action);
     this.#repeater.add(request, { isIdempotent, ask: (server) => send(server, seal(server, isIdempotent ? randomUUID() : id)) });
-    const subscription = this.#connection.subscribe(`${inbox}.*`, {
-      callback: (error, message) => {
-        const server = message.subject.slice(inbox.length + 1);
-        if (error !== null) return;
-        const read = readReply(action, server, message);
-        if (isNotConnected(read) && this.#repeater.willRepeat(request, server, !this.#statuses.has(server))) {
-          request.excuse(server, read.fault);
-          return;
-        }
-        if ("part" in read) request.takePart(server, read.part as P);
-        else request.settle(server, read as Result<O>);
-      },
+    const subscription = this.#listen(`${inbox}.*`, (message) => {
+      const server = message.subject.slice(inbox.length + 1);
+      const read = readReply(action, server, message);
+      if (isNotConnected(read) && this.#repeater.willRepeat(request, server, !this.#statuses.has(server))) {
+        request.excuse(server, read.fault);
+        return;
+      }
+      if ("part" in read) request.takePart(server, read.part as P);
+      else request.settle(server, read as Result<O>);
     });
     const cancel = (): void => request.cancel();
     const isLong = isStream(action) || timeoutMs > REGISTRY_EXPIRY_MS;
@@ -258,7 +267,7 @@ class ControlEnd implements ControlFabric {
     try {
       if (signal.aborted) return;
       for await (const message of messages) {
-        const event = Event.safeParse(parseJson(message));
+        const event = Event.safeParse(jsonOf(message));
         if (event.success && this.#isOf(event.data, message.subject)) yield { number: message.seq, event: event.data };
         if (!follow && message.info.pending === 0) return;
       }
@@ -275,26 +284,35 @@ class ControlEnd implements ControlFabric {
   }
 
   consumePushes(take: (push: Push) => Promise<void>, signal: AbortSignal): Promise<void> {
-    return this.#consume(PUSH_STREAM, PUSH_CONSUMER, (message) => take(Push.parse(message.json())), signal);
+    const read = (message: JsMsg): Push | undefined => {
+      const push = Push.safeParse(jsonOf(message));
+      return push.success && message.subject === subjects.push(push.data.server, push.data.website) ? push.data : undefined;
+    };
+    return this.#consume({ stream: PUSH_STREAM, name: PUSH_CONSUMER, read, take }, signal);
   }
 
   consumeRefusals(take: (refused: RefusedEvent) => Promise<void>, signal: AbortSignal): Promise<void> {
-    const takeEvent = async (message: JsMsg): Promise<void> => {
-      const event = Event.safeParse(parseJson(message));
-      // What is no refusal, or of another server, will not become one by coming again.
-      if (event.success && event.data.kind === "refused" && this.#isOf(event.data, message.subject)) await take(event.data);
+    const read = (message: JsMsg): RefusedEvent | undefined => {
+      const event = Event.safeParse(jsonOf(message));
+      return event.success && event.data.kind === "refused" && this.#isOf(event.data, message.subject) ? event.data : undefined;
     };
-    return this.#consume(EVENT_STREAM, REFUSAL_CONSUMER, takeEvent, signal);
+    return this.#consume({ stream: EVENT_STREAM, name: REFUSAL_CONSUMER, read, take }, signal);
   }
 
-  /** Hands over what stands in a stream, each until it is taken. */
-  async #consume(stream: string, name: string, take: (message: JsMsg) => Promise<void>, signal: AbortSignal): Promise<void> {
+  /** Hands over what stands in a stream, each until it is taken. What cannot be read will not become readable by coming again: it goes. */
+  async #consume<T>({ stream, name, read, take }: Consuming<T>, signal: AbortSignal): Promise<void> {
     const consumer = await this.#stream.consumers.get(stream, name);
     const messages = await consumer.consume({ max_messages: 10 });
     signal.addEventListener("abort", () => void messages.close(), { once: true });
     for await (const message of messages) {
+      const value = read(message);
+      if (value === undefined) {
+        this.#log.warn({ subject: message.subject, bytes: message.data.length }, "unreadable, it is left out");
+        message.term();
+        continue;
+      }
       try {
-        await take(message);
+        await take(value);
         message.ack();
       } catch (thrown) {
         this.#log.error({ fault: reportFault(thrown), subject: message.subject }, "not taken, it comes again");
@@ -326,7 +344,7 @@ class ControlEnd implements ControlFabric {
 
   #heard(message: Msg): void {
     if (message.data.length === 0 || message.data.length > MOST_STATUS_BYTES) return;
-    const status = ServerStatus.safeParse(parseJson(message));
+    const status = ServerStatus.safeParse(jsonOf(message));
     const server = message.subject.split(".").at(-1) ?? "";
     if (!status.success || status.data.server !== server) return;
     const before = this.#statuses.get(server);
@@ -370,7 +388,7 @@ function readReply(action: Action, server: ServerName, message: Msg): Result<unk
   const malformed = (how: string): Result<unknown> => ({
     fault: { code: "fabric.malformed", message: `${server} answered ${action.name} with ${how}`, next: null },
   });
-  const reply = Reply.safeParse(parseJson(message));
+  const reply = Reply.safeParse(jsonOf(message));
   if (!reply.success) return malformed("something unreadable");
   const { last, fault, output } = reply.data;
   if (fault !== undefined) return { fault };
@@ -379,14 +397,6 @@ function readReply(action: Action, server: ServerName, message: Msg): Result<unk
   const checked = schema.safeParse(output);
   if (!checked.success) return malformed("another shape than declared");
   return last ? { output: checked.data } : { part: checked.data };
-}
-
-function parseJson(message: Pick<Msg, "json">): unknown {
-  try {
-    return message.json();
-  } catch {
-    return undefined;
-  }
 }
 
 /** Whether a heartbeat says more than "still there". */

@@ -1,3 +1,4 @@
+import type { ConsumerInfo } from "@nats-io/jetstream";
 import { connect, headers, type NatsConnection } from "@nats-io/transport-node";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { z } from "zod";
@@ -29,6 +30,23 @@ const flood = streamAction("trial.flood", {
   idempotent: true,
   faults: [],
 });
+
+/** What nobody can make anything of. */
+const NONSENSE: readonly (readonly [what: string, data: string])[] = [
+  ["nothing", ""],
+  ["no JSON", "\u0000\u0001{"],
+  ["a number", "7"],
+  ["null", "null"],
+  ["deep nesting", "[".repeat(200_000)],
+  ["four megabytes", "x".repeat(4 << 20)],
+];
+
+const NO_ENVELOPES: typeof NONSENSE = [
+  ...NONSENSE,
+  ["a payload that is no text", JSON.stringify({ payload: { a: 1 }, signature: "x" })],
+  ["a signature that is none", JSON.stringify({ payload: "{}", signature: "\uffff".repeat(1_000) })],
+  ["a name that poisons", '{"__proto__":{"payload":"{}","signature":""}}'],
+];
 
 let broker: TestBroker;
 let control: ControlFabric;
@@ -96,17 +114,7 @@ describe("a broker in wrong hands", () => {
     expect(await isUnharmed()).toBe(true);
   });
 
-  test.each([
-    ["nothing", ""],
-    ["no JSON", "\u0000\u0001{"],
-    ["a number", "7"],
-    ["null", "null"],
-    ["deep nesting", "[".repeat(200_000)],
-    ["a payload that is no text", JSON.stringify({ payload: { a: 1 }, signature: "x" })],
-    ["a signature that is none", JSON.stringify({ payload: "{}", signature: "\uffff".repeat(1_000) })],
-    ["a name that poisons", '{"__proto__":{"payload":"{}","signature":""}}'],
-    ["four megabytes", "x".repeat(4 << 20)],
-  ])("gets %s refused, and the server goes on", async (_, data) => {
+  test.each(NO_ENVELOPES)("gets %s refused, and the server goes on", async (_, data) => {
     expect(await send("request.c1b1.trial.act", data)).toMatch(/^fabric\.(malformed|refused-signature)$/);
     expect(await isUnharmed()).toBe(true);
   });
@@ -137,6 +145,45 @@ describe("a broker in wrong hands", () => {
     await expect(victim.readSpec()).rejects.toMatchObject({ code: "fabric.refused-signature" });
     await control.putSpec({ ...spec("c1b1"), generation: 8 });
     expect((await victim.readSpec())?.generation).toBe(8);
+  });
+
+  test.each(NONSENSE)("gets nothing for %s on any subject that somebody listens to", async (what, data) => {
+    const git = await broker.joinAsServer("git1", ["git"]);
+    const listening = new AbortController();
+    const heard: string[] = [];
+    const following = (async () => {
+      for await (const event of git.followDeployments(listening.signal)) if (event.kind === "deployment") heard.push(event.line);
+    })();
+    const consuming = Promise.all([
+      control.consumePushes(async ({ id }) => void heard.push(id), listening.signal),
+      control.consumeRefusals(async () => undefined, listening.signal),
+    ]);
+    const subjects = [
+      "event.control1.deployment",
+      "event.c1b9.refused",
+      "push.git1.s1",
+      "status.c1b1",
+      "nudge.c1b1",
+      "nudge.git1",
+      "_INBOX_c1b1.x",
+    ];
+    for (const subject of subjects) bus.publish(subject, data);
+    await bus.flush();
+    const push = { website: "s1", branch: "main", commit: "a".repeat(40), previous: null, server: "git1", needsBuild: false };
+    await git.publishPush({ ...push, id: `after-${what}`, acceptedAt: timestamp() });
+    const deployment = { deployment: 1, website: "s1", push: null, commit: "a".repeat(40), server: null, line: "news" } as const;
+    await control.publishEvent({ kind: "deployment", at: timestamp(), state: "live", ...deployment });
+    await until("both to come", async () => heard.length === 2 || null, { timeoutMs: 5_000 });
+    expect(heard.sort()).toEqual([`after-${what}`, "news"]);
+    const isEmpty = async (): Promise<true | null> => {
+      const { num_pending, num_ack_pending } = (await bus.request("$JS.API.CONSUMER.INFO.PUSHES.control", "")).json<ConsumerInfo>();
+      return num_pending + num_ack_pending === 0 ? true : null;
+    };
+    await until("nothing to be left", isEmpty, { timeoutMs: 5_000 });
+    expect(await isUnharmed()).toBe(true);
+    listening.abort();
+    await Promise.all([following, consuming]);
+    await git.close();
   });
 
   test("wears nobody down with nudges", async () => {
