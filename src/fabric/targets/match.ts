@@ -30,7 +30,7 @@ export async function matches(target: Target, view: TargetView): Promise<boolean
       return (await readValue(target.subject, view)) === true;
     case "compare": {
       const value = await readValue(target.subject, view);
-      return value !== null && compares(value, target.operator, target.value);
+      return value !== null && (await holds(value, target.operator, target.value));
     }
     case "not":
       return !(await matches(target.of, view));
@@ -67,11 +67,16 @@ function leavesOf(target: Target): Target[] {
   return target.kind === "not" ? leavesOf(target.of) : [target];
 }
 
+/** The engine of patterns is loaded where one is used: it would take 8 MB of every agent's memory. */
+async function holds(value: Value, operator: Operator, wanted: string): Promise<boolean> {
+  if (operator !== "~" && operator !== "!~") return compares(value, operator, wanted);
+  const { isLike } = await import("./pattern.ts");
+  return isLike(String(value), wanted) === (operator === "~");
+}
+
 /** Compares numbers as numbers (1K is 1024) where both are some, everything else as text; a commit also by its beginning, as Git does. */
-export function compares(value: Value, operator: Operator, wanted: string): boolean {
+export function compares(value: Value, operator: Exclude<Operator, "~" | "!~">, wanted: string): boolean {
   const text = String(value);
-  if (operator === "~") return new RegExp(wanted).test(text);
-  if (operator === "!~") return !new RegExp(wanted).test(text);
   if (operator === "=" || operator === "!=") return isSame(text, wanted) === (operator === "=");
   const [a, b] = [numberOf(text), numberOf(wanted)];
   const order = a !== null && b !== null ? Math.sign(a - b) : text.localeCompare(wanted, "en", { numeric: true });

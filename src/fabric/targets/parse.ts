@@ -1,6 +1,7 @@
 import { grammar, type Node } from "ohm-js";
 import { Fault } from "#base/fault.ts";
 import type { Operator, Subject, Target } from "#contract/target.ts";
+import { checkPattern } from "./pattern.ts";
 
 const MAX_LENGTH = 2_000;
 
@@ -88,9 +89,9 @@ function compare(subject: Subject, operator: Node, value: Node): Target {
   const compared: Target = { kind: "compare", subject, operator: operator.sourceString as Operator, value: text };
   if (!compared.operator.endsWith("~")) return compared;
   try {
-    new RegExp(text);
-  } catch (cause) {
-    throw invalid(value.source.sourceString, value.source.startIdx, `no regular expression: ${(cause as Error).message}`);
+    checkPattern(text);
+  } catch (thrown) {
+    throw invalid(value.source.sourceString, value.source.startIdx, (thrown as Error).message);
   }
   return compared;
 }

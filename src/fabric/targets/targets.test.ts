@@ -78,6 +78,9 @@ describe("a target", () => {
     { expression: "box; rm -rf", column: 3 },
     { expression: "kernel~^6", column: 7 },
     { expression: "kernel~'('", column: 7 },
+    { expression: "kernel~/(?=6)/ and box", column: 7 },
+    { expression: "kernel~'(a)\\1'", column: 7 },
+    { expression: "kernel~'(.{0,900}){0,9}'", column: 7 },
   ])("that is wrong is refused with a caret under the fault: $expression", ({ expression, column }) => {
     try {
       parseTarget(expression);
@@ -144,6 +147,18 @@ describe("the language", () => {
       }),
     );
   });
+
+  test.each(["(a+)+$", "^(a|a)*$", "(a|ab|b|aab)+c$", "^(([a-z])+.)+[A-Z]([a-z])+$"])(
+    "makes nobody wait for a pattern, be it %s",
+    async (pattern) => {
+      const means = (expression: string, length: number): Promise<boolean> =>
+        matches(parseTarget(expression), { ...box, facts: { text: `${"a".repeat(length)}!` } });
+      expect(await means(`text~/${pattern}/`, 9_000)).toBe(false);
+      expect(await means(`text!~/${pattern}/`, 9_000)).toBe(true);
+      // Of a text that is too long nothing is said.
+      expect(await means("text~/a/ or text!~/a/", 20_000)).toBe(false);
+    },
+  );
 
   test("orders numbers and units as numbers, the rest as people do", () => {
     const numbers = fc.integer({ min: -1000, max: 1_000_000 });
