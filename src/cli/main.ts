@@ -19,6 +19,7 @@ import { personCommand } from "./commands/person.ts";
 import { pingCommand } from "./commands/ping.ts";
 import { policyCommand } from "./commands/policy.ts";
 import { serverCommand } from "./commands/server.ts";
+import { settingsCommands } from "./commands/settings.ts";
 import { yardCommands } from "./commands/status.ts";
 import { upCommand } from "./commands/up.ts";
 import { websiteCommand } from "./commands/website.ts";
@@ -64,6 +65,7 @@ function createProgram(): Command {
     actionsCommand(),
     jobsCommand(),
     governorCommand(),
+    ...settingsCommands(),
     personCommand(),
     policyCommand(),
     eventsCommand(),

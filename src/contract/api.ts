@@ -11,6 +11,7 @@ import { ActionPattern, Person, PersonName, PolicyRole, Rule } from "./policy.ts
 import { RequestInput, RequestLine } from "./request.ts";
 import { SshPublicKey } from "./ssh-key.ts";
 import { ServerStatus } from "./status.ts";
+import { PackageSources, WorkLimits } from "./work-settings.ts";
 
 /** A route of the HTTP API: parameters in braces come from `params`, the rest of the input is the query (GET, DELETE) or the JSON body. */
 export interface Route<P extends z.ZodObject = z.ZodObject, I extends z.ZodObject = z.ZodObject, O extends z.ZodType = z.ZodType> {
@@ -234,6 +235,38 @@ export const api = {
     input: none,
     output: z.object({ ended: z.array(ServerName), failed: z.array(ServerName) }),
     isOpen: true,
+  }),
+  showLimits: route({
+    method: "GET",
+    path: "/v1/limits",
+    summary: "What builds and hooks may take",
+    params: none,
+    input: none,
+    output: WorkLimits,
+  }),
+  setLimits: route({
+    method: "PATCH",
+    path: "/v1/limits",
+    summary: "Change what builds and hooks may take, for those that begin from now on",
+    params: none,
+    input: WorkLimits.partial(),
+    output: WorkLimits,
+  }),
+  showPackageSources: route({
+    method: "GET",
+    path: "/v1/package-sources",
+    summary: "How builds reach the places that packages come from",
+    params: none,
+    input: none,
+    output: PackageSources,
+  }),
+  setPackageSources: route({
+    method: "PATCH",
+    path: "/v1/package-sources",
+    summary: "Change how builds reach the places that packages come from",
+    params: none,
+    input: PackageSources.partial(),
+    output: PackageSources,
   }),
   listGovernors: route({
     method: "GET",

@@ -1,4 +1,4 @@
-import { type ParsedDeploy, PLAIN_DEPLOY, readDeploy } from "./boxfile-deploy.ts";
+import { type LongestSeconds, type ParsedDeploy, PLAIN_DEPLOY, type Refuse, readDeploy } from "./boxfile-deploy.ts";
 import { quote, resolvePath } from "./boxfile-path.ts";
 import { type BoxfileProblem, type MappingEntry, type Place, readSyntax, type Value } from "./boxfile-syntax.ts";
 import { EnvironmentLabel } from "./names.ts";
@@ -27,6 +27,8 @@ export interface ParseOptions {
   readonly label: string;
   /** Where the paths of version 1.0 start; "" is the repository root. */
   readonly docroot: string;
+  /** The longest times that it may ask for. */
+  readonly longest: LongestSeconds;
 }
 
 const KEYS = ["version", "shared_folders", "env_specific_files"] as const;
@@ -45,12 +47,14 @@ export function parseBoxfile(content: Uint8Array | string, options: ParseOptions
 class Parser {
   readonly #label: string;
   readonly #docroot: string;
+  readonly #longest: LongestSeconds;
   readonly #problems: BoxfileProblem[] = [];
   #start = "";
 
-  constructor({ label, docroot }: ParseOptions) {
+  constructor({ label, docroot, longest }: ParseOptions) {
     this.#label = label;
     this.#docroot = docroot;
+    this.#longest = longest;
   }
 
   parse(value: Value): ParsedBoxfile {
@@ -60,7 +64,8 @@ class Parser {
     this.#start = version === "1.0" ? this.#docroot : "";
     const sharedFolders = this.#sharedFolders(entries.get("shared_folders"));
     const envSpecificFiles = this.#envSpecificFiles(entries.get("env_specific_files"));
-    const deploy = version === "3" ? readDeploy(entries, (...problem) => this.#refuse(...problem)) : PLAIN_DEPLOY;
+    const refuse: Refuse = (...problem) => this.#refuse(...problem);
+    const deploy = version === "3" ? readDeploy(entries, this.#longest, refuse) : PLAIN_DEPLOY;
     return { version: version ?? "2.0", sharedFolders, envSpecificFiles, ...deploy, problems: this.#problems };
   }
 

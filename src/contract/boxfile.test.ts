@@ -29,7 +29,9 @@ describe("a Boxfile is accepted", () => {
     ],
     docroot: "docroot",
     build: [],
+    buildSeconds: null,
     hooks: NO_HOOKS,
+    hookSeconds: null,
     snapshotsDatabases: false,
     holdSeconds: null,
   };
@@ -95,6 +97,14 @@ env_specific_files:
     expect(accepted("version: 3\nbuild:\n  - npm ci\n  - npm run build\n").build).toEqual(["npm ci", "npm run build"]);
   });
 
+  test("in version 3, with how long its build and its hooks may take", () => {
+    const { build, buildSeconds, hooks, hookSeconds } = accepted(
+      "version: 3\nbuild:\n  commands: [npm ci, npm run build]\n  seconds: 1800\nhooks:\n  after: a\n  seconds: 30\n",
+    );
+    expect([build, buildSeconds, hooks.after, hookSeconds]).toEqual([["npm ci", "npm run build"], 1_800, ["a"], 30]);
+    expect(accepted("version: 3\nbuild: {commands: make}\n")).toMatchObject({ build: ["make"], buildSeconds: null, hookSeconds: null });
+  });
+
   test("in version 3, with a snapshot of the databases", () => {
     expect(accepted("version: 3\nhooks:\n  snapshot: database\n  update: drush updatedb\n").snapshotsDatabases).toBe(true);
   });
@@ -156,7 +166,18 @@ describe("a Boxfile is refused with its line and the mend", () => {
     [
       "an unknown hook",
       "version: 3\nhooks:\n  before: a\n",
-      "3:3: unknown hook “before” → the hooks are update and after; beside them stands snapshot",
+      "3:3: unknown hook “before” → the hooks are update and after; beside them stand snapshot and seconds",
+    ],
+    ["a build without commands", "version: 3\nbuild: {seconds: 5}\n", "2:1: build has no commands → add “commands: <command>” below it"],
+    [
+      "an unknown key of build",
+      "version: 3\nbuild: {commands: a, image: b}\n",
+      "2:22: unknown key “image” → the keys are commands and seconds",
+    ],
+    [
+      "a time that is none",
+      "version: 3\nhooks: {after: a, seconds: long}\n",
+      "2:28: seconds must be a whole number → write one from 1 to 21600",
     ],
     ["a mapping for a command", "version: 3\nhooks:\n  update: {a: b}\n", "3:11: here must be a command"],
     ["an empty command", "version: 3\nhooks:\n  update: ['']\n", "3:12: here must be a command"],
@@ -181,6 +202,14 @@ describe("a Boxfile is refused with its line and the mend", () => {
   ])("%s", (_what, text, expected) => {
     expect(read(text).problems.map(describeBoxfileProblem)[0]).toContain(`Boxfile:${expected}`);
     expect(read(text).boxfile).toBeNull();
+  });
+
+  test.each([
+    ["build: {commands: a, seconds: 901}", "2:31: seconds must be a whole number → write one from 1 to 900"],
+    ["hooks: {after: a, seconds: 61}", "2:28: seconds must be a whole number → write one from 1 to 60"],
+  ])("a longer time than the operator allows: %s", (line, expected) => {
+    const surroundings = { label: "production", tree, longest: { buildSeconds: 900, hookSeconds: 60 } };
+    expect(readBoxfile(`version: 3\n${line}\n`, surroundings).problems.map(describeBoxfileProblem)[0]).toContain(`Boxfile:${expected}`);
   });
 
   const files = (lines: string) => `version: 2.0\nshared_folders: [docroot/files]\nenv_specific_files:\n${lines}`;

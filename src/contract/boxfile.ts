@@ -1,9 +1,10 @@
 import { z } from "zod";
 import { checkAgainstTree, checkClashes } from "./boxfile-checks.ts";
-import { MOST_HOLD_SECONDS } from "./boxfile-deploy.ts";
+import { type LongestSeconds, MOST_HOLD_SECONDS } from "./boxfile-deploy.ts";
 import { parseBoxfile } from "./boxfile-parse.ts";
 import type { BoxfileProblem } from "./boxfile-syntax.ts";
 import { detectDocroot, type RepositoryTree } from "./repository-tree.ts";
+import { LARGEST_LIMITS } from "./work-settings.ts";
 
 /** A file that is a link, chosen by the website's environment label. All paths are normalised and start at the repository root. */
 interface EnvSpecificFile {
@@ -23,7 +24,11 @@ export interface Boxfile {
   readonly docroot: string;
   /** Commands that make the release out of the commit; none when the commit is the release. */
   readonly build: readonly string[];
+  /** How long they may take; null when it does not say. */
+  readonly buildSeconds: number | null;
   readonly hooks: Hooks;
+  /** How long each of them may take; null when it does not say. */
+  readonly hookSeconds: number | null;
   /** Whether the website's databases are put back as they were when `update` fails. */
   readonly snapshotsDatabases: boolean;
   /** How long visitors' requests may wait from the switch until `update` has ended; null when they do not wait. */
@@ -61,6 +66,8 @@ export interface BoxfileSurroundings {
   readonly label: string;
   /** The commit that the Boxfile is part of. */
   readonly tree: RepositoryTree;
+  /** The longest times that it may ask for, where they are known. */
+  readonly longest?: LongestSeconds;
 }
 
 /** A person mends a few at a time. */
@@ -71,16 +78,19 @@ const NOTHING_DECLARED: Omit<Boxfile, "docroot"> = {
   sharedFolders: [],
   envSpecificFiles: [],
   build: [],
+  buildSeconds: null,
   hooks: NO_HOOKS,
+  hookSeconds: null,
   snapshotsDatabases: false,
   holdSeconds: null,
 };
 
 /** Reads a commit's Boxfile (null when the commit has none: nothing is shared, nothing is environment-specific). Never throws. */
-export function readBoxfile(content: Uint8Array | string | null, { label, tree }: BoxfileSurroundings): BoxfileResult {
+export function readBoxfile(content: Uint8Array | string | null, surroundings: BoxfileSurroundings): BoxfileResult {
+  const { label, tree, longest = LARGEST_LIMITS } = surroundings;
   const docroot = detectDocroot(tree);
   if (content === null) return { boxfile: { ...NOTHING_DECLARED, docroot }, problems: [] };
-  const parsed = parseBoxfile(content, { label, docroot });
+  const parsed = parseBoxfile(content, { label, docroot, longest });
   const problems = parsed.problems.length > 0 ? parsed.problems : [...checkClashes(parsed), ...checkAgainstTree(parsed, tree)];
   if (problems.length > 0)
     return { boxfile: null, problems: problems.toSorted((a, b) => a.line - b.line || a.column - b.column).slice(0, PROBLEMS_LIMIT) };
@@ -88,7 +98,8 @@ export function readBoxfile(content: Uint8Array | string | null, { label, tree }
     path,
     targets: Object.fromEntries(targets.map((target) => [target.label, target.path])),
   }));
-  const { version, build, hooks, snapshotsDatabases, holdSeconds } = parsed;
+  const { version, build, buildSeconds, hooks, hookSeconds, snapshotsDatabases, holdSeconds } = parsed;
   const sharedFolders = parsed.sharedFolders.map(({ path }) => path);
-  return { boxfile: { version, sharedFolders, envSpecificFiles, docroot, build, hooks, snapshotsDatabases, holdSeconds }, problems: [] };
+  const work = { build, buildSeconds, hooks, hookSeconds, snapshotsDatabases, holdSeconds };
+  return { boxfile: { version, sharedFolders, envSpecificFiles, docroot, ...work }, problems: [] };
 }

@@ -152,6 +152,7 @@ export class TrialGitServer {
       records: new PushRecords(join(this.scratch, "pushes")),
       websites: () => this.websites,
       repositoryOf: ({ id }) => this.repository(id),
+      rulesFor: ({ environment }) => ({ label: environment }),
       timing: this.timing,
     });
   }

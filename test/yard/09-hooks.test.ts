@@ -65,6 +65,13 @@ describe("a release with hooks", () => {
     await expectVisitorsSee("four");
   });
 
+  test("goes back when its update takes longer than the Boxfile says", async () => {
+    const { exitCode, stderr } = await push("late", "version: 3\nhooks: {update: sleep 60, seconds: 2}\n");
+    expect(exitCode).not.toBe(0);
+    expect(stderr).toContain("hooks.update took too long and was ended");
+    await expectVisitorsSee("four");
+  });
+
   test("updates once although control is killed meanwhile", async () => {
     const before = (await noted()).split("\n").length;
     const pushing = push("five", `version: 3\nhooks:\n  update:\n    - '${note}'\n    - sleep 4\n`);

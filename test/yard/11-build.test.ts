@@ -1,8 +1,9 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { getPackagesAsThisMachine, lockPackages } from "#harness/packages.ts";
 import type { Repository } from "#harness/repository.ts";
 import { commitPage, createSite, removeSite } from "#harness/site.ts";
 import { Visitor } from "#harness/visitor.ts";
-import { eventually, lastDeployment, listServers, type WebsiteJson } from "#harness/yard.ts";
+import { boxyardJson, eventually, lastDeployment, listServers, type WebsiteJson } from "#harness/yard.ts";
 
 const DOMAIN = "build.example.test";
 let repository: Repository;
@@ -33,6 +34,35 @@ const LIBRARY = {
     "<?php header('Cache-Control: no-store'); require __DIR__ . '/../vendor/autoload.php'; echo Acme\\Greeting::say(), ' ', trim(file_get_contents(__DIR__ . '/../stamp'));",
 };
 
+/** A website whose page is made by a script of npm, with a package that npm finds in a folder of the repository. */
+const NPM_SITE = {
+  Boxfile: "version: 3\nbuild:\n  - npm ci\n  - npm run build\n",
+  ".gitignore": "node_modules\ndocroot\n",
+  "packages/greeting/package.json": JSON.stringify({ name: "greeting", version: "1.0.0", main: "index.js" }),
+  "packages/greeting/index.js": "module.exports = 'hello from npm';",
+  "package.json": JSON.stringify({
+    name: "site",
+    version: "1.0.0",
+    scripts: { build: "node build.js" },
+    dependencies: { greeting: "file:packages/greeting" },
+  }),
+  "package-lock.json": JSON.stringify({
+    name: "site",
+    version: "1.0.0",
+    lockfileVersion: 3,
+    packages: {
+      "": { name: "site", version: "1.0.0", dependencies: { greeting: "file:packages/greeting" } },
+      "node_modules/greeting": { resolved: "packages/greeting", link: true },
+      "packages/greeting": { name: "greeting", version: "1.0.0" },
+    },
+  }),
+  "build.js": [
+    "const { mkdirSync, writeFileSync } = require('node:fs');",
+    "mkdirSync('docroot', { recursive: true });",
+    "writeFileSync('docroot/index.html', require('greeting') + ', built by ' + process.release.name);",
+  ].join("\n"),
+};
+
 async function push(build: readonly string[], files: Readonly<Record<string, string>> = {}) {
   const boxfile = `version: 3\nbuild:\n${build.map((command) => `  - ${JSON.stringify(command)}\n`).join("")}`;
   await repository.write({ ...LIBRARY, ...files, Boxfile: boxfile });
@@ -57,6 +87,45 @@ describe("a release that is built", () => {
     expect(new Set(pages.map(({ text }) => text)).size).toBe(1);
     expect(pages[0]?.text).toMatch(/^hello from a library \d+$/);
     await eventually("the builder to be gone", async () => (await builders()).length === 0);
+  });
+
+  test("is built with npm, from a folder of the repository", async () => {
+    const site = await createSite("npm.example.test");
+    try {
+      await site.repository.write(NPM_SITE);
+      await site.repository.commit("change");
+      const { exitCode, stderr } = await site.repository.push(site.website.gitUrl);
+      expect(exitCode, stderr).toBe(0);
+      expect(stderr).toMatch(/ {2}added 1 package/);
+      expect((await new Visitor("npm.example.test").get("/")).text).toBe("hello from npm, built by node");
+    } finally {
+      await removeSite(site);
+    }
+  });
+
+  test("is built with packages of npm's registry, which the operator says how to reach, and which are kept for the next build", async () => {
+    await getPackagesAsThisMachine();
+    const site = await createSite("registry.example.test");
+    const dependencies = { "is-number": "7.0.0" };
+    try {
+      await site.repository.write({
+        Boxfile: "version: 3\nbuild:\n  - npm ci\n  - mkdir docroot\n  - node -p 'require(\"is-number\")(7)' > docroot/index.html\n",
+        "package.json": JSON.stringify({ name: "site", version: "1.0.0", dependencies }),
+      });
+      await lockPackages(site.repository.directory);
+      await site.repository.commit("change");
+      const { exitCode, stderr } = await site.repository.push(site.website.gitUrl);
+      expect(exitCode, stderr).toBe(0);
+      expect((await new Visitor("registry.example.test").get("/")).text).toBe("true\n");
+      await boxyardJson("packages", "set", "--npmrc", "/dev/null", "--authorities", "/dev/null");
+      await site.repository.write({ Boxfile: "version: 3\nbuild: [npm ci --offline, mkdir docroot, echo kept > docroot/index.html]\n" });
+      await site.repository.commit("change");
+      const again = await site.repository.push(site.website.gitUrl);
+      expect(again.exitCode, again.stderr).toBe(0);
+      expect((await new Visitor("registry.example.test").get("/")).text).toBe("kept\n");
+    } finally {
+      await removeSite(site);
+    }
   });
 
   test("is not built again when the same tree is deployed", async () => {
@@ -101,6 +170,26 @@ describe("a release that is built", () => {
     const { exitCode, stderr } = await push(["php -d memory_limit=-1 -r '$all = []; for (;;) $all[] = random_bytes(1 << 20);'"]);
     expect(exitCode).not.toBe(0);
     expect(stderr).toMatch(/error: failed: cannot build [0-9a-f]{7}: it (was ended by a signal|ended with exit status 137)/);
+  });
+
+  test("that takes longer than its Boxfile says is ended, and none may ask for longer than the operator allows", async () => {
+    await repository.write({ Boxfile: "version: 3\nbuild: {commands: sleep 60, seconds: 2}\n" });
+    await repository.commit("slow");
+    const slow = await repository.push(website.gitUrl);
+    expect(slow.exitCode).not.toBe(0);
+    expect(slow.stderr).toMatch(/cannot build [0-9a-f]{7}: it took too long and was ended/);
+    await boxyardJson("limits", "set", "--build-seconds", "60");
+    try {
+      await repository.write({ Boxfile: "version: 3\nbuild: {commands: make, seconds: 61}\n" });
+      await repository.commit("slower");
+      const refused = await eventually("the git server to know the limit", async () => {
+        const pushed = await repository.push(website.gitUrl);
+        return pushed.stderr.includes("seconds must be") && pushed;
+      });
+      expect(refused.stderr).toContain("Boxfile:2:34: seconds must be a whole number → write one from 1 to 60");
+    } finally {
+      await boxyardJson("limits", "set", "--build-seconds", "3600");
+    }
   });
 
   test("keeps what it was told to keep for the next build, and nothing else", async () => {

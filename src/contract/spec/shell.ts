@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { ClusterId } from "../names.ts";
+import { USUAL_LIMITS, WorkLimits } from "../work-settings.ts";
 import { GitSource, WebsiteOnServer } from "./website.ts";
 
 /** A cluster's shell server: SSH, SFTP and cron with the websites' own accounts. */
@@ -8,6 +9,8 @@ export const ShellSpec = z.object({
   git: GitSource,
   /** OpenSSH private key of the server's host key. */
   hostKey: z.string(),
+  /** Of hooks. */
+  limits: WorkLimits.default(USUAL_LIMITS),
   websites: z.array(WebsiteOnServer.extend({ authorizedKeys: z.array(z.string()) })),
 });
 export type ShellSpec = z.infer<typeof ShellSpec>;

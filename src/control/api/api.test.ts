@@ -2,12 +2,13 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest"
 import { timestamp } from "#base/clock.ts";
 import { until } from "#base/retry.ts";
 import { disk } from "#contract/actions/server.ts";
-import { Cluster, Website } from "#contract/api.ts";
+import { Cluster, type Server, Website } from "#contract/api.ts";
 import type { AuditEntry } from "#contract/audit.ts";
 import { FaultReport } from "#contract/fault.ts";
 import type { RequestLine } from "#contract/request.ts";
 import { matches } from "#fabric/targets/match.ts";
 import { TestApi, TOKEN } from "#harness/api.ts";
+import { listSpecs } from "../store/specs.ts";
 
 const KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIPPmG2pFhiw8tnKCfxTOGBRK9SrmnRrWkJEzSTGbQ4c5 someone@example";
 
@@ -50,6 +51,35 @@ describe("the door", () => {
     await api.store.schema.dropTable("cluster").cascade().execute();
     const { status, message } = await faultOf("GET", "/v1/clusters");
     expect([status, message]).toEqual([500, "control met an unexpected error"]);
+  });
+});
+
+describe("what builds and hooks may take", () => {
+  test("is as usual until an operator decides otherwise, and what is not named stays", async () => {
+    expect((await ask("GET", "/v1/limits")).body).toMatchObject({ buildSeconds: 3_600, hookSeconds: 3_600, buildMemoryMegabytes: 2_048 });
+    await ask("PATCH", "/v1/limits", { hookSeconds: 60 });
+    const { body } = await ask("PATCH", "/v1/limits", { buildProcessors: 0.5 });
+    expect(body).toMatchObject({ buildSeconds: 3_600, hookSeconds: 60, buildProcessors: 0.5 });
+    expect((await ask("GET", "/v1/limits")).body).toEqual(body);
+    expect(await faultOf("PATCH", "/v1/limits", { hookSeconds: 0 })).toMatchObject({ status: 400, code: "api.bad-input" });
+  });
+
+  test("is told the servers that it concerns", async () => {
+    await newCluster(1);
+    await ask("PATCH", "/v1/limits", { hookSeconds: 60 });
+    await until("the plan", async () => (await listSpecs(api.store)).some(({ roles }) => roles.shell?.limits.hookSeconds === 60) || null, {
+      timeoutMs: 10_000,
+    });
+  });
+});
+
+describe("where packages come from", () => {
+  test("is an operator's to say, and certificates that are none are refused", async () => {
+    const { body } = await ask("PATCH", "/v1/package-sources", { npmrc: "proxy=http://proxy.example.test:3128\n" });
+    expect(body).toEqual({ npmrc: "proxy=http://proxy.example.test:3128\n", authorities: "" });
+    for (const authorities of ["none", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"])
+      expect(await faultOf("PATCH", "/v1/package-sources", { authorities })).toMatchObject({ code: "settings.bad-authorities" });
+    expect((await ask("GET", "/v1/package-sources")).body).toEqual(body);
   });
 });
 
@@ -103,9 +133,11 @@ describe("a cluster", () => {
     await newCluster(64);
     await newCluster(64);
     await newCluster(64);
-    const before = (await ask("GET", "/v1/servers")).body;
+    // Their generations rise meanwhile.
+    const names = async () => ((await ask("GET", "/v1/servers")).body as Server[]).map(({ name }) => name);
+    const before = await names();
     expect(await faultOf("POST", "/v1/clusters", { boxes: 64 })).toMatchObject({ status: 409, code: "yard.no-address" });
-    expect((await ask("GET", "/v1/servers")).body).toEqual(before);
+    expect(await names()).toEqual(before);
     expect((await ask("GET", "/v1/clusters")).body).toHaveLength(3);
   });
 });

@@ -10,6 +10,7 @@ import { readLogs } from "./logs.ts";
 import { addPerson, addRule, changePerson, listPeople, listRules, removePerson, removeRule, renewToken } from "./people.ts";
 import { audit, cancelRequest, request } from "./requests.ts";
 import { findServers, listServers, readmitServer, renewServer, revokeServer } from "./servers.ts";
+import { setLimits, setPackageSources, showLimits, showPackageSources } from "./settings.ts";
 import { status } from "./status.ts";
 import { createWebsite, deleteWebsite, listWebsites, showWebsite } from "./websites.ts";
 
@@ -29,6 +30,10 @@ export const handlers: Handlers = {
   showJob,
   watchJob,
   cancelJob,
+  showLimits,
+  setLimits,
+  showPackageSources,
+  setPackageSources,
   listGovernors,
   putGovernor,
   removeGovernor,

@@ -13,7 +13,9 @@ export function builderOf(website: WebsiteId): string {
 export function planBuilder(yard: Yard, server: PlannedServer): BuilderSpec | undefined {
   const website = yard.websites().find(({ id }) => builderOf(id) === server.name);
   if (website === undefined) return undefined;
-  return { git: planGitSource(yard), website: website.id, environment: website.environment, network: networkOf(server.address) };
+  const { limits, packages } = yard.rows;
+  const { id, environment } = website;
+  return { git: planGitSource(yard), website: id, environment, network: networkOf(server.address), limits, packages };
 }
 
 /** A yard's network is one /24. */

@@ -9,6 +9,7 @@ export function planGit(yard: Yard, server: PlannedServer): GitSpec {
   return {
     hostKey: server.host_key?.privateKey ?? "",
     packPort: PORTS.pack,
+    limits: yard.rows.limits,
     websites: yard.websites().map((website) => ({
       id: website.id,
       uid: uidOf(website.id),

@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { ServerPlan } from "#contract/spec/server.ts";
+import { NO_SOURCES, USUAL_LIMITS } from "#contract/work-settings.ts";
 import { planYard } from "./plan.ts";
 import type { PlannedServer, PlannedWebsite, YardRows } from "./rows.ts";
 
@@ -62,6 +63,8 @@ const yards: fc.Arbitrary<YardRows> = clusterSizes.chain((sizes) =>
     .map((websites) => ({
       yard: "test",
       policy: {},
+      limits: USUAL_LIMITS,
+      packages: NO_SOURCES,
       servers: [...BACKENDS, ...sizes.flatMap((boxes, index) => clusterServers(index + 1, boxes))],
       websites: websites.map(({ cluster, aliases }, index) => website(index + 1, cluster, aliases)),
       defaultCertificate: { chainPem: "default", keyPem: "default-key" },

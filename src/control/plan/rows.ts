@@ -1,6 +1,7 @@
 import type { DomainKind } from "#contract/domain.ts";
 import type { ClusterId, CommitId, Role, ServerName, WebsiteId } from "#contract/names.ts";
 import type { Policy } from "#contract/policy.ts";
+import type { PackageSources, WorkLimits } from "#contract/work-settings.ts";
 
 /** What the planner reads of a server. */
 export interface PlannedServer {
@@ -37,6 +38,8 @@ export interface YardRows {
   readonly servers: readonly PlannedServer[];
   readonly websites: readonly PlannedWebsite[];
   readonly policy: Policy;
+  readonly limits: WorkLimits;
+  readonly packages: PackageSources;
   /** Served by the edge when no domain matches. */
   readonly defaultCertificate: { readonly chainPem: string; readonly keyPem: string };
 }

@@ -10,6 +10,7 @@ export function planShell(yard: Yard, cluster: ClusterId, server: PlannedServer)
     cluster,
     git: planGitSource(yard),
     hostKey: server.host_key?.privateKey ?? "",
+    limits: yard.rows.limits,
     websites: yard
       .websites(cluster)
       .map((website) => ({ ...planWebsite(yard, website), authorizedKeys: website.keys.map((key) => key.public_key).sort() })),

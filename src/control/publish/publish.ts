@@ -8,6 +8,7 @@ import { listAllGoodReleases } from "../store/deployments.ts";
 import { readPolicy } from "../store/people.ts";
 import type { Store } from "../store/schema.ts";
 import { listServerRows } from "../store/servers.ts";
+import { readSettings } from "../store/settings.ts";
 import { listSpecs, storePlan } from "../store/specs.ts";
 import { listWebsiteRows } from "../store/websites.ts";
 
@@ -60,14 +61,15 @@ export class Publisher {
 
   async #readRows(): Promise<YardRows> {
     const { store, yard, defaultCertificate } = this.#options;
-    const [servers, websites, good, policy] = await Promise.all([
+    const [servers, websites, good, policy, settings] = await Promise.all([
       listServerRows(store),
       listWebsiteRows(store),
       listAllGoodReleases(store),
       readPolicy(store),
+      readSettings(store),
     ]);
     const planned = websites.map((website) => ({ ...website, good_releases: good.get(website.id) ?? [] }));
-    return { yard, servers, websites: planned, policy, defaultCertificate };
+    return { yard, servers, websites: planned, policy, ...settings, defaultCertificate };
   }
 }
 

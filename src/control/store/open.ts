@@ -14,6 +14,7 @@ import * as releaseDecisions from "./migrations/0009_release_decisions.ts";
 import * as hooks from "./migrations/0010_hooks.ts";
 import * as procedures from "./migrations/0011_procedures.ts";
 import * as builds from "./migrations/0012_builds.ts";
+import * as settings from "./migrations/0013_settings.ts";
 import type { Store, Tables } from "./schema.ts";
 
 /** Every migration, in the order of its name. */
@@ -30,6 +31,7 @@ const MIGRATIONS: Record<string, Migration> = {
   "0010_hooks": hooks,
   "0011_procedures": procedures,
   "0012_builds": builds,
+  "0013_settings": settings,
 };
 
 /** Opens the yard's rows and brings the schema up to date; the caller ends it with `store.destroy()`. */

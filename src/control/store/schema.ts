@@ -119,6 +119,12 @@ interface FenceTable {
   since: ColumnType<Date, never, never>;
 }
 
+/** What an operator has decided for the whole yard. */
+interface SettingTable {
+  name: string;
+  value: JSONColumnType<object>;
+}
+
 interface BusKeyTable {
   public_key: string;
   server: ServerName;
@@ -142,6 +148,7 @@ export interface Tables extends DeploymentTables {
   governor: GovernorTable;
   lease: LeaseTable;
   bus_key: BusKeyTable;
+  setting: SettingTable;
 }
 
 /** Access to the yard's rows. */

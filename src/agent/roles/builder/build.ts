@@ -4,19 +4,16 @@ import { run } from "#base/run.ts";
 import type { runBuild } from "#contract/actions/build.ts";
 import type { CommitId } from "#contract/names.ts";
 import type { BuilderSpec } from "#contract/spec/builder.ts";
+import { secondsFor } from "#contract/work-settings.ts";
 import { beginUnit, readUnit, readUnitOutput, shellScript, syncJournal } from "../../transient-unit.ts";
 import type { PackSource } from "../../website/releases/pack-source.ts";
+import { buildEnvironment, HOME } from "./environment.ts";
 import { isolation } from "./isolation.ts";
 import { BUILDER, Workshop } from "./workshop.ts";
 
 type Told = z.output<typeof runBuild.output>;
 
-/** Kept from build to build of the website; the rest of a builder is thrown away. */
-export const CACHE = "/srv/build";
-
 const MOST_LINES = 500;
-/** Of one build. */
-const LIMITS = { seconds: 900, memory: "2G", processor: "150%", tasks: 1_024 };
 const FETCH_LIMIT_MS = 600_000;
 
 /** The one build of this server: fetched, run as a unit of systemd, and brought to the git server. */
@@ -63,7 +60,7 @@ export class Build {
   }
 
   async #prepare(): Promise<void> {
-    const { git: source, website, environment, network } = this.#spec;
+    const { git: source, website, environment, network, limits } = this.#spec;
     await run(["nft", "-f", "-"], { input: isolation(network, BUILDER.uid) });
     await this.#workshop.clear();
     const question = { source, website, commit: this.#commit, have: null };
@@ -73,29 +70,21 @@ export class Build {
       return;
     }
     await this.#workshop.checkOut(this.#commit);
-    const home = `${CACHE}/home`;
-    await run(["install", "-d", `--owner=${BUILDER.name}`, `--group=${BUILDER.name}`, "-m", "0700", home]);
+    await run(["install", "-d", `--owner=${BUILDER.name}`, `--group=${BUILDER.name}`, "-m", "0700", HOME]);
+    const { commands, seconds } = await this.#workshop.plan(this.#commit, environment);
     await beginUnit({
       name: this.#unit,
-      command: ["/bin/bash", "-e", "-o", "pipefail", "-c", shellScript(await this.#workshop.commands(this.#commit, environment))],
-      limitSeconds: LIMITS.seconds,
+      command: ["/bin/bash", "-e", "-o", "pipefail", "-c", shellScript(commands)],
+      limitSeconds: secondsFor("buildSeconds", seconds, limits),
       properties: [
-        `MemoryMax=${LIMITS.memory}`,
+        `MemoryMax=${limits.buildMemoryMegabytes}M`,
         "MemorySwapMax=0",
-        `CPUQuota=${LIMITS.processor}`,
-        `TasksMax=${LIMITS.tasks}`,
+        `CPUQuota=${Math.round(limits.buildProcessors * 100)}%`,
+        `TasksMax=${limits.buildProcesses}`,
         "NoNewPrivileges=yes",
         "UMask=0022",
       ],
-      environment: [
-        `HOME=${home}`,
-        `USER=${BUILDER.name}`,
-        "LANG=C.UTF-8",
-        "CI=1",
-        "COMPOSER_NO_INTERACTION=1",
-        `BOXYARD_ENVIRONMENT=${environment}`,
-        `BOXYARD_RELEASE=${this.#commit}`,
-      ],
+      environment: buildEnvironment(this.#spec, this.#commit),
       user: BUILDER.name,
       directory: this.#workshop.tree,
     });

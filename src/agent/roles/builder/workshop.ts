@@ -14,6 +14,12 @@ export const BUILDER = { name: "builder", uid: 19_999 };
 const WORK = "/srv/work";
 const GIT_LIMIT_MS = 300_000;
 
+interface BuildPlan {
+  readonly commands: readonly string[];
+  /** How long they may take; null when the Boxfile does not say. */
+  readonly seconds: number | null;
+}
+
 /**
  * The place of one build: the commit's repository, which is root's, and a working tree with all else that git writes, which
  * are the builder's. Whatever works on what a tenant has made works with the builder's rights.
@@ -42,12 +48,13 @@ export class Workshop {
     ]);
   }
 
-  /** The commands that the commit's Boxfile has for building. */
-  async commands(commit: CommitId, environment: string): Promise<readonly string[]> {
+  /** How the commit's Boxfile has it built. */
+  async plan(commit: CommitId, environment: string): Promise<BuildPlan> {
     const entries = parseListing(await runGit(git.listTree(this.repository, commit)));
     const entry = entries.find(({ path }) => path === "Boxfile");
     const content = entry === undefined ? null : await this.#git(["cat-file", "blob", entry.object]);
-    return readBoxfile(content, { label: environment, tree: treeOf(entries) }).boxfile?.build ?? [];
+    const { boxfile } = readBoxfile(content, { label: environment, tree: treeOf(entries) });
+    return { commands: boxfile?.build ?? [], seconds: boxfile?.buildSeconds ?? null };
   }
 
   async checkOut(commit: CommitId): Promise<void> {

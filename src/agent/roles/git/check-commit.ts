@@ -1,4 +1,4 @@
-import { readBoxfile } from "#contract/boxfile.ts";
+import { type BoxfileSurroundings, readBoxfile } from "#contract/boxfile.ts";
 import { describeBoxfileProblem } from "#contract/boxfile-syntax.ts";
 import type { CommitId } from "#contract/names.ts";
 import { type TreeEntry, treeOf } from "#contract/repository-tree.ts";
@@ -14,6 +14,9 @@ export interface CommitCheck {
   readonly needsBuild: boolean;
 }
 
+/** What a commit is held against beside itself. */
+export type CommitRules = Pick<BoxfileSurroundings, "label" | "longest">;
+
 interface Entry extends TreeEntry {
   readonly object: string;
 }
@@ -26,7 +29,7 @@ const BOXFILE_LIMIT_BYTES = 65_537;
 const LINES_LIMIT = 10;
 
 /** Checks all of a commit that has to be right before it may be deployed: names, submodules, links, the Boxfile. */
-export async function checkCommit(repository: Repository, commit: CommitId, label: string): Promise<CommitCheck> {
+export async function checkCommit(repository: Repository, commit: CommitId, rules: CommitRules): Promise<CommitCheck> {
   const [named, tree] = await repository.describe([commit, `${commit}^{tree}`]);
   if (named?.type !== "commit" || tree === null || tree === undefined) return refused(`${commit} is not a commit → push a commit`);
   const listing = await repository.listTree(commit, LISTING_LIMIT_BYTES).catch((thrown: unknown) => {
@@ -38,7 +41,7 @@ export async function checkCommit(repository: Repository, commit: CommitId, labe
   const wrong = [...badNames(entries, listing), ...submodules(entries)];
   if (wrong.length > 0) return { refusals: shorten(wrong, "more like these"), warnings: [], needsBuild: false };
   const links = await checkLinks(repository, entries);
-  const { problems, hasBuild } = await checkBoxfile(repository, entries, label);
+  const { problems, hasBuild } = await checkBoxfile(repository, entries, rules);
   const needsBuild = hasBuild && (await findBuild(repository, tree.id)) === null;
   return { refusals: [...links.refusals, ...problems], warnings: links.warnings, needsBuild };
 }
@@ -102,7 +105,7 @@ interface BoxfileCheck {
   readonly hasBuild: boolean;
 }
 
-async function checkBoxfile(repository: Repository, entries: readonly Entry[], label: string): Promise<BoxfileCheck> {
+async function checkBoxfile(repository: Repository, entries: readonly Entry[], rules: CommitRules): Promise<BoxfileCheck> {
   const entry = entries.find(({ path }) => path === "Boxfile" || path.startsWith("Boxfile/"));
   const tree = treeOf(entries);
   if (entry === undefined) {
@@ -112,7 +115,7 @@ async function checkBoxfile(repository: Repository, entries: readonly Entry[], l
   } else if (!entry.mode.startsWith("100")) return unusable("Boxfile: this is not a plain file → make it one");
   else if (entry.path !== "Boxfile") return unusable("Boxfile: this is a folder → make it a file");
   const content = entry === undefined ? null : await readStart(repository, entry.object);
-  const { boxfile, problems } = readBoxfile(content, { label, tree });
+  const { boxfile, problems } = readBoxfile(content, { ...rules, tree });
   return { problems: problems.map(describeBoxfileProblem), hasBuild: (boxfile?.build.length ?? 0) > 0 };
 }
 

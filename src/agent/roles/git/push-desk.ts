@@ -6,7 +6,7 @@ import type { CommitId, ServerName, WebsiteId } from "#contract/names.ts";
 import type { Push } from "#contract/push.ts";
 import type { GitSpec } from "#contract/spec/git.ts";
 import type { AgentFabric } from "#fabric/fabric.ts";
-import { checkCommit } from "./check-commit.ts";
+import { type CommitRules, checkCommit } from "./check-commit.ts";
 import { DeploymentNews } from "./deployment-news.ts";
 import { branchRef, NO_COMMIT } from "./git-command.ts";
 import { Locks } from "./locks.ts";
@@ -34,6 +34,7 @@ export interface DeskOptions {
   readonly records: PushRecords;
   readonly websites: () => readonly GitWebsite[];
   readonly repositoryOf: (website: GitWebsite) => Repository;
+  readonly rulesFor: (website: GitWebsite) => CommitRules;
   /** Told of a commit that servers are about to ask for, and of the one that they most likely have. */
   readonly onExpected?: (website: GitWebsite, commit: CommitId, previous: CommitId | null) => void;
   /** Shorter times, for tests. */
@@ -89,7 +90,7 @@ export class PushDesk {
       if (website === undefined) return refuse(`there is no website ${id} any more`);
       const wrong = refuseRef(website, request);
       if (wrong !== null) return refuse(wrong);
-      const check = await checkCommit(this.#options.repositoryOf(website), request.new, website.environment);
+      const check = await checkCommit(this.#options.repositoryOf(website), request.new, this.#options.rulesFor(website));
       for (const line of [...check.warnings, ...check.refusals]) say(line);
       if (check.refusals.length > 0) return refuse("nothing changed: mend what is said above and push again");
       return await this.#accept(website, { ...request, needsBuild: check.needsBuild }, say);

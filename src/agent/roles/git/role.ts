@@ -1,12 +1,13 @@
 import { Fault } from "#base/fault.ts";
 import { findCommit, settlePush } from "#contract/actions/git.ts";
 import type { GitSpec } from "#contract/spec/git.ts";
+import { USUAL_LIMITS } from "#contract/work-settings.ts";
 import { configuration } from "../../converge/configuration.ts";
 import { directory } from "../../converge/file.ts";
 import type { ResourceGroup } from "../../converge/resource.ts";
 import { systemctl, unit } from "../../converge/unit.ts";
 import type { StartRole } from "../role.ts";
-import { checkCommit } from "./check-commit.ts";
+import { type CommitRules, checkCommit } from "./check-commit.ts";
 import { GIT_PATHS, sshdFiles } from "./configuration-files.ts";
 import { PackService } from "./pack-service.ts";
 import { PackStore } from "./pack-store.ts";
@@ -18,11 +19,15 @@ import { keys, noOtherRepositories, repositoryOf, websiteRepository } from "./we
 /** Begins the git role: takes pushes, hands them to control, and gives packs to the servers that carry the websites. */
 export const startGit: StartRole<GitSpec> = async ({ enrolment, fabric, log, currentSpec }) => {
   const websites = (): readonly GitWebsite[] => currentSpec()?.roles.git?.websites ?? [];
+  const rulesFor = ({ environment }: GitWebsite): CommitRules => ({
+    label: environment,
+    longest: currentSpec()?.roles.git?.limits ?? USUAL_LIMITS,
+  });
   const packs = new PackStore(GIT_PATHS.packs);
   const records = new PushRecords(GIT_PATHS.records);
   const onExpected: DeskOptions["onExpected"] = (website, commit, have) =>
     packs.prepare({ repository: repositoryOf(website), commit, have });
-  const desk = new PushDesk({ fabric, log, server: enrolment.server, records, websites, repositoryOf, onExpected });
+  const desk = new PushDesk({ fabric, log, server: enrolment.server, records, websites, repositoryOf, rulesFor, onExpected });
   const sockets = new PushSockets(GIT_PATHS.sockets, (website, request, say) => desk.take(website, request, say));
   const service = new PackService({ enrolment, log, packs, websites, repositoryOf });
   await packs.start();
@@ -32,7 +37,7 @@ export const startGit: StartRole<GitSpec> = async ({ enrolment, fabric, log, cur
     const website = websites().find((one) => one.id === id);
     if (website === undefined) throw new Fault("git.unknown-website", `there is no website ${id} here yet`);
     const commit = await repositoryOf(website).findCommit(revision);
-    if (commit !== null) return { commit, ...(await checkCommit(repositoryOf(website), commit, website.environment)) };
+    if (commit !== null) return { commit, ...(await checkCommit(repositoryOf(website), commit, rulesFor(website))) };
     throw new Fault("git.unknown-revision", `the repository of ${id} has no branch, tag or commit ${revision}`, {
       next: `push it first: git push boxyard ${revision}`,
     });

@@ -4,6 +4,7 @@ import type { z } from "zod";
 import { Fault } from "#base/fault.ts";
 import type { runHook } from "#contract/actions/hook.ts";
 import type { WebsiteId } from "#contract/names.ts";
+import { secondsFor, type WorkLimits } from "#contract/work-settings.ts";
 import { beginUnit, forgetUnit, readUnit, readUnitOutput, shellScript, syncJournal } from "../../transient-unit.ts";
 import { readReleaseFile } from "../../website/releases/release-file.ts";
 import type { WebsiteReleases } from "../../website/releases/website-releases.ts";
@@ -12,8 +13,6 @@ import { environmentFileOf } from "./environment.ts";
 type Asked = z.output<typeof runHook.input>;
 type Told = z.output<typeof runHook.output>;
 
-/** A hook may work for so long. */
-const LIMIT_SECONDS = 600;
 /** What is told at once; the rest is told when control asks again. */
 const MOST_LINES = 500;
 
@@ -31,11 +30,13 @@ export function begunHooks(website: WebsiteId): string {
  */
 export class HookRunner {
   readonly #releases: Pick<WebsiteReleases, "paths">;
+  readonly #limits: () => WorkLimits;
   /** Hooks that this process begins or has begun. */
   readonly #beginnings = new Map<string, Promise<void>>();
 
-  constructor(releases: Pick<WebsiteReleases, "paths">) {
+  constructor(releases: Pick<WebsiteReleases, "paths">, limits: () => WorkLimits) {
     this.#releases = releases;
+    this.#limits = limits;
   }
 
   /** Fault "hook.not-staged" or "hook.not-begun". */
@@ -72,7 +73,7 @@ export class HookRunner {
     await beginUnit({
       name: unit,
       command: ["/bin/bash", "-e", "-o", "pipefail", "-c", shellScript(staged.hooks[hook])],
-      limitSeconds: LIMIT_SECONDS,
+      limitSeconds: secondsFor("hookSeconds", staged.hookSeconds, this.#limits()),
       properties: ["TasksMax=512", `EnvironmentFile=${environmentFileOf(website)}`],
       environment: [`HOME=${home}`, `USER=${website}`, "LANG=C.UTF-8", `BOXYARD_RELEASE=${release}`],
       user: website,

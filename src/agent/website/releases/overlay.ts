@@ -21,7 +21,7 @@ export interface Overlay {
   /** Below the website's shared files; each has a link. */
   readonly sharedFolders: readonly string[];
   /** How the release is deployed. */
-  readonly deploy: Pick<StagedRelease, "hooks" | "snapshotsDatabases" | "holdSeconds">;
+  readonly deploy: Pick<StagedRelease, "hooks" | "hookSeconds" | "snapshotsDatabases" | "holdSeconds">;
   /** Whether the commit is no release before it is built. */
   readonly needsBuild: boolean;
   /** Differs when any of this does that lies in the release's tree. */
@@ -52,8 +52,8 @@ export function planOverlay({ boxfile, environment, tree, files }: OverlayQuesti
   const key = createHash("sha256")
     .update(JSON.stringify([boxfile.docroot, links]))
     .digest("hex");
-  const { hooks, snapshotsDatabases, holdSeconds } = boxfile;
-  const deploy = { hooks: { update: [...hooks.update], after: [...hooks.after] }, snapshotsDatabases, holdSeconds };
+  const { hooks, hookSeconds, snapshotsDatabases, holdSeconds } = boxfile;
+  const deploy = { hooks: { update: [...hooks.update], after: [...hooks.after] }, hookSeconds, snapshotsDatabases, holdSeconds };
   return { docroot: boxfile.docroot, links, sharedFolders, deploy, needsBuild: boxfile.build.length > 0, key };
 }
 

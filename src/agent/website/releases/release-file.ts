@@ -15,6 +15,7 @@ const Facts = z.object({
   filesChanged: z.int(),
   /** What a deployment runs on the shell server, as the commit's Boxfile says. */
   hooks: z.record(HookName, z.array(z.string())),
+  hookSeconds: z.int().nullable().default(null),
   snapshotsDatabases: z.boolean().default(false),
   holdSeconds: HoldSeconds.nullable().default(null),
 });
