@@ -24,6 +24,7 @@ const QUICK: Timing = {
   hookLookMs: 2,
   hookAwayMs: 30,
   holdMs: 2_000,
+  holdAgainMs: 20,
   builderMs: 60,
   againMs: 3,
   retryMs: 5,

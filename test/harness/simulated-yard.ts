@@ -42,8 +42,9 @@ export class SimulatedYard {
   readonly settled = new Map<string, boolean[]>();
   /** The release whose pages each cache kept at its last ban. */
   readonly kept = new Map<string, CommitId | null>();
-  /** Of every release; they take two looks, and fail where told. */
+  /** Of every release; they take so many looks, and fail where told. */
   hooks: HookName[] = [];
+  hookLooks = 2;
   readonly failingHooks = new Set<HookName>();
   /** How builds end; each takes two looks. */
   isBuildFailing = false;
@@ -275,6 +276,11 @@ export class SimulatedYard {
     return (this.#heldUntil.get(`${cache} ${website}`) ?? 0) > nowMicros();
   }
 
+  /** The cache is made anew. */
+  forgetHolds(cache: ServerName): void {
+    for (const place of this.#heldUntil.keys()) if (place.startsWith(`${cache} `)) this.#heldUntil.delete(place);
+  }
+
   #keepDatabases(action: string, { databases = [], deployment }: Input): z.output<typeof snapshotDatabases.output> {
     for (const database of databases) {
       const key = `${database} ${deployment}`;
@@ -296,11 +302,12 @@ export class SimulatedYard {
   #runHook({ website, release, hook = "update", after = null }: Input): z.output<typeof runHook.output> {
     if (hook === "update") this.databases.set(`db${website.slice(1)}`, release ?? "");
     if (hook === "update" && this.holdSeconds !== null) this.#lookForUnheld(website);
-    if (after !== null) {
+    const looks = Number(after) + 1;
+    if (looks >= this.hookLooks) {
       const isFailing = this.failingHooks.has(hook);
       return { state: isFailing ? "failed" : "done", exitStatus: isFailing ? 3 : 0, lines: [], cursor: after };
     }
-    return { state: "running", exitStatus: null, lines: [`$ ${hook} the database`], cursor: "1" };
+    return { state: "running", exitStatus: null, lines: looks === 1 ? [`$ ${hook} the database`] : [], cursor: String(looks) };
   }
 
   #releasesOf(server: ServerName): Record<WebsiteId, CommitId | null> {

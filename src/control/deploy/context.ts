@@ -27,6 +27,8 @@ export interface Timing {
   readonly builderMs: number;
   /** How long caches let visitors wait when nobody tells them to stop. */
   readonly holdMs: number;
+  /** How often they are told again while an update runs, for the sake of caches that did not hear it. */
+  readonly holdAgainMs: number;
   /** Pause between two attempts of a step within a deployment. */
   readonly againMs: number;
   /** Pause after a fault of the outer world (database, broker), before the deployment goes on. */
@@ -48,6 +50,7 @@ export const TIMING: Timing = {
   hookAwayMs: 60_000,
   builderMs: 180_000,
   holdMs: 15 * 60_000,
+  holdAgainMs: 3_000,
   againMs: 150,
   retryMs: 1_000,
   settleMs: 3_000,

@@ -9,6 +9,7 @@ import { planQueue } from "./queue.ts";
 import { type FinalState, isFinal } from "./states.ts";
 import { begin } from "./steps/begin.ts";
 import { build } from "./steps/build.ts";
+import { letGoOfDeleted } from "./steps/hold.ts";
 import { stage } from "./steps/stage.ts";
 import { agreeOnInstant, switchEverywhere } from "./steps/switch.ts";
 import { update } from "./steps/update.ts";
@@ -63,6 +64,7 @@ async function abandon(turn: Turn, from: Exclude<DeploymentState, FinalState | "
   const reason = `website ${turn.deployment.website} was deleted meanwhile`;
   if (from === "building" || from === "staging" || from === "staged")
     return move(turn, { from, to: "failed" }, { reason, line: `failed: ${reason}` });
+  await letGoOfDeleted(turn);
   return move(turn, { from, to: "rolled-back" }, { reason, line: `rolled back: ${reason}` });
 }
 

@@ -165,6 +165,29 @@ describe("a release whose visitors wait", () => {
     expect(lines()).toContainEqual(expect.stringMatching(/^warning: visitors may still wait at c1v1: /));
   });
 
+  test("is updated for as long as it takes while they go on waiting, also at a cache that knows nothing of it any more", async () => {
+    yard.hookLooks = 50;
+    let isHeld = false;
+    script = (_, action, nth) => {
+      if (action !== "hook.run" || nth >= 50) return "ok";
+      isHeld = yard.isHeld("c1v2", "s1");
+      // As one does that is made anew.
+      if (nth === 1) yard.forgetHolds("c1v2");
+      return "ok";
+    };
+    expect(await deploy(second, 2)).toMatchObject({ state: "live" });
+    expect(isHeld).toBe(true);
+  });
+
+  test("lets them go when its website is deleted", async () => {
+    script = (_, action) => {
+      if (action === "hook.run") void store.deleteFrom("website").execute();
+      return action === "hook.run" ? "away" : "ok";
+    };
+    expect(await deploy(second, 2)).toMatchObject({ state: "rolled-back", reason: "website s1 was deleted meanwhile" });
+    expect(held()).toEqual([]);
+  });
+
   test("may be any that somebody asks for", async () => {
     yard.holdSeconds = null;
     await coordinator.order({ website: "s1", commit: second.commit, kind: "deploy", caller: "anna", holdSeconds: 5, needsBuild: false });

@@ -15,6 +15,7 @@ import { builderOf } from "../plan/builder.ts";
 import type { Secrets } from "../secrets.ts";
 import { addBusKey } from "../store/bus-keys.ts";
 import { listEmptiedClusters, removeClusterRow } from "../store/clusters.ts";
+import { addFences } from "../store/fences.ts";
 import type { Store } from "../store/schema.ts";
 import { listServerRows, removeServerRow, type ServerRow, setEnrolment, setServerState } from "../store/servers.ts";
 import { listGenerations } from "../store/specs.ts";
@@ -88,9 +89,21 @@ export class Provisioner {
 
   async #createMissing(servers: readonly ServerRow[], note: (thrown: unknown) => void): Promise<void> {
     const { cloud, config } = this.#options;
-    const running = new Set((await cloud.listServers()).filter((server) => server.isRunning).map((server) => server.name));
+    const known = await cloud.listServers();
+    const running = new Set(known.filter((server) => server.isRunning).map((server) => server.name));
     const missing = servers.filter((server) => server.state === "present" && server.name !== config.server && !running.has(server.name));
+    await this.#fenceNewCaches(servers, new Set(known.map(({ name }) => name)));
     await mapParallel(missing, AT_ONCE, (server) => this.#create(server).catch(note));
+  }
+
+  /** A cache that is made anew while another of its cluster serves knows nothing of visitors who wait: it gets none before it is right. */
+  async #fenceNewCaches(servers: readonly ServerRow[], known: ReadonlySet<ServerName>): Promise<void> {
+    const caches = servers.filter(({ state, roles }) => state === "present" && roles.includes("cache"));
+    const serving = new Set(caches.filter(({ name, fence }) => known.has(name) && fence === null).map(({ cluster }) => cluster));
+    const fences = caches
+      .filter(({ name, cluster }) => !known.has(name) && serving.has(cluster))
+      .map(({ name }) => ({ server: name, reason: "it is made anew", deployment: null }));
+    if ((await addFences(this.#options.store, fences)).length > 0) this.#options.onRowsChanged();
   }
 
   async #create(row: ServerRow): Promise<void> {

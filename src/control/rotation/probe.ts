@@ -1,8 +1,8 @@
-import { banPages } from "#contract/actions/cache.ts";
+import { banPages, letGo } from "#contract/actions/cache.ts";
 import { probe } from "#contract/actions/release.ts";
 import { status } from "#contract/actions/server.ts";
 import type { ServerName, WebsiteId } from "#contract/names.ts";
-import type { ControlFabric } from "#fabric/fabric.ts";
+import type { Answer, ControlFabric } from "#fabric/fabric.ts";
 import type { Releases } from "../store/fences.ts";
 
 /** Deployments of the cluster wait while a server is asked these. */
@@ -21,8 +21,12 @@ export async function serves(fabric: ControlFabric, box: ServerName, releases: R
   return live !== undefined && [...releases].every(([website, release]) => (live[website] ?? null) === release);
 }
 
-/** Whether the cache has let go of the pages of all other releases than these. */
+/** Whether the cache has let go of the pages of all other releases than these, and of visitors: nobody waits while it is asked. */
 export async function hasLetGo(fabric: ControlFabric, cache: ServerName, releases: Releases): Promise<boolean> {
-  const asking = [...releases].map(([website, keep]) => fabric.askAll(banPages, [cache], { website, keep }, { timeoutMs: LOCKED_MS }));
-  return (await Promise.all(asking)).every(([answer]) => answer?.output !== undefined);
+  const limit = { timeoutMs: LOCKED_MS };
+  const asking = [...releases].flatMap(([website, keep]) => [
+    fabric.askAll(banPages, [cache], { website, keep }, limit),
+    fabric.askAll(letGo, [cache], { website }, limit),
+  ]);
+  return (await Promise.all<Answer<unknown>[]>(asking)).every(([answer]) => answer?.output !== undefined);
 }

@@ -37,6 +37,15 @@ test("a website is let go with all domains that it had meanwhile, and no other",
   await holds.letGo("s1");
 });
 
+test("a domain that another website has taken over is let go with that one", async () => {
+  await holds.hold("s1", { domains: ["a.example", "b.example"], seconds: 5, until: until(10_000) });
+  await holds.hold("s2", { domains: ["a.example"], seconds: 5, until: until(10_000) });
+  await holds.letGo("s1");
+  expect(await held()).toEqual(["a.example"]);
+  await holds.letGo("s2");
+  expect(await held()).toEqual([]);
+});
+
 test("an agent that begins anew lets go what is over or cannot be read, and holds the rest", async () => {
   await holds.hold("s1", { domains: ["a.example"], seconds: 5, until: until(10_000) });
   await holds.hold("s2", { domains: ["b.example"], seconds: 5, until: until(10_000) });

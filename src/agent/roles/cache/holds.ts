@@ -29,6 +29,8 @@ const LONGEST_TIMER_MS = 2 ** 31 - 1;
 export class Holds {
   readonly #directory: string;
   readonly #timers = new Map<WebsiteId, NodeJS.Timeout>();
+  /** One change at a time. */
+  #last: Promise<void> = Promise.resolve();
 
   constructor(directory = HOLDS) {
     this.#directory = directory;
@@ -39,9 +41,7 @@ export class Holds {
     const domains = join(this.#directory, "domains");
     await mkdir(domains, { recursive: true, mode: 0o755 });
     const held = new Set<string>();
-    for (const name of await readdir(this.#directory)) {
-      const website = /^(s\d+)\.json$/.exec(name)?.[1];
-      if (website === undefined) continue;
+    for (const website of await this.#heldWebsites()) {
       const hold = await this.#read(website);
       if (hold === null) await this.letGo(website);
       else this.#endAt(website, hold.until);
@@ -50,17 +50,40 @@ export class Holds {
     for (const domain of await readdir(domains)) if (!held.has(domain)) await rm(join(domains, domain), { force: true });
   }
 
-  async hold(website: WebsiteId, hold: Hold): Promise<void> {
+  hold(website: WebsiteId, hold: Hold): Promise<void> {
+    return this.#inTurn(() => this.#hold(website, hold));
+  }
+
+  letGo(website: WebsiteId): Promise<void> {
+    return this.#inTurn(() => this.#letGo(website));
+  }
+
+  stop(): void {
+    for (const timer of this.#timers.values()) clearTimeout(timer);
+  }
+
+  async #hold(website: WebsiteId, hold: Hold): Promise<void> {
     const length = await this.#ensureLength(hold.seconds);
     const before = await this.#read(website);
     // First of all what tells which domains are to be let go.
     const domains = [...new Set([...(before?.domains ?? []), ...hold.domains])];
     await writeFileAtomic(this.#record(website), JSON.stringify({ ...hold, domains }));
+    await this.#takeOver(website, hold.domains);
     for (const domain of hold.domains) await replaceLink(join(this.#directory, "domains", domain), join("..", length));
     this.#endAt(website, hold.until);
   }
 
-  async letGo(website: WebsiteId): Promise<void> {
+  /** A domain is let go with the website that has it now, not with one that had it before. */
+  async #takeOver(website: WebsiteId, domains: readonly string[]): Promise<void> {
+    for (const other of await this.#heldWebsites()) {
+      const hold = other === website ? null : await this.#read(other);
+      const kept = hold?.domains.filter((domain) => !domains.includes(domain)) ?? [];
+      if (hold !== null && kept.length < hold.domains.length)
+        await writeFileAtomic(this.#record(other), JSON.stringify({ ...hold, domains: kept }));
+    }
+  }
+
+  async #letGo(website: WebsiteId): Promise<void> {
     clearTimeout(this.#timers.get(website));
     this.#timers.delete(website);
     const hold = await this.#read(website);
@@ -68,8 +91,14 @@ export class Holds {
     await rm(this.#record(website), { force: true });
   }
 
-  stop(): void {
-    for (const timer of this.#timers.values()) clearTimeout(timer);
+  #inTurn(work: () => Promise<void>): Promise<void> {
+    const mine = this.#last.then(work);
+    this.#last = mine.catch(() => undefined);
+    return mine;
+  }
+
+  async #heldWebsites(): Promise<WebsiteId[]> {
+    return (await readdir(this.#directory)).flatMap((name) => /^(s\d+)\.json$/.exec(name)?.[1] ?? []);
   }
 
   #endAt(website: WebsiteId, until: Timestamp): void {

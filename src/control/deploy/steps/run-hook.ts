@@ -7,6 +7,7 @@ import type { ServerName } from "#contract/names.ts";
 import { askAll } from "../ask.ts";
 import { duration } from "../lines.ts";
 import { note, type Turn } from "../turn.ts";
+import { keepHolding } from "./hold.ts";
 
 type Told = z.output<typeof runHookAction.output>;
 
@@ -23,6 +24,8 @@ export async function runHook(turn: Turn, hook: HookName, shell: ServerName): Pr
   const startedAtMs = performance.now();
   let [heardAtMs, saidAtMs] = [startedAtMs, startedAtMs];
   let [after, lines]: [string | null, number] = [null, 0];
+  // What comes after the update keeps nobody waiting.
+  const stayHeld = hook === "update" ? keepHolding(turn) : async () => undefined;
   for (;;) {
     const input: z.input<typeof runHookAction.input> = { website, release, deployment: id, hook, after };
     const [answer] = await askAll(context, runHookAction, { servers: [shell], input });
@@ -39,6 +42,7 @@ export async function runHook(turn: Turn, hook: HookName, shell: ServerName): Pr
       saidAtMs = performance.now();
       note(turn, `hooks.${hook} still runs (${duration(saidAtMs - startedAtMs)})`, shell);
     }
+    await stayHeld();
     await sleep(context.timing.hookLookMs, undefined, { signal: context.signal });
   }
 }

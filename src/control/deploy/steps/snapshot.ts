@@ -7,6 +7,7 @@ import { listServerRows } from "../../store/servers.ts";
 import { askAll } from "../ask.ts";
 import { duration, megabytes, names } from "../lines.ts";
 import { note, type ServerFault, type Turn } from "../turn.ts";
+import { keepHolding } from "./hold.ts";
 
 /** Keeps the website's databases as they are, when its release says so; gives why that could not be done, or null. */
 export async function takeSnapshot(turn: Turn): Promise<ServerFault | null> {
@@ -45,6 +46,7 @@ async function carryOut(turn: Turn, action: typeof snapshotDatabases | typeof re
   if (server === undefined) return { server: "database", fault: fault("the yard has no database server") };
   const input = { databases: [...(site?.databases ?? [])], deployment: deployment.id };
   let heardAtMs = performance.now();
+  const stayHeld = keepHolding(turn);
   for (;;) {
     const [answer] = await askAll(context, action, { servers: [server], input });
     if (answer?.output !== undefined) {
@@ -55,6 +57,7 @@ async function carryOut(turn: Turn, action: typeof snapshotDatabases | typeof re
     } else if (!answer?.fault.code.startsWith("fabric.") || performance.now() - heardAtMs > context.timing.hookAwayMs) {
       return { server, fault: answer?.fault ?? fault("no answer") };
     }
+    await stayHeld();
     await sleep(context.timing.hookLookMs, undefined, { signal: context.signal });
   }
 }

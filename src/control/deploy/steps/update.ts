@@ -1,7 +1,7 @@
 import type { HookName } from "#contract/boxfile.ts";
 import type { ServerName } from "#contract/names.ts";
 import { faultLine, short } from "../lines.ts";
-import { note, type ServerFault, type Turn } from "../turn.ts";
+import { lookAgain, note, type ServerFault, type Turn } from "../turn.ts";
 import { hold, letGo } from "./hold.ts";
 import { goLive } from "./live.ts";
 import { runHook } from "./run-hook.ts";
@@ -11,7 +11,8 @@ import { verifyAndBan } from "./verify.ts";
 
 /**
  * `updating → live`: the release's hooks run once, on the shell server; when `update` fails all go back. While visitors wait
- * the release is verified only after that: before, it may have no database that it understands.
+ * the release is verified only after that: before, it may have no database that it understands. Ends without a move when the
+ * website was deleted meanwhile.
  */
 export async function update(turn: Turn): Promise<void> {
   const { deployment } = turn;
@@ -21,6 +22,9 @@ export async function update(turn: Turn): Promise<void> {
   const unheld = await hold(turn);
   if (unheld.length > 0) return decideAndTurnBack(turn, unheld, "cannot let visitors wait");
   const fault = await updateOnce(turn);
+  // Servers that have taken a deleted website off know nothing of its hooks.
+  if (fault !== null) await lookAgain(turn);
+  if (turn.site === null) return;
   if (fault !== null) return decideAndTurnBack(turn, [fault], "cannot update");
   const unverified = isHeld ? await verifyAndBan(turn) : [];
   if (unverified.length > 0) return decideAndTurnBack(turn, unverified, `cannot verify ${short(deployment.commit)}`);
