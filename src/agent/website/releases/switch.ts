@@ -8,8 +8,10 @@ import { CommitId } from "#contract/names.ts";
 import type { SitePaths } from "../paths.ts";
 import { readReleaseFile } from "./release-file.ts";
 
-/** A timer may be this late, so that the rest of the way is waited for with open eyes. */
-const SPIN_MICROS = 2_000;
+/** A timer may be this late, so that the rest of the way is slept through by the kernel's clock. */
+const TIMER_MICROS = 2_000;
+/** Nobody ever writes here: it is only waited at. */
+const NOWHERE = new Int32Array(new SharedArrayBuffer(4));
 
 export interface SwitchOptions {
   readonly paths: SitePaths;
@@ -124,8 +126,10 @@ function refuseTooLate(atMicros: number, latestMs: number): void {
   );
 }
 
+/** To some ten microseconds, and without keeping a processor busy: it may be the one that another server of the host needs. */
 async function waitUntil(atMicros: number, signal: AbortSignal): Promise<void> {
-  const sleepMs = (atMicros - SPIN_MICROS - nowMicros()) / 1_000;
+  const sleepMs = (atMicros - TIMER_MICROS - nowMicros()) / 1_000;
   if (sleepMs > 0) await sleep(sleepMs, undefined, { signal });
-  while (nowMicros() < atMicros);
+  for (let leftMicros = atMicros - nowMicros(); leftMicros > 0; leftMicros = atMicros - nowMicros())
+    Atomics.wait(NOWHERE, 0, 0, leftMicros / 1_000);
 }
