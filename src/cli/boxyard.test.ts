@@ -466,7 +466,7 @@ const WEBSITE: Website = {
 const KEY: SshKey = { fingerprint: "SHA256:x", type: "ssh-ed25519", comment: "me@example.org", publicKey: PUBLIC_KEY, addedAt: AT };
 
 function deployment(id: number, state: DeploymentState): Deployment {
-  const server = { name: "c1b1", role: "box", stagedAt: AT, switchedAt: AT, error: null, isLeftOut: false } as const;
+  const server = { name: "c1b1", role: "box", stagedAt: AT, switchedAt: AT, clockOffsetMs: -0.42, error: null, isLeftOut: false } as const;
   const cause = { kind: "push", push: "p", caller: null } as const;
   const common = { website: "s1", cluster: "c1", commit: COMMIT, previous: null, acceptedAt: AT, finishedAt: AT, servers: [server] };
   return { ...common, ...cause, id, state, reason: state === "live" ? null : "for a reason" };

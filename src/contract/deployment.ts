@@ -22,7 +22,10 @@ export const DeploymentServer = z.object({
   name: ServerName,
   role: Role,
   stagedAt: Timestamp.nullable(),
+  /** By its own clock. */
   switchedAt: Timestamp.nullable(),
+  /** By how much that clock was ahead of control's, as far as was known then. */
+  clockOffsetMs: z.number().nullable(),
   error: z.string().nullable(),
   /** Whether the deployment goes on without it: it is fenced until it serves the live release. */
   isLeftOut: z.boolean(),

@@ -62,6 +62,8 @@ export class SimulatedYard {
   readonly rotation = new Map<ServerName, readonly ServerName[]>();
   /** What visitors met when a deployment was told to be live and a box in rotation served something else, or when they should have waited. */
   readonly mixtures: string[] = [];
+  /** By how much servers' clocks are ahead, in milliseconds. */
+  readonly clockOffsets = new Map<ServerName, number>();
   readonly #fenced = new Set<ServerName>();
   readonly #statuses = new Map<ServerName, ServerStatus>();
   readonly #listeners = new Set<() => void>();
@@ -130,8 +132,8 @@ export class SimulatedYard {
       },
       forget: async () => undefined,
       registry: () => this.#statuses,
-      lastHeard: () => null,
-      clockOffsetMs: () => 0,
+      lastHeard: () => timestamp(),
+      clockOffsetMs: (server) => this.clockOffsets.get(server) ?? 0,
       onRegistryChange: (listener) => {
         this.#listeners.add(listener);
         return () => this.#listeners.delete(listener);

@@ -17,6 +17,7 @@ function deployment(id: number, state: DeploymentState, commit: string, switched
     role: "box" as const,
     stagedAt: null,
     switchedAt: timestampOf(at(ms)),
+    clockOffsetMs: 0,
     error: null,
     isLeftOut: false,
   }));

@@ -210,7 +210,14 @@ function renderDeployment({
     { title: "server", show: ({ name }) => name },
     { title: "staged", show: ({ stagedAt }) => stagedAt?.slice(11) ?? "-" },
     { title: "switched", show: ({ switchedAt }) => switchedAt?.slice(11) ?? "-" },
+    { title: "clock", show: ({ switchedAt, clockOffsetMs }) => (switchedAt === null ? "-" : aheadBy(clockOffsetMs)) },
     { title: "error", show: ({ error }) => error ?? "" },
   ]);
   return `${facts}\n\n${table}`;
+}
+
+/** How a server's clock, by which it says when it switched, stood to control's. */
+function aheadBy(offsetMs: number | null): string {
+  if (offsetMs === null) return "unknown";
+  return `${offsetMs < 0 ? "" : "+"}${offsetMs.toFixed(1)} ms`;
 }

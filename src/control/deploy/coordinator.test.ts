@@ -1,5 +1,5 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import { timestamp } from "#base/clock.ts";
+import { nowMicros, timestamp, timestampOf } from "#base/clock.ts";
 import { until } from "#base/retry.ts";
 import type { Push } from "#contract/push.ts";
 import { addWebsite, ended, pushOf, startQuickly } from "#harness/deployments.ts";
@@ -154,6 +154,18 @@ describe("a push", () => {
     expect(await deploymentEvents(store, deployment?.id ?? 0, 0)).toEqual({ events: yard.events, isFinal: true });
   });
 
+  test("notes when each server switched, and how its clock stood to control's", async () => {
+    yard.clockOffsets.set("c1b2", -1.25);
+    start();
+    const deployment = await deploy(pushOf("s1", 1), 1);
+    const offsets = deployment?.servers.map(({ name, switchedAt, clockOffsetMs }) => [name, switchedAt !== null, clockOffsetMs]);
+    expect(offsets).toEqual([
+      ["c1b1", true, 0],
+      ["c1b2", true, -1.25],
+      ["c1s", true, 0],
+    ]);
+  });
+
   test("that comes twice deploys once", async () => {
     start();
     await deploy(pushOf("s1", 1), 1);
@@ -185,6 +197,30 @@ describe("a push", () => {
     expect(all.filter((one) => one.state === "superseded").length).toBeGreaterThanOrEqual(1);
     for (const one of all) expect(yard.settled.get(one.push ?? "")).toEqual([one.state === "live"]);
     expect(liveOn()).toEqual(CARRIERS.map(() => all.at(-1)?.commit));
+  });
+
+  test.each([
+    ["ahead, as is known", 300_000, 300_000],
+    ["ahead, as nobody knows", 300_000, 0],
+    ["behind, as is known", -300_000, -300_000],
+  ])("is as new as it is, whatever its server's clock says: %s", async (_how, aheadMs, knownMs) => {
+    const { order } = start();
+    yard.clockOffsets.set("git1", knownMs);
+    const pushNow = (nth: number): Push => ({ ...pushOf("s1", nth), acceptedAt: timestampOf(nowMicros() + aheadMs * 1_000) });
+    const again = {
+      website: "s1",
+      commit: pushOf("s1", 9).commit,
+      kind: "deploy",
+      caller: "anna",
+      holdSeconds: null,
+      needsBuild: false,
+    } as const;
+    expect(await deploy(pushNow(1), 1)).toMatchObject({ state: "live" });
+    await order(again);
+    expect((await ended(store, 2)).at(-1)).toMatchObject({ state: "live", commit: again.commit });
+    expect(await deploy(pushNow(2), 3)).toMatchObject({ state: "live" });
+    await order(again);
+    expect((await ended(store, 4)).map(({ state }) => state)).toEqual(["live", "live", "live", "live"]);
   });
 
   test("that arrives after a newer one is live does not replace it", async () => {

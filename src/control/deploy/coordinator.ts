@@ -1,6 +1,8 @@
+import { setTimeout as sleep } from "node:timers/promises";
 import { reportFault } from "#base/fault.ts";
 import type { Log } from "#base/log.ts";
 import { loop } from "#base/loop.ts";
+import type { ServerName } from "#contract/names.ts";
 import type { Push } from "#contract/push.ts";
 import type { ControlFabric } from "#fabric/fabric.ts";
 import type { Rotation } from "../rotation/rotation.ts";
@@ -67,7 +69,7 @@ export function startCoordinator(options: CoordinatorOptions): Coordinator {
     onFault: warn("deployments not looked at"),
   });
   const take = async (push: Push): Promise<void> => {
-    if (await recordPush(store, push)) workers.wake(push.website);
+    if (await recordPush(store, push, await offsetOf(context, push.server))) workers.wake(push.website);
     else await refusePush(context, push);
   };
   const consuming = loop({
@@ -94,6 +96,13 @@ export function startCoordinator(options: CoordinatorOptions): Coordinator {
       await Promise.all([...loops.map((one) => one.stop()), workers.idle(), context.sweeper.idle()]);
     },
   };
+}
+
+/** By how much the git server's clock is ahead of this one's; a process that has just begun waits a moment to hear of it. */
+async function offsetOf({ fabric, timing, signal }: DeployContext, server: ServerName): Promise<number> {
+  const deadlineMs = performance.now() + timing.fenceMs;
+  while (fabric.lastHeard(server) === null && performance.now() < deadlineMs) await sleep(timing.againMs, undefined, { signal });
+  return fabric.clockOffsetMs(server);
 }
 
 function contextOf({ timing: shorter, ...options }: CoordinatorOptions, signal: AbortSignal): DeployContext {

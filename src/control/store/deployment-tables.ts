@@ -52,6 +52,8 @@ export interface DeploymentServerTable {
   role: Role;
   staged_at: NullableMicros;
   switched_at: NullableMicros;
+  /** By how much its clock, which `switched_at` is of, was known to be ahead of control's. */
+  clock_offset: NullableMicros;
   error: string | null;
   /** Whether the deployment goes on without it. */
   is_left_out: Generated<boolean>;

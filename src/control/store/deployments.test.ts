@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { nowMicros, timestampOf } from "#base/clock.ts";
 import { Deployment } from "#contract/deployment.ts";
 import type { DeploymentEvent } from "#contract/events.ts";
 import type { Push } from "#contract/push.ts";
@@ -13,6 +14,7 @@ import {
   moveState,
   noteServers,
   readQueue,
+  recordOrder,
   recordPush,
   showDeployment,
 } from "./deployments.ts";
@@ -82,6 +84,17 @@ describe("a push", () => {
   });
 });
 
+test("what is asked for when this clock was set back comes after all that is known", async () => {
+  const future = nowMicros() + 300_000_000;
+  await recordPush(store, push("p1", A));
+  await store.updateTable("deployment").set({ accepted_at: future }).execute();
+  await recordPush(store, push("p2", B));
+  const order = { website: "s1", commit: A, kind: "rollback", caller: "anna", holdSeconds: null, needsBuild: false } as const;
+  await recordOrder(store, order);
+  const moments = (await readQueue(store, "s1")).open.map(({ id, acceptedAt }) => [id, acceptedAt]);
+  expect(moments).toEqual([1, 2, 3].map((id) => [id, timestampOf(future + id - 1)]));
+});
+
 describe("a move", () => {
   test("changes state, release, servers and events together", async () => {
     const id = await recorded();
@@ -126,13 +139,16 @@ describe("a deployment", () => {
   test("keeps a server's earlier moments when a later one is noted, and forgets an error that is mended", async () => {
     const id = await recorded();
     await noteServers(store, id, [{ name: "c1b1", role: "box", stagedAt: "2026-11-23T08:00:01.000001Z", error: "slow" }]);
-    await noteServers(store, id, [{ name: "c1b1", role: "box", switchedAt: "2026-11-23T08:00:02.000002Z", error: null }]);
+    await noteServers(store, id, [
+      { name: "c1b1", role: "box", switchedAt: "2026-11-23T08:00:02.000002Z", clockOffsetMs: 2.5, error: null },
+    ]);
     expect((await showDeployment(store, id))?.servers).toEqual([
       {
         name: "c1b1",
         role: "box",
         stagedAt: "2026-11-23T08:00:01.000001Z",
         switchedAt: "2026-11-23T08:00:02.000002Z",
+        clockOffsetMs: 2.5,
         error: null,
         isLeftOut: false,
       },

@@ -1,11 +1,12 @@
 import type { Selectable } from "kysely";
-import { microsOf, nowMicros, timestampOf } from "#base/clock.ts";
+import { microsOf, timestampOf } from "#base/clock.ts";
 import { Fault } from "#base/fault.ts";
 import type { Procedure } from "#contract/boxfile.ts";
 import type { Deployment, DeploymentServer, DeploymentState } from "#contract/deployment.ts";
 import type { Event } from "#contract/events.ts";
 import type { CommitId, ServerName, WebsiteId } from "#contract/names.ts";
 import type { Push } from "#contract/push.ts";
+import { momentOfOrder, momentOfPush } from "./deployment-order.ts";
 import type { DeploymentServerTable, DeploymentTable } from "./deployment-tables.ts";
 import { addFences, findAbsentBoxes, type NewFence } from "./fences.ts";
 import type { Store } from "./schema.ts";
@@ -40,6 +41,8 @@ export interface ServerNote extends Pick<DeploymentServer, "name" | "role" | "er
   readonly isLeftOut?: boolean;
   readonly stagedAt?: string;
   readonly switchedAt?: string;
+  /** Of the clock that `switchedAt` is of. */
+  readonly clockOffsetMs?: number;
 }
 
 /** One move of a deployment with all that becomes true at the same time. */
@@ -60,8 +63,11 @@ export interface StateMove {
   readonly events?: readonly Event[];
 }
 
-/** Records a push as a deployment, once however often it comes; false when the yard has no such website. */
-export async function recordPush(store: Store, push: Push): Promise<boolean> {
+/**
+ * Records a push as a deployment, once however often it comes; false when the yard has no such website. `clockOffsetMs`
+ * is by how much the git server's clock is ahead of this one.
+ */
+export async function recordPush(store: Store, push: Push, clockOffsetMs = 0): Promise<boolean> {
   const website = await store.selectFrom("website").select("cluster").where("id", "=", push.website).executeTakeFirst();
   if (website === undefined) return false;
   const { cluster } = website;
@@ -75,7 +81,7 @@ export async function recordPush(store: Store, push: Push): Promise<boolean> {
       push: push.id,
       branch: push.branch,
       git_server: push.server,
-      accepted_at: microsOf(push.acceptedAt),
+      accepted_at: await momentOfPush(store, push.website, microsOf(push.acceptedAt) - Math.round(clockOffsetMs * 1000)),
       needs_build: push.needsBuild,
     })
     .onConflict((conflict) => conflict.column("push").doNothing())
@@ -101,7 +107,7 @@ export async function recordOrder(
       hold_seconds: holdSeconds,
       needs_build: needsBuild,
       branch,
-      accepted_at: nowMicros(),
+      accepted_at: await momentOfOrder(store, website),
       // Nobody waits at a git server to be told.
       is_settled: true,
     })
@@ -225,6 +231,7 @@ export async function noteServers(store: Store, deployment: number, notes: reado
     role: note.role,
     staged_at: note.stagedAt === undefined ? null : microsOf(note.stagedAt),
     switched_at: note.switchedAt === undefined ? null : microsOf(note.switchedAt),
+    clock_offset: note.clockOffsetMs === undefined ? null : Math.round(note.clockOffsetMs * 1000),
     error: note.error,
     is_left_out: note.isLeftOut ?? false,
   }));
@@ -235,6 +242,7 @@ export async function noteServers(store: Store, deployment: number, notes: reado
       conflict.columns(["deployment", "server"]).doUpdateSet((set) => ({
         staged_at: set.fn.coalesce("excluded.staged_at", "deployment_server.staged_at"),
         switched_at: set.fn.coalesce("excluded.switched_at", "deployment_server.switched_at"),
+        clock_offset: set.fn.coalesce("excluded.clock_offset", "deployment_server.clock_offset"),
         error: set.ref("excluded.error"),
         is_left_out: set.ref("excluded.is_left_out"),
       })),
@@ -385,8 +393,9 @@ function deploymentOf(row: Selectable<DeploymentTable>): Omit<Deployment, "serve
 }
 
 function serverOf(row: Selectable<DeploymentServerTable>): DeploymentServer {
-  const { server: name, role, error, is_left_out: isLeftOut } = row;
-  return { name, role, stagedAt: momentOf(row.staged_at), switchedAt: momentOf(row.switched_at), error, isLeftOut };
+  const { server: name, role, error, is_left_out: isLeftOut, clock_offset: offset } = row;
+  const moments = { stagedAt: momentOf(row.staged_at), switchedAt: momentOf(row.switched_at) };
+  return { name, role, ...moments, clockOffsetMs: offset === null ? null : Number(offset) / 1000, error, isLeftOut };
 }
 
 function momentOf(micros: string | null): string | null {

@@ -15,6 +15,7 @@ import * as hooks from "./migrations/0010_hooks.ts";
 import * as procedures from "./migrations/0011_procedures.ts";
 import * as builds from "./migrations/0012_builds.ts";
 import * as settings from "./migrations/0013_settings.ts";
+import * as clockOffsets from "./migrations/0014_clock_offsets.ts";
 import type { Store, Tables } from "./schema.ts";
 
 /** Every migration, in the order of its name. */
@@ -32,6 +33,7 @@ const MIGRATIONS: Record<string, Migration> = {
   "0011_procedures": procedures,
   "0012_builds": builds,
   "0013_settings": settings,
+  "0014_clock_offsets": clockOffsets,
 };
 
 /** Opens the yard's rows and brings the schema up to date; the caller ends it with `store.destroy()`. */

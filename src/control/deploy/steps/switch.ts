@@ -99,11 +99,12 @@ function askToSwitch(turn: Turn, atMicros: number): Promise<Switched[]> {
   return askAll(context, switchTo, { servers, input, timeoutMs: answerTimeMs(turn, atMicros) });
 }
 
-function switchedNotes({ carriers }: Turn, answers: readonly Switched[]): (ServerNote & { switchedAt: string })[] {
+function switchedNotes({ carriers, context }: Turn, answers: readonly Switched[]): (ServerNote & { switchedAt: string })[] {
   const roles = new Map(carriers.map(({ name, role }) => [name, role]));
   return answers.flatMap(({ server, output }) => {
     const role = roles.get(server);
-    return output === undefined || role === undefined ? [] : [{ name: server, role, switchedAt: output.switchedAt, error: null }];
+    if (output === undefined || role === undefined) return [];
+    return [{ name: server, role, switchedAt: output.switchedAt, clockOffsetMs: context.fabric.clockOffsetMs(server), error: null }];
   });
 }
 
