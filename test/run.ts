@@ -1,4 +1,4 @@
-/** Runs every check of the project in order, cheap ones first, and counts: `node test/run.ts [stage|--faults] [file…]`. */
+/** Runs every check of the project in order, cheap ones first, and counts: `node test/run.ts [stage|--faults|--all] [file…]`. */
 import { mkdir, readFile, rm } from "node:fs/promises";
 import { execa } from "execa";
 import { ensureHostPackages } from "./harness/host-packages.ts";
@@ -33,12 +33,18 @@ const longStages: readonly Stage[] = [{ name: "faults", run: (files) => vitest("
 
 const [given, ...files] = process.argv.slice(2);
 const wanted = given?.replace(/^--/, "");
-const chosen = wanted === undefined ? stages : [...stages, ...longStages].filter((stage) => stage.name === wanted);
+const chosen = stagesOf(wanted);
 if (chosen.length === 0) {
-  console.error(`no stage “${wanted}”; there are: ${[...stages, ...longStages].map((stage) => stage.name).join(", ")}`);
+  console.error(`no stage “${wanted}”; there are: ${[...stages, ...longStages].map((stage) => stage.name).join(", ")}, all`);
   process.exit(2);
 }
 process.exitCode = await runStages(chosen, files);
+
+function stagesOf(wanted: string | undefined): readonly Stage[] {
+  if (wanted === undefined) return stages;
+  const all = [...stages, ...longStages];
+  return wanted === "all" ? all : all.filter(({ name }) => name === wanted);
+}
 
 async function runStages(chosen: readonly Stage[], files: readonly string[]): Promise<number> {
   const total: Count = { passed: 0, failed: 0 };
