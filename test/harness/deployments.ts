@@ -76,8 +76,17 @@ export async function addWebsite(
 }
 
 /** Adds the server that has all databases. */
-export async function addDatabaseServer(store: Store): Promise<void> {
-  const row = { name: "db1", roles: JSON.stringify(["database"]), cluster: null, address: "10.0.0.9", enrolment: null, host_key: null };
+export function addDatabaseServer(store: Store): Promise<void> {
+  return addBackend(store, "db1", "database", "10.0.0.9");
+}
+
+/** Adds the server that has all repositories. */
+export function addGitServer(store: Store): Promise<void> {
+  return addBackend(store, "git1", "git", "10.0.0.8");
+}
+
+async function addBackend(store: Store, name: ServerName, role: Role, address: string): Promise<void> {
+  const row = { name, roles: JSON.stringify([role]), cluster: null, address, enrolment: null, host_key: null };
   await store
     .insertInto("server")
     .values(row as never)

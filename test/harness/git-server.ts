@@ -113,6 +113,7 @@ export class TrialGitServer {
       authorizedKeys: [],
       readers: ["c1b1"],
       builder: null,
+      goodReleases: [],
       release: null,
     };
     this.websites.push(website);

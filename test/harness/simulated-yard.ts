@@ -7,7 +7,7 @@ import type { Action } from "#contract/action.ts";
 import { runBuild } from "#contract/actions/build.ts";
 import { banPages, holdRequests, letGo } from "#contract/actions/cache.ts";
 import { restoreDatabases, snapshotDatabases } from "#contract/actions/database.ts";
-import { settlePush } from "#contract/actions/git.ts";
+import { findCommit, settlePush } from "#contract/actions/git.ts";
 import { runHook } from "#contract/actions/hook.ts";
 import { probe, stage, switchTo, withdraw } from "#contract/actions/release.ts";
 import { status } from "#contract/actions/server.ts";
@@ -48,6 +48,8 @@ export class SimulatedYard {
   readonly failingHooks = new Set<HookName>();
   /** How builds end; each takes two looks. */
   isBuildFailing = false;
+  /** Commits of which nothing is built. */
+  readonly unbuilt = new Set<CommitId>();
   /** Of every release. */
   holdSeconds: number | null = null;
   snapshotsDatabases = false;
@@ -261,6 +263,8 @@ export class SimulatedYard {
         return { output: this.#runHook(input) };
       case status.name:
         return { output: { releases: this.#releasesOf(server) } };
+      case findCommit.name:
+        return { output: { commit: input.revision ?? "", refusals: [], warnings: [], needsBuild: this.unbuilt.has(input.revision ?? "") } };
       case settlePush.name:
         this.settled.set(input.pushId ?? "", [...(this.settled.get(input.pushId ?? "") ?? []), input.isLive === true]);
         return { output: { branch: null } };
@@ -332,6 +336,7 @@ export class SimulatedYard {
 interface Input {
   readonly website: WebsiteId;
   readonly release?: CommitId;
+  readonly revision?: string;
   readonly decision?: number;
   readonly hook?: HookName;
   readonly after?: string | null;

@@ -23,6 +23,8 @@ export const GitSpec = z.object({
       builder: ServerName.nullable().default(null),
       /** The live release; its commit is never pruned. */
       release: CommitId.nullable(),
+      /** Releases that it may go back to without building them again, the newest first. */
+      goodReleases: z.array(CommitId).default([]),
     }),
   ),
 });

@@ -1,6 +1,6 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { until } from "#base/retry.ts";
-import { addWebsite, ended, pushOf, startQuickly } from "#harness/deployments.ts";
+import { addGitServer, addWebsite, ended, pushOf, startQuickly } from "#harness/deployments.ts";
 import { startPostgres, type TestPostgres } from "#harness/postgres.ts";
 import { type Behaviour, SimulatedYard } from "#harness/simulated-yard.ts";
 import { listDeployments } from "../store/deployments.ts";
@@ -65,6 +65,25 @@ describe("a commit that has to be built", () => {
     script = (server) => (server === "s1x" ? "away" : "ok");
     yard.push({ ...pushOf("s1", 3), needsBuild: true });
     expect((await ended(store, 3)).at(-1)).toMatchObject({ state: "failed", reason: "cannot build 1003000: s1x is not connected" });
+  });
+
+  test("is built again when one goes back to it, long after what was built of it has gone", async () => {
+    await addGitServer(store);
+    const order = (commit: string) =>
+      coordinator.order({ website: "s1", commit, kind: "rollback", caller: "anna", holdSeconds: null, needsBuild: false });
+    const wasBuilt = (commit: string) => yard.events.some((event) => event.state === "building" && event.commit === commit);
+    for (let nth = 2; nth <= 6; nth++) {
+      yard.push(pushOf("s1", nth));
+      await ended(store, nth);
+    }
+    yard.unbuilt.add(first.commit).add(second.commit);
+    await order(second.commit);
+    expect((await ended(store, 7)).at(-1)).toMatchObject({ state: "live" });
+    // One of those that servers and the git server keep.
+    expect(wasBuilt(second.commit)).toBe(false);
+    await order(first.commit);
+    expect((await ended(store, 8)).at(-1)).toMatchObject({ state: "live" });
+    expect(wasBuilt(first.commit)).toBe(true);
   });
 
   test("can be called off meanwhile", async () => {

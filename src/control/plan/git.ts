@@ -1,7 +1,7 @@
 import type { GitSpec } from "#contract/spec/git.ts";
 import { builderOf } from "./builder.ts";
 import type { PlannedServer } from "./rows.ts";
-import { uidOf } from "./website.ts";
+import { goodReleases, uidOf } from "./website.ts";
 import { PORTS, type Yard } from "./yard.ts";
 
 /** The git server has every website's repository; only the servers that carry a website may read it. */
@@ -19,6 +19,7 @@ export function planGit(yard: Yard, server: PlannedServer): GitSpec {
       builder: yard.withRole("builder", website.cluster).find(({ name }) => name === builderOf(website.id))?.name ?? null,
       readers: yard.carriers(website.cluster).map(({ name }) => name),
       release: website.release,
+      goodReleases: goodReleases(website),
     })),
   };
 }

@@ -7,7 +7,7 @@ import { addressOf, compareIds, PORTS, type Yard } from "./yard.ts";
 const FIRST_UID = 20_000;
 
 /** To so many releases a website can go back without fetching them. */
-const KEPT_RELEASES = 5;
+export const KEPT_RELEASES = 5;
 
 /** The Unix user and group id of a website, the same on every server. */
 export function uidOf(website: string): number {
@@ -40,7 +40,7 @@ export function planWebsite(yard: Yard, website: PlannedWebsite): WebsiteOnServe
 }
 
 /** The live one is the newest of them already before its deployment has ended, so that its end changes no plan. */
-function goodReleases({ release, good_releases }: PlannedWebsite): CommitId[] {
+export function goodReleases({ release, good_releases }: PlannedWebsite): CommitId[] {
   const all = release === null ? good_releases : [release, ...good_releases];
   return [...new Set(all)].slice(0, KEPT_RELEASES);
 }

@@ -2,12 +2,14 @@ import type { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { Fault } from "#base/fault.ts";
 import type { CommitId } from "#contract/names.ts";
-import { buildRef } from "./git-command.ts";
+import { BUILDS, buildRef } from "./git-command.ts";
 import type { Repository } from "./repository.ts";
 
 /** A build as it comes over the wire may be so large. */
 const LIMIT_BYTES = 2_000_000_000;
 const TIMEOUT_MS = 600_000;
+/** So many of the newest are kept in any case. */
+const KEPT = 5;
 
 /**
  * What was built of a tree: a commit on top of the one that it was built of first, with all that the release has.
@@ -30,4 +32,16 @@ export async function takeBuild(repository: Repository, commit: CommitId, build:
   const isOfCommit = (await repository.hasCommit(build)) && (await repository.parents(build)).join() === commit;
   if (tree === null || !isOfCommit) throw new Fault("git.bad-build", `${build} is no build of ${commit}`);
   await repository.moveRef(buildRef(tree), null, build);
+}
+
+/**
+ * Takes the older builds away that were not made of one of these commits. What is not pointed at any more is collected by Git
+ * itself after two weeks, so that whoever is fetching one gets it whole.
+ */
+export async function pruneBuilds(repository: Repository, needed: readonly CommitId[]): Promise<void> {
+  const builds = await repository.listRefs(BUILDS);
+  if (builds.length <= KEPT) return;
+  const trees = await repository.describe(needed.map((commit) => `${commit}^{tree}`));
+  const kept = new Set(trees.flatMap((tree) => (tree === null ? [] : [buildRef(tree.id)])));
+  for (const { ref, commit } of builds.slice(KEPT)) if (!kept.has(ref)) await repository.moveRef(ref, commit, null);
 }

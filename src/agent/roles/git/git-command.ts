@@ -14,9 +14,12 @@ export function tagRef(tag: string): string {
   return `refs/tags/${tag}`;
 }
 
+/** Where what was built is kept. */
+export const BUILDS = "refs/boxyard/builds";
+
 /** The ref of what was built of a tree. */
 export function buildRef(tree: string): string {
-  return `refs/boxyard/builds/${tree}`;
+  return `${BUILDS}/${tree}`;
 }
 
 /** Commands on a website's repository on the git server. */
@@ -31,6 +34,9 @@ export const gitCommand = {
   describeObjects: (path: string): Argv => of(path, "cat-file", "--batch-check"),
   objects: (path: string): Argv => of(path, "cat-file", "--batch"),
   parents: (path: string, commit: CommitId): Argv => of(path, "rev-list", "--parents", "--max-count=1", commit),
+  /** Each ref of a folder with what it points at, the newest commit first. */
+  listRefs: (path: string, folder: string): Argv =>
+    of(path, "for-each-ref", "--sort=-creatordate", "--format=%(refname) %(objectname)", folder),
   takePack: (path: string, limitBytes: number): Argv =>
     of(path, "index-pack", "--stdin", "--strict", "--fix-thin", `--max-input-size=${limitBytes}`),
   pack: (path: string): Argv => of(path, "pack-objects", "--quiet", "--thin", "--revs", "--delta-base-offset", "--stdout"),

@@ -23,6 +23,8 @@ let packs: PackStore;
 let service: PackService;
 let first: string;
 let second: string;
+/** Commits whose builds servers may ask for. */
+let needed: readonly string[] = [];
 const agents = new Map<string, Agent>();
 
 beforeAll(async () => {
@@ -48,6 +50,7 @@ beforeAll(async () => {
     packs,
     websites: () => server.websites,
     repositoryOf: ({ id }) => server.repository(id),
+    neededOf: () => needed,
   });
   await service.listening(0).apply(AbortSignal.timeout(5_000));
   for (const [name, authority] of [
@@ -150,10 +153,15 @@ describe("nobody else gets anything:", () => {
 
 describe("what was built of a commit", () => {
   /** As a builder does it; gives the build and a pack with it. */
-  async function build(of: string, content: string): Promise<{ commit: string; pack: Buffer }> {
+  async function build(of: string, content: string, at = "2029-01-01T00:00:00Z"): Promise<{ commit: string; pack: Buffer }> {
     const clone = await box1((await ask("s1x", `/pack/s1/${of}`)).body);
     const git = async (args: string[], input = "") =>
-      (await execa("git", ["--git-dir", clone, "-c", "user.name=b", "-c", "user.email=b@example.org", ...args], { input })).stdout;
+      (
+        await execa("git", ["--git-dir", clone, "-c", "user.name=b", "-c", "user.email=b@example.org", ...args], {
+          input,
+          env: { GIT_COMMITTER_DATE: at },
+        })
+      ).stdout;
     const blob = await git(["hash-object", "-w", "--stdin"], content);
     const tree = await git(["mktree"], `${await git(["ls-tree", of])}\n100644 blob ${blob}\tbuilt.txt\n`);
     const commit = await git(["commit-tree", tree, "-p", of, "-m", "built"]);
@@ -202,6 +210,24 @@ describe("what was built of a commit", () => {
     expect((await ask("c1b1", `/pack/s1/${again}`)).build).toBe(one.commit);
     const refused = await execa("git", ["ls-remote", repository]);
     expect(refused.stdout).not.toContain("refs/boxyard");
+  });
+
+  test("stays while a server may ask for it, as do the newest five; older ones go when another is brought", async () => {
+    const repository = server.repository("s1");
+    const copy = await server.workingCopy("many", { "docroot/index.php": "<?php" });
+    const commits: string[] = [];
+    for (let nth = 1; nth <= 8; nth++) {
+      await copy.write({ "docroot/index.php": `<?php // ${nth}` });
+      commits.push(await copy.commit(`${nth}`));
+      await copy.git("push", "-q", "--force", repository.path, "main:refs/heads/many");
+    }
+    needed = commits.slice(0, 1);
+    for (const [index, commit] of commits.entries()) {
+      const made = await build(commit, commit, `2030-01-0${index + 1}T00:00:00Z`);
+      expect((await ask("s1x", `/build/s1/${commit}/${made.commit}`, made.pack)).status).toBe(201);
+    }
+    const given = await Promise.all(commits.map(async (commit) => (await ask("c1b1", `/pack/s1/${commit}`)).build !== undefined));
+    expect(given).toEqual([true, false, false, true, true, true, true, true]);
   });
 });
 

@@ -10,7 +10,7 @@ import type { Enrolment } from "#contract/enrolment.ts";
 import { CommitId } from "#contract/names.ts";
 import type { Resource } from "../../converge/resource.ts";
 import { BUILD_HEADER } from "../../website/releases/pack-source.ts";
-import { takeBuild } from "./builds.ts";
+import { pruneBuilds, takeBuild } from "./builds.ts";
 import type { Pack, PackStore } from "./pack-store.ts";
 import type { GitWebsite } from "./push-desk.ts";
 import type { Repository } from "./repository.ts";
@@ -21,6 +21,8 @@ export interface PackServiceOptions {
   readonly packs: PackStore;
   readonly websites: () => readonly GitWebsite[];
   readonly repositoryOf: (website: GitWebsite) => Repository;
+  /** The commits whose builds servers may still ask for. */
+  readonly neededOf: (website: GitWebsite) => readonly CommitId[];
 }
 
 interface Answer {
@@ -102,17 +104,23 @@ export class PackService {
       return refuse(response, { status: 403, text: `${reader ?? "this server"} does not carry ${id}` });
     const repository = this.#options.repositoryOf(website);
     if (build === null) return this.#give(response, repository, { commit: CommitId.parse(commit), have });
-    return this.#take(request, response, { repository, commit: CommitId.parse(commit), build });
+    return this.#take(request, response, { website, commit: CommitId.parse(commit), build });
   }
 
   async #take(
     request: IncomingMessage,
     response: ServerResponse,
-    { repository, commit, build }: { readonly repository: Repository; readonly commit: CommitId; readonly build: CommitId },
+    { website, commit, build }: { readonly website: GitWebsite; readonly commit: CommitId; readonly build: CommitId },
   ): Promise<void> {
+    const { log, neededOf, repositoryOf } = this.#options;
+    const repository = repositoryOf(website);
     try {
       await takeBuild(repository, commit, build, request);
       this.#options.packs.forget(repository);
+      // The next build tries again.
+      await pruneBuilds(repository, [commit, ...neededOf(website)]).catch((thrown: unknown) =>
+        log.warn({ website: website.id, fault: reportFault(thrown) }, "old builds not removed"),
+      );
       response.writeHead(201).end();
     } catch (thrown) {
       if (!isFault(thrown, "git.bad-build")) throw thrown;

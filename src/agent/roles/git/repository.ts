@@ -99,6 +99,13 @@ export class Repository {
     return pack;
   }
 
+  /** The refs of a folder, the newest commit first. */
+  async listRefs(folder: string): Promise<{ readonly ref: string; readonly commit: CommitId }[]> {
+    const { stdout } = await this.#run(gitCommand.listRefs(this.path, folder));
+    const lines = stdout.split("\n").filter((line) => line !== "");
+    return lines.map((line) => line.split(" ")).map(([ref = "", commit]) => ({ ref, commit: CommitId.parse(commit) }));
+  }
+
   /** The commits that a commit stands on. */
   async parents(commit: CommitId): Promise<CommitId[]> {
     const { stdout } = await this.#run(gitCommand.parents(this.path, commit));

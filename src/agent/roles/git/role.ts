@@ -9,7 +9,7 @@ import { systemctl, unit } from "../../converge/unit.ts";
 import type { StartRole } from "../role.ts";
 import { type CommitRules, checkCommit } from "./check-commit.ts";
 import { GIT_PATHS, sshdFiles } from "./configuration-files.ts";
-import { PackService } from "./pack-service.ts";
+import { PackService, type PackServiceOptions } from "./pack-service.ts";
 import { PackStore } from "./pack-store.ts";
 import { type DeskOptions, type GitWebsite, PushDesk } from "./push-desk.ts";
 import { PushRecords } from "./push-records.ts";
@@ -29,7 +29,11 @@ export const startGit: StartRole<GitSpec> = async ({ enrolment, fabric, log, cur
     packs.prepare({ repository: repositoryOf(website), commit, have });
   const desk = new PushDesk({ fabric, log, server: enrolment.server, records, websites, repositoryOf, rulesFor, onExpected });
   const sockets = new PushSockets(GIT_PATHS.sockets, (website, request, say) => desk.take(website, request, say));
-  const service = new PackService({ enrolment, log, packs, websites, repositoryOf });
+  const neededOf: PackServiceOptions["neededOf"] = ({ id, release, goodReleases }) => {
+    const underWay = records.of(id).flatMap(({ push, outcome }) => (outcome === null ? [push.commit] : []));
+    return [...(release === null ? [] : [release]), ...goodReleases, ...underWay];
+  };
+  const service = new PackService({ enrolment, log, packs, websites, repositoryOf, neededOf });
   await packs.start();
   await desk.start();
   fabric.answer(settlePush, (outcome) => desk.settle(outcome));

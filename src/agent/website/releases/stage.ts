@@ -89,7 +89,11 @@ async function materialise(
 ): Promise<StagedRelease> {
   const tree = treeOf(listing);
   const overlay = await readOverlay({ website, files: paths.files, listing, tree, objects });
-  if (overlay.needsBuild && content === commit) throw new Fault("release.not-built", `commit ${commit} has to be built first`);
+  if (overlay.needsBuild && content === commit) {
+    // When it has been built it is fetched again, with what was built of it.
+    await repository.forget(commit);
+    throw new Fault("release.not-built", `commit ${commit} has to be built first`);
+  }
   const base = await findBase(paths, overlay, repository);
   const changes =
     base === null

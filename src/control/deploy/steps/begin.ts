@@ -1,3 +1,8 @@
+import { findCommit } from "#contract/actions/git.ts";
+import { KEPT_RELEASES } from "../../plan/website.ts";
+import { listGoodReleases } from "../../store/deployments.ts";
+import { listServerRows } from "../../store/servers.ts";
+import { askAll } from "../ask.ts";
 import { names, serves, short } from "../lines.ts";
 import { move, type Turn } from "../turn.ts";
 
@@ -18,12 +23,26 @@ export async function begin(turn: Turn): Promise<void> {
     ...absent.map(({ name, role, fence }) => ({ name, role, error: `fenced: ${fence}`, isLeftOut: true })),
   ];
   turn.carriers = taking;
-  if (deployment.needsBuild) {
+  if (await hasToBeBuilt(turn)) {
     const line = `building ${short(deployment.commit)} (${serves(site.id, site.release)})`;
     return move(turn, { from: "received", to: "building" }, { previous: site.release, servers, line });
   }
   const line = `staging ${short(deployment.commit)} on ${names(taking.map((carrier) => carrier.name))} (${serves(site.id, site.release)})`;
   return move(turn, { from: "received", to: "staging" }, { previous: site.release, servers, line });
+}
+
+/**
+ * Known of a push, whose build the git server keeps until it has ended. What was built of an older release may be gone when one
+ * goes back to it, and is built again.
+ */
+async function hasToBeBuilt({ context, deployment }: Turn): Promise<boolean> {
+  const { website, commit: revision, kind, needsBuild } = deployment;
+  if (needsBuild || kind === "push") return needsBuild;
+  const kept = (await listGoodReleases(context.store, website)).slice(0, KEPT_RELEASES);
+  if (kept.includes(revision)) return false;
+  const servers = (await listServerRows(context.store)).filter(({ roles, state }) => roles.includes("git") && state === "present");
+  const answers = await askAll(context, findCommit, { servers: servers.map(({ name }) => name), input: { website, revision } });
+  return answers.some(({ output }) => output?.needsBuild === true);
 }
 
 function obstacleOf({ site, carriers }: Turn): string | null {
