@@ -1,10 +1,11 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Repository } from "#harness/repository.ts";
-import { mustInServer } from "#harness/servers.ts";
-import { createSite, removeSite } from "#harness/site.ts";
+import { allAreBack } from "#harness/requests.ts";
+import { destroy, mustInServer } from "#harness/servers.ts";
+import { commitPage, createSite, removeSite } from "#harness/site.ts";
 import { Visitor } from "#harness/visitor.ts";
-import { lastDeployment, showWebsite, type WebsiteJson } from "#harness/yard.ts";
+import { eventually, lastDeployment, showWebsite, type WebsiteJson } from "#harness/yard.ts";
 
 const DOMAIN = "hold.example.test";
 const CONNECT =
@@ -121,4 +122,37 @@ describe("a release in hold mode, whose database the old code cannot read", () =
     expect([now, before]).toEqual(["200 five 5", "200 four 4"]);
     expect(later).toMatch(/^503 .*One moment, please/s);
   });
+
+  test("goes on when a cache is lost meanwhile, whose successor sends nobody to the new code before it is updated", async () => {
+    const pushing = push("six", { sql: "ALTER TABLE state CHANGE five six INT; UPDATE state SET six = 6", ending: "sleep 16" });
+    const losing = eventually("visitors to wait", () => isHeld("c1v2", DOMAIN)).then(() => destroy("c1v2"));
+    const { result, pages } = await visitDuring(pushing);
+    await losing;
+    expect(result.exitCode, result.stderr).toBe(0);
+    expect([...pages].sort()).toEqual(["200 five 5", "200 six 6"]);
+    await allAreBack(120_000);
+  });
+
+  test("that is deleted while its visitors wait lets go of its domains, for whoever has them next", async () => {
+    const doomed = await createSite("doomed.example.test");
+    await commitPage(doomed.repository, "doomed", { Boxfile: "version: 3\ndeploy: hold\nhooks: {update: sleep 100}\n" });
+    const pushing = doomed.repository.push(doomed.website.gitUrl);
+    await eventually("visitors to wait", () => isHeld("c1v1", "doomed.example.test"));
+    await removeSite(doomed);
+    const next = await createSite("doomed.example.test");
+    try {
+      await commitPage(next.repository, "next");
+      const { exitCode, stderr } = await next.repository.push(next.website.gitUrl);
+      expect(exitCode, stderr).toBe(0);
+      for (const cache of ["c1v1", "c1v2"]) expect(await isHeld(cache, "doomed.example.test")).toBe(false);
+      expect((await new Visitor("doomed.example.test").get("/")).text).toBe("next");
+      expect((await pushing).exitCode).not.toBe(0);
+    } finally {
+      await removeSite(next);
+    }
+  });
 });
+
+async function isHeld(cache: string, domain: string): Promise<boolean> {
+  return (await mustInServer(cache, "ls", "/var/lib/boxyard-holds/domains")).split("\n").includes(domain);
+}

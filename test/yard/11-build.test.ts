@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { getPackagesAsThisMachine, lockPackages } from "#harness/packages.ts";
 import type { Repository } from "#harness/repository.ts";
+import { inServer, mustInServer, powerOff } from "#harness/servers.ts";
 import { commitPage, createSite, removeSite } from "#harness/site.ts";
 import { Visitor } from "#harness/visitor.ts";
 import { boxyardJson, eventually, lastDeployment, listServers, type WebsiteJson } from "#harness/yard.ts";
@@ -163,6 +164,23 @@ describe("a release that is built", () => {
     expect(stderr).toMatch(/error: failed: cannot build [0-9a-f]{7}: it ended with exit status 2; nothing changed/);
     expect(await lastDeployment(website.id)).toMatchObject({ state: "failed" });
     expect((await new Visitor(DOMAIN).get("/")).text).toBe(before);
+    await eventually("the builder to be gone", async () => (await builders()).length === 0);
+  });
+
+  test.each([
+    ["control is killed", async () => void (await mustInServer("control1", "systemctl", "kill", "--signal=KILL", "boxyard-control"))],
+    ["its server's agent is restarted", async () => void (await mustInServer(`${website.id}x`, "systemctl", "restart", "boxyard-agent"))],
+    ["its server loses its power", () => powerOff(`${website.id}x`)],
+  ])("goes live although %s in the middle of it", async (what, harm) => {
+    const pushing = push(["sleep 6", ...BUILD], { note: what });
+    await eventually("the build to run", async () => {
+      const { stdout } = await inServer(`${website.id}x`, ["systemctl", "list-units", "--no-legend", "--state=running", "boxyard-build-*"]);
+      return stdout.trim() !== "";
+    });
+    await harm();
+    const { exitCode, stderr } = await pushing;
+    expect(exitCode, stderr).toBe(0);
+    expect((await new Visitor(DOMAIN).get("/")).text).toMatch(/^hello from a library \d+$/);
     await eventually("the builder to be gone", async () => (await builders()).length === 0);
   });
 

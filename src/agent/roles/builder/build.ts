@@ -5,7 +5,7 @@ import type { runBuild } from "#contract/actions/build.ts";
 import type { CommitId } from "#contract/names.ts";
 import type { BuilderSpec } from "#contract/spec/builder.ts";
 import { secondsFor } from "#contract/work-settings.ts";
-import { beginUnit, readUnit, readUnitOutput, shellScript, syncJournal } from "../../transient-unit.ts";
+import { beginUnit, forgetUnit, readUnit, readUnitOutput, shellScript, syncJournal } from "../../transient-unit.ts";
 import type { PackSource } from "../../website/releases/pack-source.ts";
 import { buildEnvironment, HOME } from "./environment.ts";
 import { isolation } from "./isolation.ts";
@@ -62,6 +62,8 @@ export class Build {
   async #prepare(): Promise<void> {
     const { git: source, website, environment, network, limits } = this.#spec;
     await run(["nft", "-f", "-"], { input: isolation(network, BUILDER.uid) });
+    // What an agent before this one has begun would go on in what is cleared away here.
+    await forgetUnit(this.#unit);
     await this.#workshop.clear();
     const question = { source, website, commit: this.#commit, have: null };
     const content = await this.#packs.fetchInto(this.#workshop.repository, question, AbortSignal.timeout(FETCH_LIMIT_MS));
