@@ -5,9 +5,10 @@ import type { CommitId } from "#contract/names.ts";
 import { onSmallDisk, whileCutOff, whileFrozen, whileFull, whilePoweredOff } from "#harness/faults.ts";
 import type { Repository } from "#harness/repository.ts";
 import { allAreBack } from "#harness/requests.ts";
-import { mustInServer } from "#harness/servers.ts";
+import { mustInServer, powerOff } from "#harness/servers.ts";
 import { createSite, removeSite } from "#harness/site.ts";
 import { commitTruth, findLies, Visitors } from "#harness/truth.ts";
+import { Visitor } from "#harness/visitor.ts";
 import { boxyard, eventually, listDeployments, showWebsite, type WebsiteJson } from "#harness/yard.ts";
 
 const DOMAIN = "rounds.example.test";
@@ -42,18 +43,51 @@ const TROUBLES = {
   "a cache loses its power": { trouble: (work) => whilePoweredOff("c1v2", work) },
 } satisfies Record<string, Trouble>;
 
+/** What may go wrong with a build alone. */
+const BUILD_TROUBLES = {
+  ...TROUBLES,
+  "the builder loses its power": { trouble: (work) => afterLosing(() => `${website.id}x`, work) },
+} satisfies Record<string, Trouble>;
+
+/** There may be none yet, or any more; control starts it again by itself. */
+async function afterLosing(server: () => string, work: Work): Promise<void> {
+  await powerOff(server()).catch(() => undefined);
+  await work();
+}
+
+/** How the round's release is deployed. */
+const BOXFILES = {
+  "as it is": () => "version: 3\n",
+  "while visitors wait": () => "version: 3\ndeploy: hold\nhooks: {update: sleep 1.5, after: 'true'}\n",
+  built: (version: string) => `version: 3\nbuild: [sleep 2, echo ${version} > docroot/built.txt]\n`,
+} as const;
+
 async function afterHaving(service: string, work: Work): Promise<void> {
   await mustInServer("control1", "systemctl", "kill", "--signal=KILL", service);
   await work();
 }
 
-const round = fc.record({
-  trouble: fc.constantFrom(...(Object.keys(TROUBLES) as (keyof typeof TROUBLES)[])),
-  /** After the deployment was asked for. */
-  afterMs: fc.integer({ min: 0, max: 900 }),
-  /** How long the trouble goes on when the deployment has ended. */
-  onMs: fc.integer({ min: 0, max: 3_000 }),
-});
+type Way = keyof typeof BOXFILES;
+type TroubleName = keyof typeof BUILD_TROUBLES;
+
+/** `longestMs`: how long after the deployment was asked for the trouble may begin. */
+function roundOf(way: Way, troubles: Record<string, Trouble>, longestMs: number) {
+  return fc.record({
+    way: fc.constant(way),
+    trouble: fc.constantFrom(...(Object.keys(troubles) as TroubleName[])),
+    /** After the deployment was asked for. */
+    afterMs: fc.integer({ min: 0, max: longestMs }),
+    /** How long the trouble goes on when the deployment has ended. */
+    onMs: fc.integer({ min: 0, max: 3_000 }),
+  });
+}
+
+const round = fc.oneof(
+  { weight: 6, arbitrary: roundOf("as it is", TROUBLES, 900) },
+  { weight: 2, arbitrary: roundOf("while visitors wait", TROUBLES, 3_000) },
+  // A builder takes some seconds to be there.
+  { weight: 1, arbitrary: roundOf("built", BUILD_TROUBLES, 12_000) },
+);
 
 beforeAll(async () => {
   console.log(`${ROUNDS} rounds from seed ${SEED}: repeat them with BOXYARD_FAULT_SEED=${SEED}`);
@@ -73,19 +107,24 @@ beforeEach(async () => {
   visitors.take();
 });
 
-async function push(version: string): Promise<void> {
+async function commit(version: string, way: Way): Promise<void> {
+  await repository.write({ Boxfile: BOXFILES[way](version) });
   versions.set(version, await commitTruth(repository, version));
+}
+
+async function push(version: string): Promise<void> {
+  await commit(version, "as it is");
   const pushed = await repository.push(website.gitUrl);
   expect(pushed.exitCode, pushed.stderr).toBe(0);
 }
 
 test.each(fc.sample(round, { numRuns: ROUNDS, seed: SEED }).map((one, index) => ({ ...one, nth: index + 1 })))(
-  "$nth: $trouble $afterMs ms after a deployment was asked for, and $onMs ms longer than that",
-  async ({ trouble, afterMs, onMs, nth }) => {
-    const { round = (work: Work) => work(), trouble: around }: Trouble = TROUBLES[trouble];
+  "$nth, $way: $trouble $afterMs ms after a deployment was asked for, and $onMs ms longer than that",
+  async ({ way, trouble, afterMs, onMs, nth }) => {
+    const { round = (work: Work) => work(), trouble: around }: Trouble = BUILD_TROUBLES[trouble];
     // What is staged already goes too fast to be hit: every other deployment is a new commit.
-    const isNew = nth % 2 === 0;
-    if (isNew) versions.set(`round-${nth}`, await commitTruth(repository, `round-${nth}`));
+    const isNew = way !== "as it is" || nth % 2 === 0;
+    if (isNew) await commit(`round-${nth}`, way);
     await round(async () => {
       const deploying = isNew ? repository.push(website.gitUrl) : boxyard("deploy", website.id, "--ref", versions.get("one") ?? "");
       await sleep(afterMs);
@@ -105,5 +144,7 @@ test.each(fc.sample(round, { numRuns: ROUNDS, seed: SEED }).map((one, index) => 
     const readings = visitors.take();
     expect(findLies(readings, { deployments, versions })).toEqual([]);
     expect(readings.length).toBeGreaterThan(10);
+    if (way === "built" && release === versions.get(`round-${nth}`))
+      expect((await new Visitor(DOMAIN).get(`/built.txt?${nth}`)).text.trim()).toBe(`round-${nth}`);
   },
 );
