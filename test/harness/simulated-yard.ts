@@ -8,7 +8,7 @@ import { runBuild } from "#contract/actions/build.ts";
 import { banPages, holdRequests, letGo } from "#contract/actions/cache.ts";
 import { restoreDatabases, snapshotDatabases } from "#contract/actions/database.ts";
 import { findCommit, settlePush } from "#contract/actions/git.ts";
-import { runHook } from "#contract/actions/hook.ts";
+import { endHook, runHook } from "#contract/actions/hook.ts";
 import { probe, stage, switchTo, withdraw } from "#contract/actions/release.ts";
 import { status } from "#contract/actions/server.ts";
 import type { HookName, Procedure } from "#contract/boxfile.ts";
@@ -55,6 +55,9 @@ export class SimulatedYard {
   snapshotsDatabases = false;
   /** The release whose update came last to each database. */
   readonly databases = new Map<string, CommitId>();
+  /** Deployments whose update goes on, and those where it was ended. */
+  readonly #updating = new Set<number>();
+  readonly #ended = new Set<number>();
   readonly #snapshots = new Map<string, CommitId | undefined>();
   /** Until when visitors of a website wait at a cache, in microseconds. */
   readonly #heldUntil = new Map<string, number>();
@@ -261,6 +264,10 @@ export class SimulatedYard {
         return { output: this.#runBuild(input) };
       case runHook.name:
         return { output: this.#runHook(input) };
+      case endHook.name:
+        this.#updating.delete(input.deployment ?? 0);
+        this.#ended.add(input.deployment ?? 0);
+        return { output: { ended: true } };
       case status.name:
         return { output: { releases: this.#releasesOf(server) } };
       case findCommit.name:
@@ -293,7 +300,10 @@ export class SimulatedYard {
       const kept = this.#snapshots.get(key);
       if (action === snapshotDatabases.name) {
         if (!this.#snapshots.has(key)) this.#snapshots.set(key, this.databases.get(database));
-      } else if (kept === undefined) this.databases.delete(database);
+        continue;
+      }
+      if (this.#updating.has(deployment ?? 0)) this.mixtures.push(`${database} is put back while its update goes on`);
+      if (kept === undefined) this.databases.delete(database);
       else this.databases.set(database, kept);
     }
     return { state: "done", why: null, bytes: 1 };
@@ -305,7 +315,10 @@ export class SimulatedYard {
     return this.isBuildFailing ? { ...told, state: "failed", exitStatus: 2 } : { ...told, state: "done", build: "b".repeat(40) };
   }
 
-  #runHook({ website, release, hook = "update", after = null }: Input): z.output<typeof runHook.output> {
+  #runHook({ website, release, deployment = 0, hook = "update", after = null }: Input): z.output<typeof runHook.output> {
+    if (hook === "update" && this.#ended.has(deployment)) return { state: "lost", exitStatus: null, lines: [], cursor: after };
+    if (hook === "update" && after === null) this.#updating.add(deployment);
+    else if (hook === "update") this.#updating.delete(deployment);
     if (hook === "update") this.databases.set(`db${website.slice(1)}`, release ?? "");
     if (hook === "update" && this.holdSeconds !== null) this.#lookForUnheld(website);
     const looks = Number(after) + 1;

@@ -93,6 +93,20 @@ describe("a release with hooks", () => {
     expect(await noted()).toBe(before);
   });
 
+  test("that goes back ends all that its update has begun before the databases are put back", async () => {
+    const boxfile =
+      "version: 3\ndeploy: hold\nhooks:\n  snapshot: database\n  update: setsid sh -c 'sleep 12; echo late >> private/noted' > /dev/null 2>&1 &\n";
+    await repository.write({ Boxfile: boxfile, "docroot/index.php": "<?php http_response_code(500);" });
+    await repository.commit("Broken");
+    const { exitCode, stderr } = await repository.push(website.gitUrl);
+    expect(exitCode).not.toBe(0);
+    expect(stderr).toMatch(/hooks\.update is done/);
+    expect(stderr).toMatch(/put db\d+ back as before the update/);
+    await sleep(14_000);
+    expect(await noted()).not.toContain("late");
+    await expectVisitorsSee("five");
+  });
+
   test("that is not understood is refused at push", async () => {
     const { exitCode, stderr } = await push("six", "version: 3\nhooks:\n  before: make\n");
     expect(exitCode).not.toBe(0);

@@ -31,3 +31,16 @@ export const runHook = action("hook.run", {
   idempotent: true,
   faults: ["hook.not-staged", "hook.not-begun", "release.unknown-website"],
 });
+
+/**
+ * Ends a deployment's hook with all that it has begun, whether or not it still runs, and sees to it that none begins later;
+ * when this is answered, nothing of it acts any more.
+ */
+export const endHook = action("hook.end", {
+  summary: "End a deployment's hook, and see to it that it does not begin later",
+  input: z.object({ website: WebsiteId, deployment: z.int().positive(), hook: HookName }),
+  output: z.object({ ended: z.literal(true) }),
+  timeoutMs: 30_000,
+  idempotent: true,
+  faults: ["hook.not-ended"],
+});

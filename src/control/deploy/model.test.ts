@@ -43,6 +43,7 @@ const troubles = fc.record<Trouble>({
     "converge",
     "server.status",
     "hook.run",
+    "hook.end",
     "cache.ban-pages",
     "cache.hold",
     "cache.let-go",
@@ -103,7 +104,8 @@ test("whatever servers do and wherever control dies, every deployment ends, whol
         everyMs: 5,
       }).finally(() => last.stop());
       expect(yard.mixtures).toEqual([]);
-      const areRestored = scenario.snapshotsDatabases && !scenario.troubles.some(({ action }) => action === "database.restore");
+      const areRestored =
+        scenario.snapshotsDatabases && !scenario.troubles.some(({ action }) => action === "database.restore" || action === "hook.end");
       for (const website of ["s1", "s2"]) {
         await checkWebsite(store, yard, { website, deployments });
         if (areRestored && scenario.hooks !== "none") expectDatabaseOfRelease(yard, website, lastLive(deployments, website));

@@ -212,6 +212,19 @@ describe("a release that keeps the databases", () => {
     expect(lines()).toContainEqual(expect.stringMatching(/^put db1 back as before the update/));
   });
 
+  test("has them put back only when the update has ended; when that is not known they stay as they are, and it is said", async () => {
+    script = (server, action, nth) => (server === "c1s" && action === "hook.run" && nth > 2 ? "away" : "ok");
+    expect(await deploy(pushOf("s1", 3), 3)).toMatchObject({ state: "rolled-back" });
+    expect(actions()).toContain("hook.end c1s");
+    expect(yard.databases.get("db1")).toBe(second.commit);
+    script = (server, action) => (server === "c1s" && action.startsWith("hook.") ? "away" : "ok");
+    const restores = actions().filter((one) => one.startsWith("database.restore")).length;
+    expect(await deploy(pushOf("s1", 4), 4)).toMatchObject({ state: "rolled-back" });
+    expect(actions().filter((one) => one.startsWith("database.restore"))).toHaveLength(restores);
+    expect(lines().at(-1)).toContain("hooks.update may still write into it on c1s is not connected");
+    expect(yard.mixtures).toEqual([]);
+  });
+
   test("is not updated when they cannot be kept", async () => {
     script = (_, action) => (action === "database.snapshot" ? "refuses" : "ok");
     expect(await deploy(pushOf("s1", 3), 3)).toMatchObject({ state: "rolled-back", reason: "cannot update: db1: no space left on device" });

@@ -2,7 +2,7 @@ import { mkdir, readdir, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { z } from "zod";
 import { Fault } from "#base/fault.ts";
-import type { runHook } from "#contract/actions/hook.ts";
+import type { endHook, runHook } from "#contract/actions/hook.ts";
 import type { WebsiteId } from "#contract/names.ts";
 import { secondsFor, type WorkLimits } from "#contract/work-settings.ts";
 import { beginUnit, forgetUnit, readUnit, readUnitOutput, shellScript, syncJournal } from "../../transient-unit.ts";
@@ -41,8 +41,8 @@ export class HookRunner {
 
   /** Fault "hook.not-staged" or "hook.not-begun". */
   async run(asked: Asked): Promise<Told> {
-    const { website, deployment, hook, after } = asked;
-    const unit = `boxyard-hook-${website}-${deployment}-${hook}.service`;
+    const { after } = asked;
+    const unit = unitOf(asked);
     const beginning = this.#beginnings.get(unit) ?? this.#begin(unit, asked);
     this.#beginnings.set(unit, beginning);
     await beginning.catch((thrown: unknown) => {
@@ -57,24 +57,29 @@ export class HookRunner {
     return { state: isMore ? "running" : state, exitStatus, lines: [...lines], cursor };
   }
 
+  /** Nothing of the hook acts any more, nor ever will. Fault "hook.not-ended". */
+  async end(asked: z.output<typeof endHook.input>): Promise<z.output<typeof endHook.output>> {
+    const unit = unitOf(asked);
+    await this.#beginnings.get(unit)?.catch(() => undefined);
+    await noteBegun(asked);
+    await forgetUnit(unit);
+    const { state } = await readUnit(unit);
+    if (state === "running") throw new Fault("hook.not-ended", `hooks.${asked.hook} of ${asked.website} goes on although it was ended`);
+    return { ended: true };
+  }
+
   async #begin(unit: string, { website, release, deployment, hook }: Asked): Promise<void> {
     const directory = this.#releases.paths(website).release(release);
     const staged = await readReleaseFile(directory);
     if (staged === null) throw new Fault("hook.not-staged", `release ${release} of ${website} is not staged on this server`);
-    await mkdir(begunHooks(website), { recursive: true });
-    const begun = join(begunHooks(website), `${deployment}-${hook}`);
-    const isFirst = await writeFile(begun, "", { flag: "wx" }).then(
-      () => true,
-      () => false,
-    );
-    if (!isFirst) return;
+    if (!(await noteBegun({ website, deployment, hook }))) return;
     await forgetEarlier(website, deployment);
     const home = `${this.#releases.paths(website).site}/home`;
     await beginUnit({
       name: unit,
       command: ["/bin/bash", "-e", "-o", "pipefail", "-c", shellScript(staged.hooks[hook])],
       limitSeconds: secondsFor("hookSeconds", staged.hookSeconds, this.#limits()),
-      properties: ["TasksMax=512", `EnvironmentFile=${environmentFileOf(website)}`],
+      properties: ["TasksMax=512", "TimeoutStopSec=10", `EnvironmentFile=${environmentFileOf(website)}`],
       environment: [`HOME=${home}`, `USER=${website}`, "LANG=C.UTF-8", `BOXYARD_RELEASE=${release}`],
       user: website,
       directory,
@@ -82,6 +87,21 @@ export class HookRunner {
       throw new Fault("hook.not-begun", `hooks.${hook} of ${website} could not be begun`, { cause });
     });
   }
+}
+
+type Hook = Pick<Asked, "website" | "deployment" | "hook">;
+
+function unitOf({ website, deployment, hook }: Hook): string {
+  return `boxyard-hook-${website}-${deployment}-${hook}.service`;
+}
+
+/** Nobody begins this hook after this; false when somebody has noted it before. */
+async function noteBegun({ website, deployment, hook }: Hook): Promise<boolean> {
+  await mkdir(begunHooks(website), { recursive: true });
+  return writeFile(join(begunHooks(website), `${deployment}-${hook}`), "", { flag: "wx" }).then(
+    () => true,
+    () => false,
+  );
 }
 
 /** Only the newest deployment's hooks are asked for. */

@@ -1,5 +1,5 @@
 import { Fault } from "#base/fault.ts";
-import { runHook } from "#contract/actions/hook.ts";
+import { endHook, runHook } from "#contract/actions/hook.ts";
 import type { ServerSpec } from "#contract/spec/server.ts";
 import type { ShellSpec } from "#contract/spec/shell.ts";
 import { USUAL_LIMITS } from "#contract/work-settings.ts";
@@ -32,6 +32,7 @@ export const startShell: StartRole<ShellSpec> = async ({ enrolment, fabric, log,
       throw new Fault("release.unknown-website", `this server does not carry website ${asked.website}`);
     return hooks.run(asked);
   });
+  fabric.answer(endHook, (asked) => hooks.end(asked));
   return {
     groups: (spec, _server: ServerSpec) => shellGroups(spec, { releases, caPem: enrolment.caPem }),
     releases: () => releases.liveOfAll(),

@@ -1,12 +1,12 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { z } from "zod";
 import type { FaultReport } from "#base/fault.ts";
-import { runHook as runHookAction } from "#contract/actions/hook.ts";
+import { endHook, runHook as runHookAction } from "#contract/actions/hook.ts";
 import type { HookName } from "#contract/boxfile.ts";
 import type { ServerName } from "#contract/names.ts";
 import { askAll } from "../ask.ts";
 import { duration } from "../lines.ts";
-import { note, type Turn } from "../turn.ts";
+import { faultsOf, note, type ServerFault, type Turn } from "../turn.ts";
 import { keepHolding } from "./hold.ts";
 
 type Told = z.output<typeof runHookAction.output>;
@@ -44,6 +44,22 @@ export async function runHook(turn: Turn, hook: HookName, shell: ServerName): Pr
     }
     await stayHeld();
     await sleep(context.timing.hookLookMs, undefined, { signal: context.signal });
+  }
+}
+
+/** Nothing of the update acts any more when this gives null; else who may still run it, and why that is not known. */
+export async function endUpdate(turn: Turn): Promise<ServerFault | null> {
+  const { context, deployment, site } = turn;
+  const shell = site?.carriers.find(({ role }) => role === "shell")?.name;
+  if (shell === undefined) return null;
+  const input = { website: deployment.website, deployment: deployment.id, hook: "update" as const };
+  const startedAtMs = performance.now();
+  const stayHeld = keepHolding(turn);
+  for (;;) {
+    const [silent] = faultsOf(await askAll(context, endHook, { servers: [shell], input }));
+    if (silent === undefined || performance.now() - startedAtMs > context.timing.appearMs) return silent ?? null;
+    await stayHeld();
+    await sleep(context.timing.againMs, undefined, { signal: context.signal });
   }
 }
 

@@ -5,9 +5,10 @@ import type { ServerName } from "#contract/names.ts";
 import { noteSnapshot } from "../../store/deployments.ts";
 import { listServerRows } from "../../store/servers.ts";
 import { askAll } from "../ask.ts";
-import { duration, megabytes, names } from "../lines.ts";
+import { duration, faultLine, megabytes, names } from "../lines.ts";
 import { note, type ServerFault, type Turn } from "../turn.ts";
 import { keepHolding } from "./hold.ts";
+import { endUpdate } from "./run-hook.ts";
 
 /** Keeps the website's databases as they are, when its release says so; gives why that could not be done, or null. */
 export async function takeSnapshot(turn: Turn): Promise<ServerFault | null> {
@@ -27,6 +28,11 @@ export async function takeSnapshot(turn: Turn): Promise<ServerFault | null> {
 export async function restoreSnapshot(turn: Turn): Promise<string | null> {
   const { deployment, site } = turn;
   if (!deployment.hasSnapshot || site === null) return null;
+  const alive = await endUpdate(turn);
+  if (alive !== null) {
+    const why = `hooks.update may still write into it on ${faultLine(alive.server, alive.fault)}`;
+    return `${names(site.databases)} is as it is, not as before the update: ${why}; what was kept stays on the database server`;
+  }
   const startedAtMs = performance.now();
   const outcome = await carryOut(turn, restoreDatabases);
   if ("fault" in outcome) return `${names(site.databases)} could not be put back: ${outcome.fault.message}`;
