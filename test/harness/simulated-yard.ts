@@ -342,7 +342,7 @@ export class SimulatedYard {
     const previous = this.live.get(place) ?? null;
     this.live.set(place, release);
     this.#switchedBy.set(place, decision);
-    return { output: { switchedAt: timestamp(), previous } };
+    return { output: { switchedAt: timestamp(), previous, waitedMs: 1 } };
   }
 }
 

@@ -18,12 +18,13 @@ export const stage = action("release.stage", {
 /**
  * Makes a staged release live at `at` by one atomic rename (or at once when `at` has passed by less than `latestMs`;
  * later it refuses with "release.too-late"). Also switches back: the previous release is still staged. It stands against
- * the spec until that tells of `decision` or a later one.
+ * the spec until that tells of `decision` or a later one. `waitedMs`: for how long the server had been ready when the instant
+ * came; 0 when it came too soon, null when the release was live before.
  */
 export const switchTo = action("release.switch", {
   summary: "Make a staged release live at an agreed instant",
   input: ofRelease.extend({ at: Timestamp, latestMs: z.int().positive(), decision: z.int().positive() }),
-  output: z.object({ switchedAt: Timestamp, previous: CommitId.nullable() }),
+  output: z.object({ switchedAt: Timestamp, previous: CommitId.nullable(), waitedMs: z.number().nonnegative().nullable() }),
   timeoutMs: 15_000,
   idempotent: true,
   faults: ["release.not-staged", "release.too-late", "release.switch-failed"],

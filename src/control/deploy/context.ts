@@ -40,7 +40,7 @@ export interface Timing {
 }
 
 export const TIMING: Timing = {
-  lead: { firstMs: 120, shortestMs: 50, longestMs: 250 },
+  lead: { firstMs: 120, shortestMs: 20, longestMs: 250 },
   appearMs: 20_000,
   fenceMs: 5_000,
   latestMs: 1_500,

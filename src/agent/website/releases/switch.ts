@@ -28,6 +28,8 @@ export interface SwitchOptions {
 export interface Switched {
   readonly switchedAtMicros: number;
   readonly previous: CommitId | null;
+  /** For how long all was ready when the instant came; null when nothing had to be done. */
+  readonly waitedMs: number | null;
 }
 
 /**
@@ -45,9 +47,10 @@ export async function switchRelease({ paths, release, when, signal, isStillWante
   if (previous === release) {
     // Asked again, by somebody who did not hear the answer: what counts is when visitors met it first.
     onSwitched?.();
-    return { switchedAtMicros: await switchedAt(paths), previous };
+    return { switchedAtMicros: await switchedAt(paths), previous, waitedMs: null };
   }
   const next = await prepareLink(paths, release);
+  const waitedMs = Math.max(0, atMicros - nowMicros()) / 1_000;
   try {
     await waitUntil(atMicros, signal);
     if (when !== null) refuseTooLate(atMicros, when.latestMs);
@@ -59,7 +62,7 @@ export async function switchRelease({ paths, release, when, signal, isStillWante
   const switchedAtMicros = renameNow(next, paths.current);
   onSwitched?.();
   if (previous !== null) await pointAt(paths.previous, previous);
-  return { switchedAtMicros, previous };
+  return { switchedAtMicros, previous, waitedMs };
 }
 
 /** Takes the live release off; the website then answers as before its first deployment. */

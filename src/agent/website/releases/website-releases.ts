@@ -69,11 +69,11 @@ export class WebsiteReleases {
     { website, release, decision }: { website: WebsiteId; release: CommitId; decision: number },
     when: { at: string; latestMs: number },
     signal: AbortSignal,
-  ): Promise<{ switchedAt: string; previous: CommitId | null }> {
+  ): Promise<{ switchedAt: string; previous: CommitId | null; waitedMs: number | null }> {
     this.#find(website);
     const onSwitched = (): void => this.#hold(website, release, decision);
-    const { switchedAtMicros, previous } = await switchRelease({ paths: this.paths(website), release, when, signal, onSwitched });
-    return { switchedAt: timestampOf(switchedAtMicros), previous };
+    const { switchedAtMicros, ...rest } = await switchRelease({ paths: this.paths(website), release, when, signal, onSwitched });
+    return { switchedAt: timestampOf(switchedAtMicros), ...rest };
   }
 
   async withdraw(id: WebsiteId, decision: number): Promise<CommitId | null> {

@@ -65,12 +65,13 @@ export async function switchEverywhere(turn: Turn): Promise<void> {
   if (unheld.length > 0) return decideAndTurnBack(turn, unheld, "cannot let visitors wait");
 
   const atMicros = await ensureInstantAhead(turn);
+  const leadMs = turn.context.lead.ms;
   const answers = await askToSwitch(turn, atMicros);
   const faults = await withoutFenced(turn, await withoutRemoved(turn, faultsOf(answers)));
   if (faults.length > 0) return decideAndTurnBack(turn, faults, `cannot switch to ${short(deployment.commit)}`);
   const switched = switchedNotes(turn, answers);
   const moments = switched.map((one) => one.switchedAt).sort();
-  if (turn.isFreshSwitch) turn.context.lead.learn((microsOf(moments.at(-1) ?? "") - atMicros) / 1000);
+  if (turn.isFreshSwitch) turn.context.lead.learn(Math.max(...answers.map((one) => neededMs(one, { atMicros, leadMs }))));
   const release = { website: deployment.website, commit: deployment.commit };
   const moved = { release, servers: switched, line: switchedLine(moments) };
   if (deployment.holdSeconds === null) return move(turn, { from: "switching", to: "verifying" }, moved);
@@ -89,7 +90,13 @@ async function ensureInstantAhead(turn: Turn): Promise<number> {
   return atMicros;
 }
 
-type Switched = Answer<{ switchedAt: string }>;
+type Switched = Answer<{ switchedAt: string; waitedMs: number | null }>;
+
+/** How much of the lead had passed when the server was ready; more than all of it when it was late. */
+function neededMs({ output }: Switched, { atMicros, leadMs }: { readonly atMicros: number; readonly leadMs: number }): number {
+  if (output === undefined || output.waitedMs === null) return 0;
+  return output.waitedMs > 0 ? leadMs - output.waitedMs : leadMs + (microsOf(output.switchedAt) - atMicros) / 1_000;
+}
 
 function askToSwitch(turn: Turn, atMicros: number): Promise<Switched[]> {
   const { context, deployment, carriers } = turn;
