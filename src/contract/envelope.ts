@@ -29,6 +29,14 @@ export const SignedPayload = z.object({
 });
 export type SignedPayload = z.infer<typeof SignedPayload>;
 
+/** What a server hands in to be stored: an event or a push. The id is the same however often it comes. */
+export const HandedIn = z.object({ id: z.string().min(1).max(100), body: z.unknown() });
+export type HandedIn = z.infer<typeof HandedIn>;
+
+/** Control's answer: it is stored, or why it is left out for good. */
+export const Receipt = z.object({ refused: z.string().nullable() });
+export type Receipt = z.infer<typeof Receipt>;
+
 /** One message of an answer; an action may send any number with `last` false before the one with `last` true. */
 export const Reply = z.object({
   server: ServerName,

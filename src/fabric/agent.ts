@@ -1,6 +1,5 @@
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { type JetStreamClient, jetstream } from "@nats-io/jetstream";
 import type { Msg, NatsConnection, Subscription } from "@nats-io/transport-node";
 import { z } from "zod";
 import { Channel } from "#base/channel.ts";
@@ -11,9 +10,8 @@ import { type Action, isStream, type JobAction, type StreamAction } from "#contr
 import { makeBusKey, takeBusKey } from "#contract/actions/credentials.ts";
 import { endRequest } from "#contract/actions/request.ts";
 import type { Enrolment } from "#contract/enrolment.ts";
-import type { Reply } from "#contract/envelope.ts";
+import { type HandedIn, Receipt, type Reply } from "#contract/envelope.ts";
 import { Event } from "#contract/events.ts";
-import type { ServerName } from "#contract/names.ts";
 import { CONTROL } from "#contract/policy.ts";
 import type { Push } from "#contract/push.ts";
 import { ServerSpec } from "#contract/spec/server.ts";
@@ -32,14 +30,17 @@ import { Spool } from "./spool.ts";
 import { subjects } from "./subjects.ts";
 
 const MAX_AT_ONCE = 64;
-const PUBLISH_TIMEOUT_MS = 5_000;
+/** How long control may take to store something or to give a spec. */
+const CONTROL_MS = 5_000;
+/** After about so long events are handed in again. */
+const AGAIN_MS = 2_000;
+const CONNECT_MS = 5_000;
 /** How long what is under way may take before a connection is given up, and how long a last answer needs. */
 const FINISH_MS = 20_000;
 const CLOSING_MS = 1_000;
 
 interface Link {
   readonly connection: NatsConnection;
-  readonly stream: JetStreamClient;
   readonly subscriptions: readonly Subscription[];
 }
 
@@ -98,6 +99,7 @@ class ServerEnd implements AgentFabric {
   readonly #followers = new Set<(connection: NatsConnection) => Subscription>();
   /** What has come since a second connection is open: it comes over both. */
   #seen: Set<string> | undefined;
+  #flushing: NodeJS.Timeout | undefined;
   #isClosed = false;
   #atOnce = 0;
 
@@ -107,7 +109,10 @@ class ServerEnd implements AgentFabric {
     this.#keepCredentials = keepCredentials;
     this.#log = log;
     const deliver = (event: Event, id: string): Promise<void> =>
-      this.#publish(subjectOf(enrolment.server, event), event, `${enrolment.server}-${id}`);
+      this.#handIn("event", id, event).catch((thrown: unknown) => {
+        this.#flushLater();
+        throw thrown;
+      });
     this.#events = new Spool({ path: join(directory, "events"), deliver });
     this.#once = new Once(join(directory, "requests"));
     const publish = (event: Event): Promise<void> => this.#events.add(event);
@@ -162,8 +167,8 @@ class ServerEnd implements AgentFabric {
   }
 
   async readSpec(): Promise<ServerSpec | null> {
-    const message = await this.#bus().request(subjects.readSpec(this.#enrolment.server), undefined, { timeout: PUBLISH_TIMEOUT_MS });
-    if (message.headers?.code === 404 || message.headers?.get("KV-Operation") || message.data.length === 0) return null;
+    const message = await this.#askControl("spec", "");
+    if (message.data.length === 0) return null;
     return ServerSpec.parse(this.#verifier.open(message.string(), "spec").body);
   }
 
@@ -183,9 +188,9 @@ class ServerEnd implements AgentFabric {
     const channel = new Channel<Event>();
     let subscription: Subscription | undefined;
     const follow = (connection: NatsConnection): Subscription => {
-      subscription = listen({ connection, subject: subjects.deploymentEvents, log: this.#log }, (message) => {
+      subscription = listen({ connection, subject: subjects.deploymentNews, log: this.#log }, (message) => {
         const event = this.#isTwin(message) ? undefined : Event.safeParse(jsonOf(message));
-        if (event?.success) channel.push(event.data);
+        if (event?.success && event.data.kind === "deployment") channel.push(event.data);
       });
       return subscription;
     };
@@ -201,7 +206,7 @@ class ServerEnd implements AgentFabric {
   }
 
   async publishPush(push: Push): Promise<void> {
-    await this.#publish(subjects.push(this.#enrolment.server, push.website), push, push.id);
+    await this.#handIn("push", push.id, push);
   }
 
   isConnected(): boolean {
@@ -210,6 +215,7 @@ class ServerEnd implements AgentFabric {
 
   async close(): Promise<void> {
     this.#isClosed = true;
+    clearTimeout(this.#flushing);
     this.#jobs.stop();
     await this.#link?.connection.close();
   }
@@ -232,7 +238,7 @@ class ServerEnd implements AgentFabric {
     const nudges = listen({ connection, subject: subjects.nudge(server), log }, () => this.#nudge());
     const followed = [...this.#followers].map((follow) => follow(connection));
     const subscriptions = [requests, nudges, ...followed];
-    this.#link = { connection, stream: jetstream(connection, { timeout: PUBLISH_TIMEOUT_MS }), subscriptions };
+    this.#link = { connection, subscriptions };
     this.#nudge();
     void this.#nudgeWhenBack(connection);
   }
@@ -256,7 +262,7 @@ class ServerEnd implements AgentFabric {
     if (key?.publicKey !== publicKey || old === undefined || this.#keepCredentials === undefined)
       throw new Fault("credentials.unknown", `${this.#enrolment.server} has made no such key`);
     const credentials = { jwt, seed: key.seed };
-    const connection = await connectBus({ ...this.#busOptions(credentials), onceMs: PUBLISH_TIMEOUT_MS });
+    const connection = await connectBus({ ...this.#busOptions(credentials), onceMs: CONNECT_MS });
     await connection.close();
     await this.#keepCredentials(credentials);
     this.#credentials = credentials;
@@ -301,7 +307,7 @@ class ServerEnd implements AgentFabric {
   }
 
   #nudge(): void {
-    this.#events.flush().catch((thrown: unknown) => this.#log.warn({ fault: reportFault(thrown) }, "events not stored"));
+    this.#flush();
     for (const listener of this.#nudged) listener();
   }
 
@@ -366,22 +372,38 @@ class ServerEnd implements AgentFabric {
     return this.#jobs.end(request) || underWay !== undefined;
   }
 
-  async #publish(subject: string, body: unknown, id?: string): Promise<void> {
-    await this.#joined().stream.publish(subject, JSON.stringify(body), id === undefined ? {} : { msgID: id });
+  /** Resolves when control has stored it, or will never take it. */
+  async #handIn(what: "event" | "push", id: string, body: unknown): Promise<void> {
+    const message = await this.#askControl(what, JSON.stringify({ id, body } satisfies HandedIn));
+    const { refused } = Receipt.parse(jsonOf(message));
+    if (refused !== null) this.#log.warn({ what, id, refused }, "not taken by control");
+  }
+
+  async #askControl(what: "event" | "push" | "spec", text: string): Promise<Msg> {
+    const connection = this.#bus();
+    return connection.request(subjects.handIn(this.#enrolment.server, what), text, { timeout: CONTROL_MS }).catch((cause: unknown) => {
+      throw new Fault("fabric.no-control", "control does not answer at present", { cause, next: "it is tried again" });
+    });
+  }
+
+  /** Control may be away while the broker is there, and nothing tells of its return. */
+  #flushLater(): void {
+    if (this.#isClosed) return;
+    const isDue = AGAIN_MS * (0.5 + Math.random());
+    this.#flushing ??= setTimeout(() => {
+      this.#flushing = undefined;
+      this.#flush();
+    }, isDue).unref();
+  }
+
+  #flush(): void {
+    this.#events.flush().catch((thrown: unknown) => this.#log.warn({ fault: reportFault(thrown) }, "events not stored"));
   }
 
   #bus(): NatsConnection {
-    return this.#joined().connection;
-  }
-
-  #joined(): Link {
-    if (this.#link !== undefined) return this.#link;
+    if (this.#link !== undefined) return this.#link.connection;
     throw new Fault("fabric.not-connected", "the broker is out of reach");
   }
-}
-
-function subjectOf(server: ServerName, event: Event): string {
-  return event.kind === "job" ? subjects.jobEvent(server, event.job) : subjects.event(server, event.kind);
 }
 
 function aborted(signal: AbortSignal): Promise<never> {

@@ -1,3 +1,4 @@
+import { randomUUID } from "node:crypto";
 import { checkServerIdentity } from "node:tls";
 import { type ConnectionOptions, connect, type NatsConnection } from "@nats-io/transport-node";
 import type { Log } from "#base/log.ts";
@@ -24,7 +25,8 @@ export async function connectBus({ brokers, credentials, caPem, name, log, onceM
     tls: { ca: caPem, ...identityCheck(brokers) },
     authenticator: authenticatorFor(credentials),
     name,
-    inboxPrefix: subjects.inboxOf(name),
+    // Nobody is to guess where a connection waits for an answer: any server can make the broker's words go to a subject that it knows.
+    inboxPrefix: `${subjects.inboxOf(name)}.${randomUUID()}`,
     waitOnFirstConnect: true,
     maxReconnectAttempts: -1,
     reconnectTimeWait: 500,

@@ -1,10 +1,9 @@
 import { randomUUID } from "node:crypto";
 import { DeliverPolicy, type JetStreamClient, type JsMsg, jetstream, type OrderedConsumerOptions } from "@nats-io/jetstream";
-import { Kvm } from "@nats-io/kv";
-import { createInbox, type Msg, type NatsConnection, type Subscription } from "@nats-io/transport-node";
+import type { Msg, NatsConnection, Subscription } from "@nats-io/transport-node";
 import type { z } from "zod";
 import { microsOf, nowMicros, timestamp } from "#base/clock.ts";
-import { Fault, type FaultReport, reportFault } from "#base/fault.ts";
+import { type FaultReport, reportFault } from "#base/fault.ts";
 import type { Log } from "#base/log.ts";
 import { type Action, isJob, isStream, type StreamAction } from "#contract/action.ts";
 import { endRequest } from "#contract/actions/request.ts";
@@ -18,11 +17,13 @@ import type { Target } from "#contract/target.ts";
 import { type BusOptions, connectBus } from "./connection.ts";
 import { Signer } from "./envelope.ts";
 import type { Answer, AskOptions, ControlFabric, Part, ReadEventsOptions, StoredEvent } from "./fabric.ts";
+import { Intake } from "./intake.ts";
 import { jsonOf, listen } from "./listen.ts";
 import { Repeater } from "./repeater.ts";
+import { ReplyAddresses } from "./reply-addresses.ts";
 import { Request, type Result } from "./request.ts";
 import { ensureStreams } from "./streams.ts";
-import { EVENT_STREAM, PUSH_CONSUMER, PUSH_STREAM, REFUSAL_CONSUMER, SPEC_BUCKET, subjects } from "./subjects.ts";
+import { EVENT_STREAM, eventSubject, PUSH_CONSUMER, PUSH_STREAM, REFUSAL_CONSUMER, subjects } from "./subjects.ts";
 
 export interface ControlFabricOptions extends BusOptions {
   readonly yard: string;
@@ -67,6 +68,7 @@ class ControlEnd implements ControlFabric {
   readonly #clockOffsetMs = new Map<ServerName, number>();
   readonly #listeners = new Set<() => void>();
   readonly #repeater = new Repeater();
+  readonly #specs = new Map<ServerName, ServerSpec>();
   #expiry: NodeJS.Timeout | undefined;
 
   constructor(connection: NatsConnection, options: ControlFabricOptions) {
@@ -79,6 +81,8 @@ class ControlEnd implements ControlFabric {
 
   start(): void {
     this.#listen(subjects.allStatuses, (message) => this.#heard(message));
+    const [connection, stream, log] = [this.#connection, this.#stream, this.#log];
+    new Intake({ connection, stream, log, specFor: (server) => this.#specFor(server) }).start();
     this.#expiry = setInterval(() => this.#forgetSilent(), 500);
     void this.#watchConnection();
   }
@@ -116,13 +120,13 @@ class ControlEnd implements ControlFabric {
     options: AskOptions,
   ): AsyncIterable<Answer<O> | Part<P>> {
     const { id = randomUUID(), timeoutMs = action.timeoutMs, limits = {}, signal, caller = "control", select } = options;
-    const inbox = createInbox(subjects.inboxOf("control"));
+    const replies = new ReplyAddresses();
     const seal = (target: ServerName | "*", own: string): string =>
       this.#seal(target, action, input, { id: own, caller, timeoutMs, select });
     // Whoever decides by itself needs no message of its own: one signature for all.
     const shared = select === undefined ? null : seal("*", id);
     const send = (server: ServerName, sealed: string): void =>
-      this.#connection.publish(subjects.request(server, action.name), sealed, { reply: `${inbox}.${server}` });
+      this.#connection.publish(subjects.request(server, action.name), sealed, { reply: replies.of(server) });
     const request = new Request<O, P>({
       action: action.name,
       servers,
@@ -132,8 +136,9 @@ class ControlEnd implements ControlFabric {
     });
     const isIdempotent = action.idempotent && !isStream(action) && !isJob(action);
     this.#repeater.add(request, { isIdempotent, ask: (server) => send(server, seal(server, isIdempotent ? randomUUID() : id)) });
-    const subscription = this.#listen(`${inbox}.*`, (message) => {
-      const server = message.subject.slice(inbox.length + 1);
+    const subscription = this.#listen(replies.all, (message) => {
+      const server = replies.serverOf(message.subject);
+      if (server === undefined) return;
       const read = readReply(action, server, message);
       if (isNotConnected(read) && this.#repeater.willRepeat(request, server, !this.#statuses.has(server))) {
         request.excuse(server, read.fault);
@@ -189,20 +194,14 @@ class ControlEnd implements ControlFabric {
   }
 
   async putSpec(spec: ServerSpec): Promise<void> {
-    const message = this.#signer.seal({
-      id: `spec-${spec.generation}`,
-      target: spec.server,
-      action: "spec",
-      body: spec,
-      caller: "control",
-    });
-    await this.#stream.publish(subjects.spec(spec.server), message).catch((cause: unknown) => {
-      throw new Fault("fabric.not-stored", `the broker does not store the spec of ${spec.server}`, {
-        cause,
-        next: "free space on the control server's disk; it goes on by itself",
-      });
-    });
+    this.#specs.set(spec.server, spec);
     this.#connection.publish(subjects.nudge(spec.server));
+  }
+
+  #specFor(server: ServerName): string | null {
+    const spec = this.#specs.get(server);
+    if (spec === undefined) return null;
+    return this.#signer.seal({ id: `spec-${spec.generation}`, target: server, action: "spec", body: spec, caller: "control" });
   }
 
   async forget(server: ServerName): Promise<void> {
@@ -211,7 +210,7 @@ class ControlEnd implements ControlFabric {
     this.#lastHeard.delete(server);
     this.#startedAt.delete(server);
     this.#clockOffsetMs.delete(server);
-    await (await new Kvm(this.#connection).open(SPEC_BUCKET)).purge(server);
+    this.#specs.delete(server);
   }
 
   registry(): ReadonlyMap<ServerName, ServerStatus> {
@@ -232,7 +231,11 @@ class ControlEnd implements ControlFabric {
   }
 
   async publishEvent(event: Event): Promise<void> {
-    await this.#stream.publish(subjects.event(this.#server, event.kind), JSON.stringify(event));
+    const text = JSON.stringify(event);
+    const stored = this.#stream.publish(eventSubject(this.#server, event), text);
+    // Without a subject to reply to, as the stream's has: whoever hears that may write there.
+    if (event.kind === "deployment") this.#connection.publish(subjects.deploymentNews, text);
+    await stored;
   }
 
   async *readEvents({ after, last = 0, follow = false, job }: ReadEventsOptions, signal: AbortSignal): AsyncIterable<StoredEvent> {
@@ -277,7 +280,7 @@ class ControlEnd implements ControlFabric {
     }
   }
 
-  /** The broker lets a server publish under its own name only; what it says there must be of itself. */
+  /** What stands under a server's name must be of itself. */
   #isOf(event: Event, subject: string): boolean {
     const emitter = subject.split(".")[1];
     return emitter === this.#server || (event.kind !== "deployment" && emitter === event.server);

@@ -1,5 +1,6 @@
+import { randomUUID } from "node:crypto";
 import type { ConsumerInfo } from "@nats-io/jetstream";
-import { connect, headers, type NatsConnection } from "@nats-io/transport-node";
+import { headers, type NatsConnection, type RequestOptions } from "@nats-io/transport-node";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { z } from "zod";
 import { timestamp } from "#base/clock.ts";
@@ -7,11 +8,9 @@ import { until } from "#base/retry.ts";
 import { action, streamAction } from "#contract/action.ts";
 import type { ServerStatus } from "#contract/status.ts";
 import { startBroker, type TestBroker } from "#harness/broker.ts";
-import { identityCheck } from "./connection.ts";
 import { Signer } from "./envelope.ts";
 import type { AgentFabric, ControlFabric } from "./fabric.ts";
 import { createYardKeys } from "./identity.ts";
-import { authenticatorFor } from "./native-keys.ts";
 
 const act = action("trial.act", {
   summary: "Something that is seen",
@@ -47,6 +46,11 @@ const NO_ENVELOPES: typeof NONSENSE = [
   ["a signature that is none", JSON.stringify({ payload: "{}", signature: "\uffff".repeat(1_000) })],
   ["a name that poisons", '{"__proto__":{"payload":"{}","signature":""}}'],
 ];
+
+const specOf = (server: string, generation: number) => ({
+  ...{ yard: "trial", server, address: "127.0.0.1", neighbours: [], roles: {}, policy: {} },
+  generation,
+});
 
 let broker: TestBroker;
 let control: ControlFabric;
@@ -120,31 +124,23 @@ describe("a broker in wrong hands", () => {
   });
 
   test("cannot give a server another's spec, or one that it has written by itself", async () => {
-    const spec = (server: string) => ({
-      yard: "trial",
-      server,
-      address: "127.0.0.1",
-      neighbours: [],
-      roles: {},
-      policy: {},
-      generation: 7,
-    });
-    await control.putSpec(spec("c1b1"));
-    await control.putSpec(spec("c9b9"));
-    const others = await bus.request("$JS.API.DIRECT.GET.KV_spec.$KV.spec.c9b9", undefined, { timeout: 3_000 });
-    await bus.request("$KV.spec.c1b1", others.data, { timeout: 3_000 });
-    await expect(victim.readSpec()).rejects.toMatchObject({ code: "fabric.refused-target" });
-    const own = new Signer("trial", createYardKeys().signerPrivatePem).seal({
-      id: "spec-8",
-      target: "c1b1",
-      action: "spec",
-      body: spec("c1b1"),
-      caller: "control",
-    });
-    await bus.request("$KV.spec.c1b1", own, { timeout: 3_000 });
-    await expect(victim.readSpec()).rejects.toMatchObject({ code: "fabric.refused-signature" });
-    await control.putSpec({ ...spec("c1b1"), generation: 8 });
-    expect((await victim.readSpec())?.generation).toBe(8);
+    // Without control, which would answer first.
+    const own = await startBroker();
+    try {
+      const alone = await own.joinAsServer("c1b1");
+      const signed = (server: string, key: string) =>
+        new Signer("trial", key).seal({ id: "spec-7", target: server, action: "spec", body: specOf(server, 7), caller: "control" });
+      let given = "";
+      const wire = await own.connectPlainly();
+      wire.subscribe("from.c1b1.spec", { callback: (_, message) => void message.respond(given) });
+      await wire.flush();
+      given = signed("c9b9", own.keys.signerPrivatePem);
+      await expect(alone.readSpec()).rejects.toMatchObject({ code: "fabric.refused-target" });
+      given = signed("c1b1", createYardKeys().signerPrivatePem);
+      await expect(alone.readSpec()).rejects.toMatchObject({ code: "fabric.refused-signature" });
+    } finally {
+      await own.stop();
+    }
   });
 
   test.each(NONSENSE)("gets nothing for %s on any subject that somebody listens to", async (what, data) => {
@@ -159,7 +155,10 @@ describe("a broker in wrong hands", () => {
       control.consumeRefusals(async () => undefined, listening.signal),
     ]);
     const subjects = [
-      "event.control1.deployment",
+      "news.deployment",
+      "from.c1b1.event",
+      "from.git1.push",
+      "from.c1b1.spec",
       "event.c1b9.refused",
       "push.git1.s1",
       "status.c1b1",
@@ -197,13 +196,7 @@ describe("a broker in wrong hands", () => {
 describe("a server in wrong hands", () => {
   let bus: NatsConnection;
   beforeAll(async () => {
-    const { brokers, caPem, credentials } = await broker.enrolmentOf("c1b9");
-    bus = await connect({
-      servers: brokers,
-      tls: { ca: caPem, ...identityCheck(brokers) },
-      authenticator: authenticatorFor(credentials),
-      inboxPrefix: "_INBOX_c1b9",
-    });
+    bus = await broker.takeOver("c1b9");
   });
   afterAll(() => bus.close());
 
@@ -257,27 +250,75 @@ describe("a server in wrong hands", () => {
     return { server, at, startedAt: at, count: 1, generation: 1, targetGeneration: 1, roles: ["box"], faults: [], releases: {}, facts: {} };
   };
 
-  test("is believed of itself alone: heartbeats and events of others, and what is too large, count for nothing", async () => {
+  test("is believed of itself alone: heartbeats of others, and what is too large, count for nothing", async () => {
     const huge = { ...status("c1b9"), facts: Object.fromEntries(Array.from({ length: 20_000 }, (_, n) => [`fact${n}`, "z".repeat(20)])) };
     bus.publish("status.c1b9", JSON.stringify(huge));
     bus.publish("status.c1b9", "{");
     bus.publish("status.c1b9", JSON.stringify(status("c1b1")));
-    const event = (server: string) => ({ kind: "server", at: timestamp(), server, line: `${server} has been removed` });
-    const rollup = headers();
-    // With this header a stream would forget all that came before.
-    rollup.set("Nats-Rollup", "all");
-    bus.publish("event.c1b9.server", JSON.stringify(event("c1b1")));
-    bus.publish("event.c1b9.server", "{");
-    bus.publish("event.c1b9.server", "w".repeat(1 << 20));
-    await control.publishEvent({ kind: "server", at: timestamp(), server: "c1b1", line: "before" });
-    bus.publish("event.c1b9.server", JSON.stringify(event("c1b9")), { headers: rollup });
     bus.publish("status.c1b9", JSON.stringify(status("c1b9")));
     await until("the genuine heartbeat", async () => control.registry().has("c1b9") || null, { timeoutMs: 5_000 });
     expect([...control.registry().keys()]).toEqual(["c1b9"]);
     expect(control.registry().get("c1b9")?.facts).toEqual({});
-    const lines: string[] = [];
-    for await (const { event } of control.readEvents({ last: 100 }, AbortSignal.timeout(10_000)))
-      if (event.kind === "server") lines.push(`${event.server} ${event.line}`);
-    expect(lines).toEqual(["c1b1 before"]);
+  });
+
+  const handIn = async (event: unknown, options: Partial<RequestOptions> = {}): Promise<unknown> =>
+    (await bus.request("from.c1b9.event", JSON.stringify({ id: randomUUID(), body: event }), { timeout: 3_000, ...options })).json();
+
+  const lines = async (): Promise<string[]> => {
+    const told: string[] = [];
+    for await (const { event } of control.readEvents({ last: 1_000 }, AbortSignal.timeout(10_000)))
+      if ("line" in event) told.push(event.line);
+    return told;
+  };
+
+  test("tells of itself alone, and nothing that is control's to tell", async () => {
+    const refused = (server: string, line: string) => ({
+      ...{ kind: "refused", at: timestamp(), server, code: "fabric.malformed", action: "trial.act", count: 1 },
+      line,
+    });
+    const deployment = { deployment: 1, website: "s1", push: "s1-abc", commit: "a".repeat(40), state: "live", server: null };
+    const forged = [
+      refused("c1b1", "forged: of another"),
+      { kind: "server", at: timestamp(), server: "c1b9", line: "forged: a removal" },
+      { kind: "deployment", at: timestamp(), ...deployment, line: "forged: live" },
+      "forged",
+    ];
+    const git = await broker.joinAsServer("git1", ["git"]);
+    const listening = new AbortController();
+    const heard: unknown[] = [];
+    const following = (async () => {
+      for await (const event of git.followDeployments(listening.signal)) heard.push(event);
+    })();
+    for (const event of forged) expect(await handIn(event)).toMatchObject({ refused: expect.any(String) });
+    expect(await handIn(refused("c1b9", `${"w".repeat(300 << 10)}`))).toMatchObject({ refused: expect.any(String) });
+    const rollup = headers();
+    // With this header a stream would forget all that came before.
+    rollup.set("Nats-Rollup", "all");
+    await control.publishEvent({ kind: "server", at: timestamp(), server: "c1b1", line: "kept" });
+    expect(await handIn(refused("c1b9", "of itself"), { headers: rollup })).toEqual({ refused: null });
+    expect((await lines()).filter((line) => /^(forged|kept|of itself)/.test(line))).toEqual(["kept", "of itself"]);
+    listening.abort();
+    await following;
+    expect(heard).toEqual([]);
+    await git.close();
+  });
+
+  test("cannot use up another's event by handing in one of the same id before", async () => {
+    const told = (server: string) => ({ kind: "converged", at: timestamp(), server, generation: 1, changed: [server], faults: [] });
+    const plain = await broker.connectPlainly();
+    const ids: string[] = [];
+    const spying = plain.subscribe("from.c1b1.event", { callback: (_, message) => void ids.push(message.json<{ id: string }>().id) });
+    await plain.flush();
+    await victim.publishEvent({ ...told("c1b1"), kind: "converged" });
+    const [first = ""] = ids;
+    const next = first.replace(/[0-9]+$/, (count) => String(Number(count) + 1));
+    for (const id of [next, `c1b1-${next}`]) await bus.request("from.c1b9.event", JSON.stringify({ id, body: told("c1b9") }));
+    await victim.publishEvent({ ...told("c1b1"), kind: "converged" });
+    expect(ids).toEqual([first, next]);
+    const changed: string[] = [];
+    for await (const { event } of control.readEvents({ last: 4 }, AbortSignal.timeout(10_000)))
+      if (event.kind === "converged") changed.push(...event.changed);
+    expect(changed).toEqual(["c1b1", "c1b9", "c1b9", "c1b1"]);
+    spying.unsubscribe();
   });
 });

@@ -1,5 +1,6 @@
 import { generateKeyPairSync } from "node:crypto";
-import { encodeAccount, encodeOperator, encodeUser } from "@nats-io/jwt";
+import { isDeepStrictEqual } from "node:util";
+import { encodeAccount, encodeOperator, encodeUser, type User } from "@nats-io/jwt";
 import { createAccount, createOperator, fromSeed, type KeyPair } from "@nats-io/nkeys";
 import type { Role, ServerName } from "#contract/names.ts";
 import { type Credentials, createBusKey, seedOf, signingNatively } from "./native-keys.ts";
@@ -52,7 +53,7 @@ export function createYardKeys(): YardKeys {
   };
 }
 
-/** A server may answer what it is asked, read its own spec, write its own status, publish its own events; the git server also pushes. Nothing else. */
+/** Credentials with a server's rights, for a key that is made here. */
 export async function credentialsForServer(keys: YardKeys, server: ServerIdentity): Promise<Credentials> {
   const { seed, publicKey } = createBusKey();
   return { seed, jwt: await jwtForServer(keys, server, publicKey) };
@@ -60,23 +61,38 @@ export async function credentialsForServer(keys: YardKeys, server: ServerIdentit
 
 /** The same for a key that the server has made by itself. */
 export function jwtForServer(keys: YardKeys, { server, roles }: ServerIdentity, publicKey: string): Promise<string> {
-  const isGit = roles.includes("git");
+  const { publish, subscribe } = rightsOf({ server, roles });
   return signUser(keys.accountSeed, server, publicKey, {
-    pub: {
-      allow: [subjects.readSpec(server), subjects.status(server), subjects.eventsOf(server), ...(isGit ? [subjects.pushesOf(server)] : [])],
-      deny: [],
-    },
-    sub: {
-      allow: [
-        subjects.requestsOf(server),
-        subjects.nudge(server),
-        `${subjects.inboxOf(server)}.>`,
-        ...(isGit ? [subjects.deploymentEvents] : []),
-      ],
-      deny: [],
-    },
+    pub: { allow: publish, deny: [] },
+    sub: { allow: subscribe, deny: [] },
     resp: { max: 10_000, ttl: REPLY_WINDOW_NS },
   });
+}
+
+/**
+ * A server may answer what it is asked, ask for its own spec, tell its own status and events; the git server also hands in
+ * pushes and hears of deployments. Nothing else. Two things hold for all servers together, since the broker lets whoever has heard a
+ * message answer it, and nobody checks which subject a message names for that: what one may publish no server hears, or two in
+ * wrong hands could give each other any right; and it lies in no stream, whose acknowledgements go wherever the message says.
+ */
+export function rightsOf({ server, roles }: ServerIdentity): { publish: string[]; subscribe: string[] } {
+  const isGit = roles.includes("git");
+  const own = [subjects.handIn(server, "spec"), subjects.handIn(server, "event"), subjects.status(server)];
+  const heard = [subjects.requestsOf(server), subjects.nudge(server), `${subjects.inboxOf(server)}.>`];
+  return {
+    publish: isGit ? [...own, subjects.handIn(server, "push")] : own,
+    subscribe: isGit ? [...heard, subjects.deploymentNews] : heard,
+  };
+}
+
+/** The form of these rights: raised with every change, so that keys of an older form are renewed. */
+export const RIGHTS = 2;
+
+/** Whether credentials give a server the rights that it should have. */
+export function hasRights({ jwt }: Credentials, server: ServerIdentity): boolean {
+  const { nats } = JSON.parse(Buffer.from(jwt.split(".")[1] ?? "", "base64url").toString()) as { nats: Partial<User> };
+  const { publish, subscribe } = rightsOf(server);
+  return isDeepStrictEqual([nats.pub?.allow, nats.sub?.allow], [publish, subscribe]);
 }
 
 /** The control plane may do everything in the yard's account. */

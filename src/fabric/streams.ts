@@ -1,18 +1,16 @@
 import { AckPolicy, type JetStreamManager, jetstreamManager, RetentionPolicy, type StreamConfig } from "@nats-io/jetstream";
-import { Kvm } from "@nats-io/kv";
 import { type NatsConnection, nanos } from "@nats-io/transport-node";
-import { EVENT_STREAM, PUSH_CONSUMER, PUSH_STREAM, REFUSAL_CONSUMER, SPEC_BUCKET, subjects } from "./subjects.ts";
+import { EVENT_STREAM, FORMER_SPEC_STREAM, PUSH_CONSUMER, PUSH_STREAM, REFUSAL_CONSUMER, subjects } from "./subjects.ts";
 
 const DAY_MS = 86_400_000;
 const MOST_EVENT_BYTES = 256 * 1024;
 /** Taking a push or a refusal is one row in the database: one that was not acknowledged in this time was lost on the way, and comes again. */
 const RETURN_MS = 10_000;
 
-/** Makes the streams, buckets and durable consumers that the broker lacks, and brings the others to their present settings. */
+/** Makes the streams and durable consumers that the broker lacks, and brings the others to their present settings. */
 export async function ensureStreams(connection: NatsConnection): Promise<void> {
-  const kvm = new Kvm(connection);
-  await kvm.create(SPEC_BUCKET, { history: 1, allow_direct: true });
   const manager = await jetstreamManager(connection);
+  if ((await manager.streams.info(FORMER_SPEC_STREAM).catch(() => null)) !== null) await manager.streams.delete(FORMER_SPEC_STREAM);
   const streams: (Partial<StreamConfig> & { readonly name: string })[] = [
     {
       name: EVENT_STREAM,

@@ -24,14 +24,9 @@ async function asBox() {
 describe("the credential of a server", () => {
   test("reads its own spec and no other's", async () => {
     const connection = await asBox();
-    const own = await connection.request("$JS.API.DIRECT.GET.KV_spec.$KV.spec.c1b1", undefined, { timeout: 2_000 });
+    const own = await connection.request("from.c1b1.spec", undefined, { timeout: 2_000 });
     expect(own.json<{ payload: string }>().payload).toContain('"c1b1"');
-    await expect(connection.request("$JS.API.DIRECT.GET.KV_spec.$KV.spec.c1b2", undefined, { timeout: 2_000 })).rejects.toThrow(
-      /permission/i,
-    );
-    await expect(
-      connection.request("$JS.API.STREAM.MSG.GET.KV_spec", JSON.stringify({ last_by_subj: "$KV.spec.c1b2" }), { timeout: 2_000 }),
-    ).rejects.toThrow(/permission/i);
+    await expect(connection.request("from.c1b2.spec", undefined, { timeout: 2_000 })).rejects.toThrow(/permission/i);
     await connection.close();
   });
 
@@ -40,8 +35,8 @@ describe("the credential of a server", () => {
     for (const subject of [
       "request.c1b2.server.ping",
       "nudge.c1b2",
-      "$KV.spec.c1b2",
-      "$KV.spec.c1b1",
+      "from.c1b2.event",
+      "from.c1b1.push",
       "status.c1b2",
       "push.git1.s1",
       "event.control1.deployment",
@@ -53,7 +48,7 @@ describe("the credential of a server", () => {
 
   test("cannot listen to what others are asked or answer", async () => {
     const connection = await asBox();
-    for (const subject of ["request.>", "request.c1b2.>", "_INBOX.>", ">", "$KV.spec.>", "push.>"]) {
+    for (const subject of ["request.>", "request.c1b2.>", "_INBOX.>", "_ANSWER.>", ">", "from.>", "push.>"]) {
       const refused = new Promise<Error | null>((resolve) => {
         connection.subscribe(subject, { callback: (error) => resolve(error) });
         setTimeout(() => resolve(null), 1_000);

@@ -1,5 +1,6 @@
-import { Fault } from "#base/fault.ts";
+import { Fault, reportFault } from "#base/fault.ts";
 import type { Log } from "#base/log.ts";
+import { mapParallel } from "#base/parallel.ts";
 import { makeBusKey, takeBusKey } from "#contract/actions/credentials.ts";
 import type { ServerName } from "#contract/names.ts";
 import type { ControlFabric } from "#fabric/fabric.ts";
@@ -20,6 +21,7 @@ export interface BusKeysOptions {
 
 /** Keys are renewed when they are this old. */
 const RENEW_AFTER_MS = 30 * 86_400_000;
+const AT_ONCE = 8;
 
 /** The keys by which servers join the bus: which count, changing them without a gap, and taking them back. */
 export class BusKeys {
@@ -61,16 +63,26 @@ export class BusKeys {
     await this.#announce();
   }
 
-  /** Tells the broker what it could not be told before, and renews one of the keys that are old. */
+  /** Tells the broker what it could not be told before, renews every key of older rights, and one of those that are old. */
   async tend(): Promise<void> {
-    const { store, log } = this.#options;
+    const { store } = this.#options;
     if ((await keys.listRevokedKeys(store)).length !== this.#announced) await this.#announce();
-    const old = (await keys.listCurrentKeys(store)).filter(({ issuedAt }) => Date.now() - issuedAt.getTime() > RENEW_AFTER_MS);
+    const current = await keys.listCurrentKeys(store);
+    const outdated = new Set(current.filter(({ isOutdated }) => isOutdated).map(({ server }) => server));
+    await mapParallel([...outdated], AT_ONCE, (server) => this.#tryToRenew(server));
+    const old = current.filter(({ server, issuedAt }) => !outdated.has(server) && Date.now() - issuedAt.getTime() > RENEW_AFTER_MS);
     // Any of them: one that is away must not keep the others from it.
     const chosen = old[Math.floor(Math.random() * old.length)];
-    if (chosen === undefined) return;
-    await this.renew(chosen.server);
-    log.info({ server: chosen.server }, "key of the bus renewed");
+    if (chosen !== undefined) await this.#tryToRenew(chosen.server);
+  }
+
+  async #tryToRenew(server: ServerName): Promise<void> {
+    try {
+      await this.renew(server);
+      this.#options.log.info({ server }, "key of the bus renewed");
+    } catch (thrown) {
+      this.#options.log.warn({ server, fault: reportFault(thrown) }, "key of the bus not renewed yet");
+    }
   }
 
   async #announce(): Promise<void> {

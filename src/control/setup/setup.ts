@@ -6,8 +6,8 @@ import type { Log } from "#base/log.ts";
 import { until } from "#base/retry.ts";
 import { type Argv, run } from "#base/run.ts";
 import { CONTROL_CONFIG_PATH, ControlConfig, OPERATOR_ACCESS_PATH, type OperatorAccess } from "#contract/control-config.ts";
-import { ENROLMENT_PATH } from "#contract/enrolment.ts";
-import { createYardKeys, renderBrokerConfig } from "#fabric/identity.ts";
+import { ENROLMENT_PATH, type Enrolment } from "#contract/enrolment.ts";
+import { createYardKeys, hasRights, renderBrokerConfig } from "#fabric/identity.ts";
 import { createAuthority, issueCertificate } from "../authority/authority.ts";
 import { enrol } from "../enrol.ts";
 import { API_PORT, BROKER_PORT } from "../ports.ts";
@@ -123,11 +123,13 @@ async function setUpDatabase(): Promise<void> {
 }
 
 async function ensureEnrolment({ yard, server, address }: ControlConfig, secrets: Secrets): Promise<void> {
-  if (!(await isThere(ENROLMENT_PATH))) {
+  const known = (await isThere(ENROLMENT_PATH)) ? (JSON.parse(await readFile(ENROLMENT_PATH, "utf8")) as Enrolment) : null;
+  const isUpToDate = known !== null && hasRights(known.credentials, { server, roles: ["control"] });
+  if (!isUpToDate) {
     const enrolment = await enrol(secrets, { yard, name: server, address, roles: ["control"], broker: address });
     await writeFileAtomic(ENROLMENT_PATH, JSON.stringify(enrolment), { mode: 0o600 });
   }
-  await run(["systemctl", "start", "boxyard-agent.service"]);
+  await run(["systemctl", known === null || isUpToDate ? "start" : "restart", "boxyard-agent.service"]);
 }
 
 async function isThere(path: string): Promise<boolean> {

@@ -1,12 +1,15 @@
 import type { ServerName } from "#contract/names.ts";
+import { RIGHTS } from "#fabric/identity.ts";
 import { publicKeyOf } from "#fabric/native-keys.ts";
 import type { Store } from "./schema.ts";
 
-/** A server's key counts from now on; one that is known stays as it is. */
-export async function addBusKey(store: Store, server: ServerName, publicKey: string): Promise<void> {
+const FIRST_RIGHTS = 1;
+
+/** A server's key counts from now on, with rights of the given form; one that is known stays as it is. */
+export async function addBusKey(store: Store, server: ServerName, publicKey: string, rights = RIGHTS): Promise<void> {
   await store
     .insertInto("bus_key")
-    .values({ server, public_key: publicKey })
+    .values({ server, public_key: publicKey, rights })
     .onConflict((conflict) => conflict.column("public_key").doNothing())
     .execute();
 }
@@ -14,7 +17,8 @@ export async function addBusKey(store: Store, server: ServerName, publicKey: str
 /** Yards that are older than the list of keys: what their servers were enrolled with counts. */
 export async function learnBusKeys(store: Store): Promise<void> {
   const servers = await store.selectFrom("server").select(["name", "enrolment"]).where("enrolment", "is not", null).execute();
-  for (const { name, enrolment } of servers) if (enrolment !== null) await addBusKey(store, name, publicKeyOf(enrolment.credentials.jwt));
+  for (const { name, enrolment } of servers)
+    if (enrolment !== null) await addBusKey(store, name, publicKeyOf(enrolment.credentials.jwt), FIRST_RIGHTS);
 }
 
 /** All keys of a server that still count are revoked, but one if told. */
@@ -30,8 +34,18 @@ export async function listRevokedKeys(store: Store): Promise<{ publicKey: string
   return rows.flatMap(({ public_key: publicKey, revoked_at: at }) => (at === null ? [] : [{ publicKey, at }]));
 }
 
-/** Keys that count, by server, with the moment of their issue. */
-export async function listCurrentKeys(store: Store): Promise<{ server: ServerName; publicKey: string; issuedAt: Date }[]> {
+export interface CurrentKey {
+  readonly server: ServerName;
+  readonly publicKey: string;
+  readonly issuedAt: Date;
+  /** Whether it was given other rights than servers are given now. */
+  readonly isOutdated: boolean;
+}
+
+/** Keys that count, in the order of their issue. */
+export async function listCurrentKeys(store: Store): Promise<CurrentKey[]> {
   const rows = await store.selectFrom("bus_key").selectAll().where("revoked_at", "is", null).orderBy("issued_at").execute();
-  return rows.map(({ server, public_key: publicKey, issued_at: issuedAt }) => ({ server, publicKey, issuedAt }));
+  return rows.map(({ server, public_key: publicKey, issued_at: issuedAt, rights }) => {
+    return { server, publicKey, issuedAt, isOutdated: rights !== RIGHTS };
+  });
 }

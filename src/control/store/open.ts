@@ -16,6 +16,7 @@ import * as procedures from "./migrations/0011_procedures.ts";
 import * as builds from "./migrations/0012_builds.ts";
 import * as settings from "./migrations/0013_settings.ts";
 import * as clockOffsets from "./migrations/0014_clock_offsets.ts";
+import * as keyRights from "./migrations/0015_key_rights.ts";
 import type { Store, Tables } from "./schema.ts";
 
 /** Every migration, in the order of its name. */
@@ -34,6 +35,7 @@ const MIGRATIONS: Record<string, Migration> = {
   "0012_builds": builds,
   "0013_settings": settings,
   "0014_clock_offsets": clockOffsets,
+  "0015_key_rights": keyRights,
 };
 
 /** Opens the yard's rows and brings the schema up to date; the caller ends it with `store.destroy()`. */

@@ -130,6 +130,7 @@ interface BusKeyTable {
   server: ServerName;
   issued_at: ColumnType<Date, never, never>;
   revoked_at: ColumnType<Date | null, never, Date>;
+  rights: number;
 }
 
 /** The yard's rows. */
