@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { Address, ServerName, YardName } from "./names.ts";
+import { secret } from "./secret.ts";
 
 /** /etc/boxyard/control.json (mode 0600) on the control server, written by `boxyard up` before its first start. */
 export const ControlConfig = z.object({
@@ -18,7 +19,7 @@ export const ControlConfig = z.object({
     pool: z.string(),
     /** Client certificate, restricted to the project, and its key; the API's own certificate, pinned. PEM. */
     certificatePem: z.string(),
-    keyPem: z.string(),
+    keyPem: secret(z.string()),
     serverCertificatePem: z.string(),
   }),
   /** The stopped instance that servers are copied from. */
@@ -30,6 +31,9 @@ export type ControlConfig = z.infer<typeof ControlConfig>;
 export const CONTROL_CONFIG_PATH = "/etc/boxyard/control.json";
 
 /** /var/lib/boxyard/operator.json on the control server: how an operator reaches the API. */
-export const OperatorAccess = z.object({ url: z.string(), token: z.string(), caPem: z.string() });
+export const OperatorAccess = z.object({ url: z.string(), token: secret(z.string()), caPem: z.string() });
 export type OperatorAccess = z.infer<typeof OperatorAccess>;
 export const OPERATOR_ACCESS_PATH = "/var/lib/boxyard/operator.json";
+
+/** Where the control service keeps what must outlive its process, beside the database. */
+export const CONTROL_STATE = "/var/lib/boxyard/control";

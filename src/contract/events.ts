@@ -17,19 +17,28 @@ export const DeploymentEvent = z.object({
 });
 export type DeploymentEvent = z.infer<typeof DeploymentEvent>;
 
-/** Published by an agent when a convergence turn changed something or failed. */
+/** Published by an agent when a convergence turn changed something or failed; of very many, those that fit. */
 const ConvergedEvent = z.object({
   kind: z.literal("converged"),
   at: Timestamp,
   server: ServerName,
   generation: z.int(),
-  changed: z.array(z.string()),
-  faults: z.array(z.object({ resource: z.string(), message: z.string() })),
+  changed: z.array(z.string()).max(10_000),
+  faults: z.array(z.object({ resource: z.string(), message: z.string() })).max(10_000),
 });
 
 /** Published by control when a server is created or removed, is fenced or returns. */
 const ServerEvent = z.object({ kind: z.literal("server"), at: Timestamp, server: ServerName, line: z.string() });
 export type ServerEvent = z.infer<typeof ServerEvent>;
+
+/** Published by whoever has lost events, in their place. */
+const LostEvent = z.object({
+  kind: z.literal("lost"),
+  at: Timestamp,
+  server: ServerName,
+  count: z.int().positive(),
+  line: z.string().max(500),
+});
 
 export const JobState = z.enum(["running", "done", "failed", "cancelled", "interrupted"]);
 export type JobState = z.infer<typeof JobState>;
@@ -47,7 +56,7 @@ export const JobEvent = z.object({
   state: JobState,
   /** What a person reads. */
   line: z.string().max(2_000),
-  /** Of "done": as the action declares it. */
+  /** Of "done": as the action declares it; absent when it is too large to be kept. */
   result: z.unknown().optional(),
 });
 export type JobEvent = z.infer<typeof JobEvent>;
@@ -66,5 +75,5 @@ const RefusedEvent = z.object({
 export type RefusedEvent = z.infer<typeof RefusedEvent>;
 
 /** Everything that stands in the stream EVENTS; subject `event.<emitter>.<kind>`, of jobs `event.<emitter>.job.<job>`. */
-export const Event = z.discriminatedUnion("kind", [DeploymentEvent, ConvergedEvent, ServerEvent, JobEvent, RefusedEvent]);
+export const Event = z.discriminatedUnion("kind", [DeploymentEvent, ConvergedEvent, ServerEvent, JobEvent, RefusedEvent, LostEvent]);
 export type Event = z.infer<typeof Event>;

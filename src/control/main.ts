@@ -2,7 +2,7 @@
 import { readFile } from "node:fs/promises";
 import { openLog } from "#base/log.ts";
 import { until } from "#base/retry.ts";
-import { CONTROL_CONFIG_PATH, ControlConfig } from "#contract/control-config.ts";
+import { CONTROL_CONFIG_PATH, CONTROL_STATE, ControlConfig } from "#contract/control-config.ts";
 import { connectControl } from "#fabric/control.ts";
 import { credentialsForControl } from "#fabric/identity.ts";
 import { BROKER_PORT } from "./ports.ts";
@@ -28,6 +28,7 @@ const fabric = await connectControl({
   yard: config.yard,
   server: config.server,
   signerPrivatePem: secrets.keys.signerPrivatePem,
+  directory: CONTROL_STATE,
   log,
 });
 log.info("bus joined");

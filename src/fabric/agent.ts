@@ -4,7 +4,7 @@ import type { Msg, NatsConnection, Subscription } from "@nats-io/transport-node"
 import { z } from "zod";
 import { Channel } from "#base/channel.ts";
 import { microsOf } from "#base/clock.ts";
-import { Fault, type FaultReport, reportFault } from "#base/fault.ts";
+import { Fault, type FaultReport, isFault, reportFault } from "#base/fault.ts";
 import type { Log } from "#base/log.ts";
 import { type Action, isStream, type JobAction, type StreamAction } from "#contract/action.ts";
 import { makeBusKey, takeBusKey } from "#contract/actions/credentials.ts";
@@ -19,6 +19,7 @@ import type { ServerStatus } from "#contract/status.ts";
 import type { Target } from "#contract/target.ts";
 import { type BusOptions, connectBus } from "./connection.ts";
 import { Verifier } from "./envelope.ts";
+import { type EventSpool, NOT_TAKEN, openEventSpool } from "./event-spool.ts";
 import type { AgentFabric, Handler, JobHandler, StreamHandler } from "./fabric.ts";
 import { Jobs } from "./jobs.ts";
 import { jsonOf, listen } from "./listen.ts";
@@ -26,14 +27,11 @@ import { type Credentials, createBusKey, publicKeyOf } from "./native-keys.ts";
 import { Once } from "./once.ts";
 import { isRefusal, Refusals } from "./refusals.ts";
 import { NOT_MEANT } from "./request.ts";
-import { Spool } from "./spool.ts";
 import { subjects } from "./subjects.ts";
 
 const MAX_AT_ONCE = 64;
 /** How long control may take to store something or to give a spec. */
 const CONTROL_MS = 5_000;
-/** After about so long events are handed in again. */
-const AGAIN_MS = 2_000;
 const CONNECT_MS = 5_000;
 /** How long what is under way may take before a connection is given up, and how long a last answer needs. */
 const FINISH_MS = 20_000;
@@ -80,7 +78,7 @@ class ServerEnd implements AgentFabric {
   readonly #enrolment: Enrolment;
   readonly #log: Log;
   readonly #verifier: Verifier;
-  readonly #events: Spool<Event>;
+  readonly #events: EventSpool;
   readonly #jobs: Jobs;
   readonly #once: Once;
   readonly #refusals: Refusals;
@@ -99,7 +97,6 @@ class ServerEnd implements AgentFabric {
   readonly #followers = new Set<(connection: NatsConnection) => Subscription>();
   /** What has come since a second connection is open: it comes over both. */
   #seen: Set<string> | undefined;
-  #flushing: NodeJS.Timeout | undefined;
   #isClosed = false;
   #atOnce = 0;
 
@@ -108,12 +105,11 @@ class ServerEnd implements AgentFabric {
     this.#credentials = enrolment.credentials;
     this.#keepCredentials = keepCredentials;
     this.#log = log;
-    const deliver = (event: Event, id: string): Promise<void> =>
-      this.#handIn("event", id, event).catch((thrown: unknown) => {
-        this.#flushLater();
-        throw thrown;
-      });
-    this.#events = new Spool({ path: join(directory, "events"), deliver });
+    this.#events = openEventSpool({
+      server: enrolment.server,
+      path: join(directory, "events"),
+      publish: (event, id) => this.#handIn("event", id, event),
+    });
     this.#once = new Once(join(directory, "requests"));
     const publish = (event: Event): Promise<void> => this.#events.add(event);
     this.#jobs = new Jobs({ server: enrolment.server, path: join(directory, "jobs"), publish });
@@ -206,7 +202,11 @@ class ServerEnd implements AgentFabric {
   }
 
   async publishPush(push: Push): Promise<void> {
-    await this.#handIn("push", push.id, push);
+    await this.#handIn("push", push.id, push).catch((thrown: unknown) => {
+      // It would be refused for ever, and those behind it must not wait for it.
+      if (!isFault(thrown, NOT_TAKEN)) throw thrown;
+      this.#log.error({ push: push.id, fault: reportFault(thrown) }, "push not taken");
+    });
   }
 
   isConnected(): boolean {
@@ -215,8 +215,8 @@ class ServerEnd implements AgentFabric {
 
   async close(): Promise<void> {
     this.#isClosed = true;
-    clearTimeout(this.#flushing);
     this.#jobs.stop();
+    this.#events.stop();
     await this.#link?.connection.close();
   }
 
@@ -372,11 +372,11 @@ class ServerEnd implements AgentFabric {
     return this.#jobs.end(request) || underWay !== undefined;
   }
 
-  /** Resolves when control has stored it, or will never take it. */
+  /** Resolves when control has stored it. Fault "fabric.not-taken" when control never will. */
   async #handIn(what: "event" | "push", id: string, body: unknown): Promise<void> {
     const message = await this.#askControl(what, JSON.stringify({ id, body } satisfies HandedIn));
     const { refused } = Receipt.parse(jsonOf(message));
-    if (refused !== null) this.#log.warn({ what, id, refused }, "not taken by control");
+    if (refused !== null) throw new Fault(NOT_TAKEN, `control does not take this ${what}: ${refused}`);
   }
 
   async #askControl(what: "event" | "push" | "spec", text: string): Promise<Msg> {
@@ -384,16 +384,6 @@ class ServerEnd implements AgentFabric {
     return connection.request(subjects.handIn(this.#enrolment.server, what), text, { timeout: CONTROL_MS }).catch((cause: unknown) => {
       throw new Fault("fabric.no-control", "control does not answer at present", { cause, next: "it is tried again" });
     });
-  }
-
-  /** Control may be away while the broker is there, and nothing tells of its return. */
-  #flushLater(): void {
-    if (this.#isClosed) return;
-    const isDue = AGAIN_MS * (0.5 + Math.random());
-    this.#flushing ??= setTimeout(() => {
-      this.#flushing = undefined;
-      this.#flush();
-    }, isDue).unref();
   }
 
   #flush(): void {

@@ -1,4 +1,5 @@
 import { randomUUID } from "node:crypto";
+import { join } from "node:path";
 import { DeliverPolicy, type JetStreamClient, type JsMsg, jetstream, type OrderedConsumerOptions } from "@nats-io/jetstream";
 import type { Msg, NatsConnection, Subscription } from "@nats-io/transport-node";
 import type { z } from "zod";
@@ -16,6 +17,7 @@ import { REGISTRY_EXPIRY_MS, ServerStatus } from "#contract/status.ts";
 import type { Target } from "#contract/target.ts";
 import { type BusOptions, connectBus } from "./connection.ts";
 import { Signer } from "./envelope.ts";
+import { type EventSpool, openEventSpool } from "./event-spool.ts";
 import type { Answer, AskOptions, ControlFabric, Part, ReadEventsOptions, StoredEvent } from "./fabric.ts";
 import { Intake } from "./intake.ts";
 import { jsonOf, listen } from "./listen.ts";
@@ -30,6 +32,8 @@ export interface ControlFabricOptions extends BusOptions {
   /** The control server's name, which its events carry. */
   readonly server: ServerName;
   readonly signerPrivatePem: string;
+  /** Where the process keeps what must outlive it: events that wait for the broker. */
+  readonly directory: string;
 }
 
 /** Joins the bus as the control plane: waits for the broker, and makes the streams and buckets that are missing. */
@@ -69,6 +73,7 @@ class ControlEnd implements ControlFabric {
   readonly #listeners = new Set<() => void>();
   readonly #repeater = new Repeater();
   readonly #specs = new Map<ServerName, ServerSpec>();
+  readonly #events: EventSpool;
   #expiry: NodeJS.Timeout | undefined;
 
   constructor(connection: NatsConnection, options: ControlFabricOptions) {
@@ -77,6 +82,14 @@ class ControlEnd implements ControlFabric {
     this.#signer = new Signer(options.yard, options.signerPrivatePem);
     this.#server = options.server;
     this.#log = options.log;
+    const { server } = options;
+    this.#events = openEventSpool({
+      server,
+      path: join(options.directory, "events"),
+      publish: async (event, msgID) => {
+        await this.#stream.publish(eventSubject(server, event), JSON.stringify(event), { msgID });
+      },
+    });
   }
 
   start(): void {
@@ -85,6 +98,7 @@ class ControlEnd implements ControlFabric {
     new Intake({ connection, stream, log, specFor: (server) => this.#specFor(server) }).start();
     this.#expiry = setInterval(() => this.#forgetSilent(), 500);
     void this.#watchConnection();
+    this.#flushEvents();
   }
 
   #listen(subject: string, take: (message: Msg) => void): Subscription {
@@ -92,7 +106,15 @@ class ControlEnd implements ControlFabric {
   }
 
   async #watchConnection(): Promise<void> {
-    for await (const { type } of this.#connection.status()) if (type === "reconnect") this.#repeater.repeatAll();
+    for await (const { type } of this.#connection.status()) {
+      if (type !== "reconnect") continue;
+      this.#repeater.repeatAll();
+      this.#flushEvents();
+    }
+  }
+
+  #flushEvents(): void {
+    this.#events.flush().catch((thrown: unknown) => this.#log.warn({ fault: reportFault(thrown) }, "events not stored"));
   }
 
   ask<I extends z.ZodType, O extends z.ZodType>(
@@ -230,12 +252,10 @@ class ControlEnd implements ControlFabric {
     return () => this.#listeners.delete(listener);
   }
 
-  async publishEvent(event: Event): Promise<void> {
-    const text = JSON.stringify(event);
-    const stored = this.#stream.publish(eventSubject(this.#server, event), text);
+  publishEvent(event: Event): Promise<void> {
     // Without a subject to reply to, as the stream's has: whoever hears that may write there.
-    if (event.kind === "deployment") this.#connection.publish(subjects.deploymentNews, text);
-    await stored;
+    if (event.kind === "deployment") this.#connection.publish(subjects.deploymentNews, JSON.stringify(event));
+    return this.#events.add(event);
   }
 
   async *readEvents({ after, last = 0, follow = false, job }: ReadEventsOptions, signal: AbortSignal): AsyncIterable<StoredEvent> {
@@ -331,6 +351,7 @@ class ControlEnd implements ControlFabric {
   async close(): Promise<void> {
     clearInterval(this.#expiry);
     this.#repeater.stop();
+    this.#events.stop();
     await this.#connection.close();
   }
 

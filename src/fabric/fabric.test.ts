@@ -1,3 +1,4 @@
+import { randomUUID } from "node:crypto";
 import { connect, jwtAuthenticator, type NatsConnection } from "@nats-io/transport-node";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { z } from "zod";
@@ -266,6 +267,37 @@ describe("events", () => {
     };
     const events = await until("the events", arrived, { timeoutMs: 20_000 });
     expect(events.map(({ event }) => event)).toMatchObject([{ generation: 11 }, { generation: 12 }, { generation: 13 }]);
+  });
+
+  test("of control that cannot reach the broker wait, too: publishing does not fail, and all arrive, in order, once", async () => {
+    const [{ number: after } = { number: 0 }] = await readEvents({ last: 1 });
+    const lines = Array.from({ length: 5 }, (_, index) => `event ${index}`);
+    await broker.kill();
+    const published = Promise.all(lines.map((line) => control.publishEvent({ kind: "server", at: timestamp(), server: "c1b1", line })));
+    await published;
+    await broker.restart();
+    const arrived = async (): Promise<StoredEvent[] | null> => {
+      const events = (await readEvents({ after }).catch(() => [])).filter(({ event }) => event.kind === "server");
+      return events.length >= lines.length ? events : null;
+    };
+    const events = await until("the events", arrived, { timeoutMs: 20_000 });
+    expect(events.map(({ event }) => (event.kind === "server" ? event.line : ""))).toEqual(lines);
+  });
+
+  test("that are too large for the stream are cut, say so, and keep back none behind them", async () => {
+    const [{ number: after } = { number: 0 }] = await readEvents({ last: 1 });
+    const long = Array.from({ length: 5_000 }, (_, index) => `file /srv/sites/s1/${"long/".repeat(100)}${index}`);
+    const faults = long.map((resource) => ({ resource, message: "no space left on device" }));
+    const job = { kind: "job" as const, at: timestamp(), startedAt: timestamp(), server: "c1b1", job: randomUUID(), caller: "anna" };
+    await agent("c1b1").publishEvent({ ...converged("c1b1", 21), changed: long, faults } as Event);
+    await agent("c1b1").publishEvent({ ...job, action: "server.scrub", state: "done", line: "done", result: { unreadable: faults } });
+    await agent("c1b1").publishEvent(converged("c1b1", 22));
+    const events = (await readEvents({ after })).map(({ event }) => event);
+    expect(events).toMatchObject([{ generation: 21 }, { state: "done", line: expect.stringContaining("too large") }, { generation: 22 }]);
+    const [cut] = events;
+    if (cut?.kind !== "converged") throw new Error("no event of a convergence");
+    expect(cut.changed.at(-1)).toBe(`… and ${5_000 - cut.changed.length + 1} more`);
+    expect(cut.faults.at(-1)?.message).toBe(`and ${5_000 - cut.faults.length + 1} more`);
   });
 });
 

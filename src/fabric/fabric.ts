@@ -112,7 +112,7 @@ export interface ControlFabric {
   clockOffsetMs(server: ServerName): number;
   /** Called (without data) whenever the registry changes, and when a server falls silent. Returns the way to stop. */
   onRegistryChange(listener: () => void): () => void;
-  /** Publishes to stream EVENTS and waits for the acknowledgement. */
+  /** Publishes an event after all before it, once; while the broker does not take it, it waits on disk, with a bounded number of others. */
   publishEvent(event: Event): Promise<void>;
   /** Events in their order from any point of the last 30 days; ends at the newest, or goes on with what comes. */
   readEvents(options: ReadEventsOptions, signal: AbortSignal): AsyncIterable<StoredEvent>;

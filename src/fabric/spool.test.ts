@@ -3,29 +3,44 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { Spool } from "./spool.ts";
+import { Fault } from "#base/fault.ts";
+import { until } from "#base/retry.ts";
+import { NEVER, Spool } from "./spool.ts";
 
 let folder: string;
 let path: string;
 let isUp: boolean;
 let delivered: { item: number; id: string }[];
+let opened: Spool<number>[];
 
 beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), "boxyard-spool-"));
   path = join(folder, "events");
-  [isUp, delivered] = [true, []];
+  [isUp, delivered, opened] = [true, [], []];
 });
-afterEach(() => rm(folder, { recursive: true, force: true }));
+afterEach(async () => {
+  for (const one of opened) one.stop();
+  await rm(folder, { recursive: true, force: true });
+});
 
-function open(limit?: number): Spool<number> {
-  return new Spool<number>({
+const TOO_LARGE = 1_000;
+
+/** Items are numbers; what is lost is told of as minus so many. */
+function open({ limit, retryMs }: { limit?: number; retryMs?: number } = {}): Spool<number> {
+  for (const one of opened) one.stop();
+  const spool = new Spool<number>({
     path,
     ...(limit === undefined ? {} : { limit }),
+    ...(retryMs === undefined ? {} : { retryMs }),
     deliver: async (item, id) => {
       if (!isUp) throw new Error("no broker");
+      if (item === TOO_LARGE) throw new Fault(NEVER, "too large");
       delivered.push({ item, id });
     },
+    lost: (count) => -count,
   });
+  opened.push(spool);
+  return spool;
 }
 
 const items = (): number[] => delivered.map(({ item }) => item);
@@ -48,14 +63,35 @@ describe("a spool", () => {
     expect(items()).toEqual([1, 2, 3, 4, 5]);
   });
 
-  test("is bounded: the oldest go, and it knows how many", async () => {
+  test("is bounded: the oldest go, and what comes in their place says how many, also through restarts", async () => {
     isUp = false;
-    const spool = open(3);
-    for (let item = 1; item <= 10; item++) await spool.add(item);
-    expect(spool.dropped).toBe(7);
+    const spool = open({ limit: 4 });
+    for (let item = 1; item <= 7; item++) await spool.add(item);
+    const next = open({ limit: 4 });
+    for (let item = 8; item <= 10; item++) await next.add(item);
+    isUp = true;
+    await next.flush();
+    expect(items()).toEqual([-7, 8, 9, 10]);
+  });
+
+  test("gives up what can never be delivered, says so in its place, and goes on with what waits behind it", async () => {
+    isUp = false;
+    const spool = open();
+    for (const item of [12, TOO_LARGE, 14]) await spool.add(item);
     isUp = true;
     await spool.flush();
-    expect(items()).toEqual([8, 9, 10]);
+    await open().flush();
+    expect(items()).toEqual([12, -1, 14]);
+  });
+
+  test("tries again by itself, and lets nobody wait for the next failure meanwhile", async () => {
+    isUp = false;
+    const spool = open({ retryMs: 30 });
+    await spool.add(1);
+    await spool.add(2);
+    isUp = true;
+    await until("both to arrive", async () => items().length === 2 || null, { timeoutMs: 5_000 });
+    expect(items()).toEqual([1, 2]);
   });
 
   test("goes on with what it can read of a file that was cut short", async () => {

@@ -124,6 +124,7 @@ export async function startBroker(): Promise<TestBroker> {
         yard: YARD,
         server: "control1",
         signerPrivatePem,
+        directory: join(folder, `control-${joined.length}`),
         log,
       });
       joined.push(fabric);

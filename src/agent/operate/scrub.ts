@@ -33,11 +33,16 @@ export const scrubFiles: JobHandler<Scrub["input"], Scrub["result"]> = async ({ 
       }
     } catch (thrown) {
       signal.throwIfAborted();
-      if (unreadable.length < MOST_TOLD) unreadable.push({ path: file, why: (thrown as Error).message });
+      if (unreadable.length < MOST_TOLD) unreadable.push({ path: cut(file, 300), why: cut((thrown as Error).message, 200) });
     }
   }
   return { files, bytes, unreadable };
 };
+
+/** A path may have thousands of characters, and a website may have thousands of such paths. */
+function cut(text: string, most: number): string {
+  return text.length <= most ? text : `${text.slice(0, most - 1)}…`;
+}
 
 /** Regular files of one file system, and directories that cannot be listed, with the reason. */
 async function* filesBeneath(path: string, device: number): AsyncIterable<[path: string, trouble: unknown]> {

@@ -47,7 +47,7 @@ function renderEvent({ number, event }: Stored): string {
 }
 
 function lineOf(event: Event): string {
-  if (event.kind === "server") return event.line;
+  if (event.kind === "server" || event.kind === "lost") return event.line;
   if (event.kind === "deployment") return `deployment ${event.deployment} of ${event.website} ${event.state}: ${event.line}`;
   if (event.kind === "job") return renderJobEvent(event);
   if (event.kind === "refused") return `refused ${event.count > 1 ? `${event.count} × ` : ""}${event.action}: ${event.line}`;

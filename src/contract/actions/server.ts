@@ -84,7 +84,12 @@ export const scrub = jobAction("server.scrub", {
     /** Leaves the disk to those who need it now. */
     megabytesPerSecond: z.number().min(0.01).max(10_000).default(20),
   }),
-  result: z.object({ files: z.int(), bytes: z.number(), unreadable: z.array(z.object({ path: z.string(), why: z.string() })).max(100) }),
+  result: z.object({
+    files: z.int(),
+    bytes: z.number(),
+    /** The first of them; long paths are cut. */
+    unreadable: z.array(z.object({ path: z.string().max(300), why: z.string().max(200) })).max(100),
+  }),
   limitMs: 24 * 3_600_000,
   idempotent: false,
   faults: ["server.no-path", "job.too-many"],

@@ -5,7 +5,7 @@ import { writeFileAtomic } from "#base/atomic-file.ts";
 import type { Log } from "#base/log.ts";
 import { until } from "#base/retry.ts";
 import { type Argv, run } from "#base/run.ts";
-import { CONTROL_CONFIG_PATH, ControlConfig, OPERATOR_ACCESS_PATH, type OperatorAccess } from "#contract/control-config.ts";
+import { CONTROL_CONFIG_PATH, CONTROL_STATE, ControlConfig, OPERATOR_ACCESS_PATH, type OperatorAccess } from "#contract/control-config.ts";
 import { ENROLMENT_PATH, type Enrolment } from "#contract/enrolment.ts";
 import { createYardKeys, hasRights, renderBrokerConfig } from "#fabric/identity.ts";
 import { createAuthority, issueCertificate } from "../authority/authority.ts";
@@ -25,6 +25,7 @@ export async function setUpControl(log: Log): Promise<void> {
   const config = ControlConfig.parse(JSON.parse(await readFile(CONTROL_CONFIG_PATH, "utf8")));
   // The control service runs without root and needs its configuration.
   await run(["chown", "boxyard:boxyard", CONTROL_CONFIG_PATH]);
+  await run(["install", "-d", "-o", "boxyard", "-g", "boxyard", "-m", "700", CONTROL_STATE]);
   const secrets = await ensureSecrets(config);
   await Promise.all([setUpBroker(config, secrets), setUpDatabase()]);
   log.info("broker and database are ready");
