@@ -9,6 +9,7 @@ import { Job } from "./job.ts";
 import { Address, BranchName, ClusterId, CommitId, EnvironmentLabel, Role, ServerName, Timestamp, WebsiteId, YardName } from "./names.ts";
 import { ActionPattern, Person, PersonName, PolicyRole, Rule } from "./policy.ts";
 import { RequestInput, RequestLine } from "./request.ts";
+import { secret } from "./secret.ts";
 import { SshPublicKey } from "./ssh-key.ts";
 import { ServerStatus } from "./status.ts";
 import { PackageSources, WorkLimits } from "./work-settings.ts";
@@ -37,7 +38,7 @@ const ofCluster = z.object({ cluster: ClusterId });
 const ofServer = z.object({ server: ServerName });
 const ofJob = z.object({ job: z.uuid() });
 const ofPerson = z.object({ person: PersonName });
-const PersonWithToken = z.object({ person: Person, token: z.string() });
+const PersonWithToken = z.object({ person: Person, token: secret(z.string()) });
 const ofWebsite = z.object({ website: WebsiteId });
 
 /**

@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { Address, ServerName, YardName } from "./names.ts";
+import { secret } from "./secret.ts";
 
 /** /etc/boxyard/agent.json (mode 0600): all an agent needs to join its yard; written by control before the server's first start. */
 export const Enrolment = z.object({
@@ -9,12 +10,12 @@ export const Enrolment = z.object({
   /** All brokers, for example tls://10.77.0.2:4222. */
   brokers: z.array(z.string()),
   /** NATS user JWT and its nkey seed. */
-  credentials: z.object({ jwt: z.string(), seed: z.string() }),
+  credentials: z.object({ jwt: z.string(), seed: secret(z.string()) }),
   /** The yard's certificate authority, PEM. */
   caPem: z.string(),
   /** The server's own certificate (CN = name; SAN = name, address) and key, PEM. */
   certificatePem: z.string(),
-  keyPem: z.string(),
+  keyPem: secret(z.string()),
   /** Ed25519 public key (SPKI PEM) that signs requests and specs. */
   signerPem: z.string(),
 });

@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { ClusterId } from "../names.ts";
+import { secret } from "../secret.ts";
 import { USUAL_LIMITS, WorkLimits } from "../work-settings.ts";
 import { GitSource, WebsiteOnServer } from "./website.ts";
 
@@ -8,7 +9,7 @@ export const ShellSpec = z.object({
   cluster: ClusterId,
   git: GitSource,
   /** OpenSSH private key of the server's host key. */
-  hostKey: z.string(),
+  hostKey: secret(z.string()),
   /** Of hooks. */
   limits: WorkLimits.default(USUAL_LIMITS),
   websites: z.array(WebsiteOnServer.extend({ authorizedKeys: z.array(z.string()) })),

@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { Domain } from "../domain.ts";
 import { Address, BranchName, CommitId, DatabaseName, EnvironmentLabel, WebsiteId } from "../names.ts";
+import { secret } from "../secret.ts";
 
 /** A website's database as an application reaches it. */
 export const DatabaseAccess = z.object({
@@ -8,7 +9,7 @@ export const DatabaseAccess = z.object({
   host: Address,
   port: z.int(),
   user: DatabaseName,
-  password: z.string(),
+  password: secret(z.string()),
 });
 export type DatabaseAccess = z.infer<typeof DatabaseAccess>;
 
@@ -26,7 +27,7 @@ export const WebsiteOnServer = z.object({
   /** Addresses from which requests arrive with X-Forwarded-For (edges and the cluster's caches). */
   trustedProxies: z.array(Address),
   /** Secret of the website for one-time links and the like; the same on every server, never changes. */
-  hashSalt: z.string(),
+  hashSalt: secret(z.string()),
   /** PHP workers of the website on one box. */
   processingUnits: z.int().positive(),
   /** The release that must be live; null before the first deployment. */
