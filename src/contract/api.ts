@@ -194,7 +194,7 @@ export const api = {
   audit: route({
     method: "GET",
     path: "/v1/audit",
-    summary: "Who asked servers for what, and how it ended",
+    summary: "Who changed what, who asked servers for what, and how it ended",
     params: none,
     input: z.object({ last: z.coerce.number().int().min(1).max(10_000).default(50) }),
     output: z.array(AuditEntry),

@@ -8,7 +8,7 @@ import { renderTable } from "../render/table.ts";
 export function auditCommand(): Command {
   return declare<[], { last: number }, AuditEntry[]>({
     usage: "audit",
-    summary: "Who asked servers for what with `boxyard do`, and how it ended; entries are never changed",
+    summary: "Who changed what, who asked which servers for what, and how it ended; entries are never changed",
     examples: ["audit", "audit --last 500 --json"],
     options: (command) => command.addOption(new Option("--last <n>", "so many of the newest").argParser(wholeNumber).default(50)),
     run: ({ client, options: { last } }) => client.call(api.audit, { input: { last } }),
@@ -26,7 +26,9 @@ export function auditCommand(): Command {
 
 function describe({ kind, details }: AuditEntry): string {
   if (kind === "refused") return `refused${(details.count ?? 1) > 1 ? ` ${details.count} ×` : ""}: ${details.fault}`;
-  if (kind === "asked") return `asks ${details.servers?.length} servers ${JSON.stringify(details.input ?? {})}`;
+  const whom = details.servers === undefined ? "" : `${details.servers.length} servers `;
+  if (kind === "asked") return `asks ${whom}${JSON.stringify(details.input ?? {})}`;
+  if (details.answered === undefined) return details.fault === undefined ? "done" : `failed: ${details.fault.split("\n")[0]}`;
   const left = [...(details.failed ?? []).map((name) => `${name} failed`), ...(details.notAsked ?? []).map((name) => `${name} not asked`)];
   return [`ended: ${details.answered} answered`, ...left].join(", ");
 }

@@ -357,7 +357,7 @@ describe("a request to servers", () => {
   test("is in the audit before anybody is asked, with its end, and also when it was refused; nothing there can be changed", async () => {
     await request({ action: "server.disk", target: "box", input: { path: "/srv" } });
     await faultOf("POST", "/v1/requests", { action: "server.reboot", target: "all" });
-    const entries = (await ask("GET", "/v1/audit")).body as AuditEntry[];
+    const entries = ((await ask("GET", "/v1/audit")).body as AuditEntry[]).filter(({ action }) => action.startsWith("server."));
     expect(entries).toMatchObject([
       { kind: "asked", action: "server.disk", target: "box", details: { input: { path: "/srv" }, servers: ["c1b1", "c1b2"] } },
       { kind: "ended", details: { answered: 2, failed: [], notAsked: [] } },

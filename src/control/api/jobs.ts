@@ -1,7 +1,5 @@
 import { Fault } from "#base/fault.ts";
-import { endRequest } from "#contract/actions/request.ts";
 import * as jobs from "../requests/jobs.ts";
-import { appendAudit } from "../store/audit.ts";
 import type { Handler, StreamHandler } from "./handler.ts";
 
 export const listJobs: Handler<"listJobs"> = ({ fabric }) => jobs.listJobs(fabric);
@@ -10,12 +8,9 @@ export const showJob: Handler<"showJob"> = ({ fabric }, { params: { job } }) => 
 
 export const watchJob: StreamHandler<"watchJob"> = ({ fabric }, { params: { job } }, gone) => jobs.watchJob(fabric, job, gone);
 
-export const cancelJob: Handler<"cancelJob"> = async ({ fabric, store }, { params: { job }, caller }) => {
+export const cancelJob: Handler<"cancelJob"> = async ({ fabric }, { params: { job }, caller }) => {
   const { caller: begunBy } = await jobs.findJob(fabric, job);
   if (!caller.isOperator && caller.name !== begunBy)
     throw new Fault("policy.refused", `${begunBy} has begun this job: only they and operators may end it`);
-  const told = await jobs.cancelJob(fabric, job);
-  const details = { servers: [...told.ended, ...told.failed], failed: told.failed };
-  await appendAudit(store, { request: job, caller: caller.name, action: endRequest.name, target: "", kind: "asked", details });
-  return told;
+  return jobs.cancelJob(fabric, job);
 };

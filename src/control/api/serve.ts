@@ -7,6 +7,7 @@ import { z } from "zod";
 import { Fault, reportFault } from "#base/fault.ts";
 import { api, type Route } from "#contract/api.ts";
 import type { Caller } from "../requests/run.ts";
+import { ChangeAudit } from "./audit.ts";
 import { callerOf } from "./caller.ts";
 import type { ApiContext } from "./context.ts";
 import { handlers } from "./handlers.ts";
@@ -45,11 +46,18 @@ export function createApp(context: ApiContext): Hono<Authorized> {
     const route: Route = api[name];
     app.on(route.method, route.path.replaceAll(/\{(\w+)\}/g, ":$1"), async (http) => {
       const caller = http.get("caller");
-      if (!route.isOpen && !caller.isOperator) throw forOperators(caller, route);
-      const given = { ...(await readRequest(http, route)), caller };
+      const check = async (): Promise<Given> => {
+        if (!route.isOpen && !caller.isOperator) throw forOperators(caller, route);
+        return { ...(await readRequest(http, route)), caller };
+      };
+      const carryOut = async (given: Given): Promise<unknown> => route.output.parse(await (handlers[name] as Handle)(context, given));
+      const change = { name, route, caller: caller.name, params: http.req.param() };
+      const audit = route.method === "GET" ? null : new ChangeAudit(context, change);
+      const given = await (audit?.check(check) ?? check());
+      // What is asked of servers has entries of its own, with whom and what they answered.
       if (route.streams) return streamLines(http, route, (gone) => (handlers[name] as HandleStream)(context, given, gone));
-      const output = await (handlers[name] as Handle)(context, given);
-      return http.json(route.output.parse(output) as object);
+      const work = (): Promise<unknown> => carryOut(given);
+      return http.json((await (audit?.around(given.input, work) ?? work())) as object);
     });
   }
   app.notFound((http) => answerFault(http, new Fault("api.unknown-route", `there is no ${http.req.method} ${http.req.path}`)));

@@ -1,10 +1,7 @@
 import { Fault } from "#base/fault.ts";
 import type { Server } from "#contract/api.ts";
-import type { ServerName } from "#contract/names.ts";
 import type { ServerStatus } from "#contract/status.ts";
 import * as resolve from "../requests/resolve.ts";
-import type { Caller } from "../requests/run.ts";
-import { appendAudit } from "../store/audit.ts";
 import { listServerRows, requireServer, type ServerRow } from "../store/servers.ts";
 import { listGenerations } from "../store/specs.ts";
 import type { ApiContext } from "./context.ts";
@@ -37,33 +34,23 @@ export const findServers: Handler<"findServers"> = async (context, { input: { ta
   });
 };
 
-/** What is done to a server's credentials is in the audit, before it is done. */
-function noteInAudit({ store }: ApiContext, caller: Caller, action: string, server: ServerName): Promise<void> {
-  return appendAudit(store, { request: "-", caller: caller.name, action, target: server, kind: "asked", details: { servers: [server] } });
-}
-
-export const revokeServer: Handler<"revokeServer"> = async (context, { params: { server: name }, caller }) => {
-  const { store, busKeys } = context;
+export const revokeServer: Handler<"revokeServer"> = async ({ store, busKeys }, { params: { server: name } }) => {
   const server = await requireServer(store, name);
   if (server.roles.includes("control"))
     throw new Fault("server.needed", `${name} carries the control plane: cut off, it could not be readmitted`, {
       next: "renew its key instead: boxyard server renew",
     });
-  await noteInAudit(context, caller, "server.revoke", name);
   await busKeys.revoke(name);
   return { server: name };
 };
 
-export const readmitServer: Handler<"readmitServer"> = async (context, { params: { server: name }, caller }) => {
-  const server = await requireServer(context.store, name);
-  await noteInAudit(context, caller, "server.readmit", name);
-  await context.readmit(server);
+export const readmitServer: Handler<"readmitServer"> = async ({ store, readmit }, { params: { server: name } }) => {
+  await readmit(await requireServer(store, name));
   return { server: name };
 };
 
-export const renewServer: Handler<"renewServer"> = async (context, { params: { server }, caller }) => {
-  await noteInAudit(context, caller, "server.renew", server);
-  await context.busKeys.renew(server);
+export const renewServer: Handler<"renewServer"> = async ({ busKeys }, { params: { server } }) => {
+  await busKeys.renew(server);
   return { server };
 };
 
