@@ -101,6 +101,7 @@ describe("the command line", () => {
       ["create", "list", "show", "scale", "delete"].map((verb) => `cluster ${verb}`),
       ["create", "list", "show", "delete"].map((verb) => `website ${verb}`),
       ["domain add", "domain remove", "key add", "key list", "key remove"],
+      ["limits show", "limits set", "packages show", "packages set"],
       ["deploy", "rollback", "deployment list", "deployment show", "deployment watch", "deployment cancel"],
     );
     const helps: string[] = [];
