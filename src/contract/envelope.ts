@@ -29,11 +29,15 @@ export const SignedPayload = z.object({
 });
 export type SignedPayload = z.infer<typeof SignedPayload>;
 
+/** What only one server can read, as the body of a spec: an ephemeral public key (SPKI) and what was encrypted with it; base64url. */
+export const Sealed = z.object({ key: z.string().max(400), data: z.string() });
+export type Sealed = z.infer<typeof Sealed>;
+
 /** What a server hands in to be stored: an event or a push. The id is the same however often it comes. */
 export const HandedIn = z.object({ id: z.string().min(1).max(100), body: z.unknown() });
 export type HandedIn = z.infer<typeof HandedIn>;
 
-/** Control's answer: it is stored, or why it is left out for good. */
+/** Control's answer: it is stored, or why it is refused for good. */
 export const Receipt = z.object({ refused: z.string().nullable() });
 export type Receipt = z.infer<typeof Receipt>;
 

@@ -10,7 +10,7 @@ import { type Action, isStream, type JobAction, type StreamAction } from "#contr
 import { makeBusKey, takeBusKey } from "#contract/actions/credentials.ts";
 import { endRequest } from "#contract/actions/request.ts";
 import type { Enrolment } from "#contract/enrolment.ts";
-import { type HandedIn, Receipt, type Reply } from "#contract/envelope.ts";
+import { type HandedIn, Receipt, type Reply, Sealed } from "#contract/envelope.ts";
 import { Event } from "#contract/events.ts";
 import { CONTROL } from "#contract/policy.ts";
 import type { Push } from "#contract/push.ts";
@@ -27,6 +27,7 @@ import { type Credentials, createBusKey, publicKeyOf } from "./native-keys.ts";
 import { Once } from "./once.ts";
 import { isRefusal, Refusals } from "./refusals.ts";
 import { NOT_MEANT } from "./request.ts";
+import { openSealed } from "./sealing.ts";
 import { subjects } from "./subjects.ts";
 
 const MAX_AT_ONCE = 64;
@@ -163,9 +164,13 @@ class ServerEnd implements AgentFabric {
   }
 
   async readSpec(): Promise<ServerSpec | null> {
-    const message = await this.#askControl("spec", "");
+    const message = await this.#askControl("spec", this.#enrolment.certificatePem);
     if (message.data.length === 0) return null;
-    return ServerSpec.parse(this.#verifier.open(message.string(), "spec").body);
+    const { refused } = Receipt.safeParse(jsonOf(message)).data ?? { refused: null };
+    if (refused !== null) throw new Fault("fabric.no-spec", `control gives no spec: ${refused}`);
+    // Signed is what is sealed: nothing is opened before it is known from whom it is.
+    const sealed = Sealed.parse(this.#verifier.open(message.string(), "spec").body);
+    return ServerSpec.parse(JSON.parse(openSealed(sealed, this.#enrolment.keyPem)));
   }
 
   onNudge(listener: () => void): void {

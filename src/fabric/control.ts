@@ -24,6 +24,7 @@ import { jsonOf, listen } from "./listen.ts";
 import { Repeater } from "./repeater.ts";
 import { ReplyAddresses } from "./reply-addresses.ts";
 import { Request, type Result } from "./request.ts";
+import { Recipients, sealTo } from "./sealing.ts";
 import { ensureStreams } from "./streams.ts";
 import { EVENT_STREAM, eventSubject, PUSH_CONSUMER, PUSH_STREAM, REFUSAL_CONSUMER, subjects } from "./subjects.ts";
 
@@ -63,6 +64,7 @@ class ControlEnd implements ControlFabric {
   readonly #stream: JetStreamClient;
   readonly #signer: Signer;
   readonly #server: ServerName;
+  readonly #recipients: Recipients;
   readonly #log: Log;
   readonly #statuses = new Map<ServerName, ServerStatus>();
   readonly #heardAtMs = new Map<ServerName, number>();
@@ -81,6 +83,7 @@ class ControlEnd implements ControlFabric {
     this.#stream = jetstream(connection);
     this.#signer = new Signer(options.yard, options.signerPrivatePem);
     this.#server = options.server;
+    this.#recipients = new Recipients(options.caPem);
     this.#log = options.log;
     const { server } = options;
     this.#events = openEventSpool({
@@ -95,7 +98,7 @@ class ControlEnd implements ControlFabric {
   start(): void {
     this.#listen(subjects.allStatuses, (message) => this.#heard(message));
     const [connection, stream, log] = [this.#connection, this.#stream, this.#log];
-    new Intake({ connection, stream, log, specFor: (server) => this.#specFor(server) }).start();
+    new Intake({ connection, stream, log, specFor: (server, certificatePem) => this.#specFor(server, certificatePem) }).start();
     this.#expiry = setInterval(() => this.#forgetSilent(), 500);
     void this.#watchConnection();
     this.#flushEvents();
@@ -220,10 +223,13 @@ class ControlEnd implements ControlFabric {
     this.#connection.publish(subjects.nudge(spec.server));
   }
 
-  #specFor(server: ServerName): string | null {
+  /** Whoever asks, nobody but the server itself can open it. */
+  #specFor(server: ServerName, certificatePem: string): string | null {
+    const key = this.#recipients.keyOf(server, certificatePem);
     const spec = this.#specs.get(server);
     if (spec === undefined) return null;
-    return this.#signer.seal({ id: `spec-${spec.generation}`, target: server, action: "spec", body: spec, caller: "control" });
+    const body = sealTo(key, JSON.stringify(spec));
+    return this.#signer.seal({ id: `spec-${spec.generation}`, target: server, action: "spec", body, caller: "control" });
   }
 
   async forget(server: ServerName): Promise<void> {

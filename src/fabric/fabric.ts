@@ -100,7 +100,7 @@ export interface ControlFabric {
   ): AsyncIterable<Answer<z.output<O>> | Part<z.output<P>>>;
   /** Every job of the last 30 days, on each server as it was last told of; oldest news first. */
   listJobs(): Promise<JobEvent[]>;
-  /** Signs and stores a server's spec, then nudges the server. */
+  /** From now on the server is given this spec, signed and sealed to its own key, whenever it asks; nudges it to ask. */
   putSpec(spec: ServerSpec): Promise<void>;
   /** Forgets a removed server: its spec and status. */
   forget(server: ServerName): Promise<void>;
@@ -172,7 +172,7 @@ export interface AgentFabric {
   allowBy(decide: (caller: string, action: string) => Promise<boolean>): void;
   /** How many messages were refused since the process began. */
   refused(): number;
-  /** The server's own spec, verified (signature, yard, target); null when there is none yet. */
+  /** The server's own spec, from control, verified (signature, yard, target) and opened; null when there is none yet. */
   readSpec(): Promise<ServerSpec | null>;
   /** Called (without data) when control says "look again", and after each reconnection. */
   onNudge(listener: () => void): void;

@@ -1,4 +1,4 @@
-import { randomUUID } from "node:crypto";
+import { randomUUID, X509Certificate } from "node:crypto";
 import type { ConsumerInfo } from "@nats-io/jetstream";
 import { headers, type NatsConnection, type RequestOptions } from "@nats-io/transport-node";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
@@ -6,11 +6,13 @@ import { z } from "zod";
 import { timestamp } from "#base/clock.ts";
 import { until } from "#base/retry.ts";
 import { action, streamAction } from "#contract/action.ts";
+import type { Sealed } from "#contract/envelope.ts";
 import type { ServerStatus } from "#contract/status.ts";
 import { startBroker, type TestBroker } from "#harness/broker.ts";
 import { Signer } from "./envelope.ts";
 import type { AgentFabric, ControlFabric } from "./fabric.ts";
 import { createYardKeys } from "./identity.ts";
+import { openSealed, sealTo } from "./sealing.ts";
 
 const act = action("trial.act", {
   summary: "Something that is seen",
@@ -129,7 +131,11 @@ describe("a broker in wrong hands", () => {
     try {
       const alone = await own.joinAsServer("c1b1");
       const signed = (server: string, key: string) =>
-        new Signer("trial", key).seal({ id: "spec-7", target: server, action: "spec", body: specOf(server, 7), caller: "control" });
+        new Signer("trial", key).seal({ id: "spec-7", target: server, action: "spec", body: sealed, caller: "control" });
+      const sealed = sealTo(
+        new X509Certificate((await own.enrolmentOf("c1b1")).certificatePem).publicKey,
+        JSON.stringify(specOf("c1b1", 7)),
+      );
       let given = "";
       const wire = await own.connectPlainly();
       wire.subscribe("from.c1b1.spec", { callback: (_, message) => void message.respond(given) });
@@ -141,6 +147,30 @@ describe("a broker in wrong hands", () => {
     } finally {
       await own.stop();
     }
+  });
+
+  test("sees no spec: it is sealed to its server, whoever asks, and nothing of it is kept", async () => {
+    const seen: string[] = [];
+    const listening = bus.subscribe(">", { callback: (_, message) => void seen.push(message.string()) });
+    await bus.flush();
+    const secret = "correct horse battery staple";
+    await control.putSpec({ ...specOf("c1b1", 9), neighbours: [], policy: { [secret]: [] } });
+    expect(Object.keys((await victim.readSpec())?.policy ?? {})).toEqual([secret]);
+    const { certificatePem } = await broker.enrolmentOf("c1b1");
+    const other = await broker.enrolmentOf("c1b2");
+    const heard = bus.subscribe("_INBOX_c1b1.mine", { max: 2 });
+    for (const certificate of [certificatePem, other.certificatePem])
+      bus.publish("from.c1b1.spec", certificate, { reply: "_INBOX_c1b1.mine" });
+    const answers: string[] = [];
+    for await (const message of heard) answers.push(message.string());
+    const { body } = JSON.parse(JSON.parse(answers[0] ?? "").payload) as { body: Sealed };
+    expect(() => openSealed(body, other.keyPem)).toThrow(/sealed to another key/);
+    expect(JSON.parse(answers[1] ?? "")).toEqual({ refused: "c1b1 shows no valid certificate of its own" });
+    expect(seen.some((text) => text.includes(body.data))).toBe(true);
+    expect(seen.filter((text) => text.includes(secret))).toEqual([]);
+    const { streams } = (await bus.request("$JS.API.STREAM.NAMES", "")).json<{ streams: string[] }>();
+    expect(streams.sort()).toEqual(["EVENTS", "PUSHES"]);
+    listening.unsubscribe();
   });
 
   test.each(NONSENSE)("gets nothing for %s on any subject that somebody listens to", async (what, data) => {

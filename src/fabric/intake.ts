@@ -14,7 +14,7 @@ export interface IntakeOptions {
   readonly stream: JetStreamClient;
   readonly log: Log;
   /** A server's spec as it goes over the wire; null when there is none. */
-  readonly specFor: (server: ServerName, ask: string) => string | null;
+  readonly specFor: (server: ServerName, certificatePem: string) => string | null;
 }
 
 /** What control stores for a server. */
@@ -44,7 +44,7 @@ export class Intake {
   start(): void {
     this.#answer(subjects.allHandedIn("event"), (server, message) => this.#store(server, message, eventOf));
     this.#answer(subjects.allHandedIn("push"), (server, message) => this.#store(server, message, pushOf));
-    this.#answer(subjects.allHandedIn("spec"), async (server, message) => this.#options.specFor(server, message.string()) ?? "");
+    this.#answer(subjects.allHandedIn("spec"), async (server, message) => this.#give(server, message));
   }
 
   #answer(subject: string, answer: Answer): void {
@@ -57,8 +57,17 @@ export class Intake {
       answer(server, message)
         .then((text) => message.respond(text))
         // Without an answer it comes again.
-        .catch((thrown: unknown) => log.warn({ server, fault: reportFault(thrown) }, "not stored"));
+        .catch((thrown: unknown) => log.warn({ server, fault: reportFault(thrown) }, "not answered"));
     });
+  }
+
+  #give(server: ServerName, message: Msg): string {
+    try {
+      return this.#options.specFor(server, message.string()) ?? "";
+    } catch (thrown) {
+      this.#options.log.warn({ server, fault: reportFault(thrown) }, "spec not given");
+      return refusal(reportFault(thrown).message);
+    }
   }
 
   async #store(server: ServerName, message: Msg, read: (server: ServerName, body: unknown) => Stored | null): Promise<string> {

@@ -82,6 +82,7 @@ export async function startBroker(): Promise<TestBroker> {
   };
   const enrolmentOf = async (server: ServerName, roles: readonly Role[] = ["box"]): Promise<Enrolment> => {
     const credentials = await credentialsForServer(keys, { server, roles });
+    const { certificatePem, keyPem } = await issueCertificate(authority, { commonName: server, dnsNames: [server], validDays: 1 });
     return {
       yard: YARD,
       server,
@@ -89,8 +90,8 @@ export async function startBroker(): Promise<TestBroker> {
       brokers,
       credentials,
       caPem,
-      certificatePem: "",
-      keyPem: "",
+      certificatePem,
+      keyPem,
       signerPem: keys.signerPublicPem,
     };
   };

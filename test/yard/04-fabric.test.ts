@@ -2,14 +2,17 @@ import { fmtCreds } from "@nats-io/jwt";
 import { fromSeed } from "@nats-io/nkeys";
 import { connect, credsAuthenticator } from "@nats-io/transport-node";
 import { describe, expect, test } from "vitest";
-import { Enrolment } from "#contract/enrolment.ts";
+import { ENROLMENT_PATH, Enrolment } from "#contract/enrolment.ts";
+import type { Envelope } from "#contract/envelope.ts";
+import { ServerSpec } from "#contract/spec/server.ts";
 import { identityCheck } from "#fabric/connection.ts";
+import { openSealed } from "#fabric/sealing.ts";
 import { inServer, mustInServer } from "#harness/servers.ts";
 import { boxyard, boxyardJson, eventually, listServers, showWebsite } from "#harness/yard.ts";
 
 /** A client with the credential that lies on a box, as somebody who has taken the box over would have it. */
 async function asBox() {
-  const enrolment = Enrolment.parse(JSON.parse(await mustInServer("c1b1", "cat", "/etc/boxyard/agent.json")));
+  const enrolment = Enrolment.parse(JSON.parse(await mustInServer("c1b1", "cat", ENROLMENT_PATH)));
   const { jwt, seed } = enrolment.credentials;
   const creds = await fmtCreds(jwt, fromSeed(new TextEncoder().encode(seed)));
   return connect({
@@ -24,8 +27,9 @@ async function asBox() {
 describe("the credential of a server", () => {
   test("reads its own spec and no other's", async () => {
     const connection = await asBox();
-    const own = await connection.request("from.c1b1.spec", undefined, { timeout: 2_000 });
-    expect(own.json<{ payload: string }>().payload).toContain('"c1b1"');
+    const { certificatePem, keyPem } = Enrolment.parse(JSON.parse(await mustInServer("c1b1", "cat", ENROLMENT_PATH)));
+    const own = JSON.parse((await connection.request("from.c1b1.spec", certificatePem, { timeout: 2_000 })).json<Envelope>().payload);
+    expect(ServerSpec.parse(JSON.parse(openSealed(own.body, keyPem))).server).toBe("c1b1");
     await expect(connection.request("from.c1b2.spec", undefined, { timeout: 2_000 })).rejects.toThrow(/permission/i);
     await connection.close();
   });
