@@ -46,6 +46,8 @@ export class SimulatedYard {
   hooks: HookName[] = [];
   hookLooks = 2;
   readonly failingHooks = new Set<HookName>();
+  /** What hooks say; null for the usual. */
+  hookLines: string[] | null = null;
   /** How builds end; each takes two looks. */
   isBuildFailing = false;
   /** Commits of which nothing is built. */
@@ -326,7 +328,12 @@ export class SimulatedYard {
       const isFailing = this.failingHooks.has(hook);
       return { state: isFailing ? "failed" : "done", exitStatus: isFailing ? 3 : 0, lines: [], cursor: after };
     }
-    return { state: "running", exitStatus: null, lines: looks === 1 ? [`$ ${hook} the database`] : [], cursor: String(looks) };
+    return {
+      state: "running",
+      exitStatus: null,
+      lines: looks === 1 ? (this.hookLines ?? [`$ ${hook} the database`]) : [],
+      cursor: String(looks),
+    };
   }
 
   #releasesOf(server: ServerName): Record<WebsiteId, CommitId | null> {

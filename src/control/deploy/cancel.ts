@@ -1,9 +1,11 @@
 import { Fault, isFault } from "#base/fault.ts";
 import { type DeploymentRecord, findDeployment } from "../store/deployments.ts";
 import type { DeployContext } from "./context.ts";
-import { openJournal } from "./journal.ts";
-import { serves } from "./lines.ts";
-import { move } from "./turn.ts";
+import { sameAgain, whatIsLive } from "./steps/live-now.ts";
+import { move, openTurn } from "./turn.ts";
+
+/** Whoever cancels is in a hurry: it may switch meanwhile. */
+const ANSWER_MS = 300;
 
 /**
  * Ends a deployment that has not agreed on its instant yet; false when there is none of this id. This process stops working
@@ -24,13 +26,15 @@ export async function cancel(context: DeployContext, id: number, caller: string)
   }
 }
 
-function cancelAsItStands(context: DeployContext, deployment: DeploymentRecord, caller: string): Promise<void> {
-  const { id, state, website, previous } = deployment;
-  const reason = `cancelled by ${caller}`;
-  const turn = { context, deployment, journal: openJournal(context, id) };
-  if (state === "received") return move(turn, { from: state, to: "failed" }, { reason, line: `failed: ${reason}; nothing changed` });
-  if (state === "building" || state === "staging" || state === "staged")
-    return move(turn, { from: state, to: "failed" }, { reason, line: `failed: ${reason}; nothing changed: ${serves(website, previous)}` });
+async function cancelAsItStands(context: DeployContext, deployment: DeploymentRecord, caller: string): Promise<void> {
+  const { id, state, website } = deployment;
+  if (state === "received" || state === "building" || state === "staging" || state === "staged") {
+    const reason = `cancelled by ${caller}`;
+    const turn = await openTurn(context, deployment);
+    const live = await whatIsLive(turn, ANSWER_MS);
+    const line = `failed: ${reason}; nothing changed; ${live}; when it is wanted after all: ${sameAgain(deployment)}`;
+    return move(turn, { from: state, to: "failed" }, { reason, line });
+  }
   throw new Fault("deployment.too-late", `deployment ${id} is ${state}: there is nothing to cancel`, {
     next: `go back to the release before with: boxyard rollback ${website}`,
   });

@@ -64,6 +64,9 @@ describe("a deployment that somebody asks for", () => {
     await until("it is being staged", isStaged, { timeoutMs: 3_000, everyMs: 5 });
     expect(await cancel(id, "bea")).toBe(true);
     expect((await ended(site.store, 2)).at(-1)).toMatchObject({ state: "failed", reason: "cancelled by bea" });
+    expect(site.lines()).toContainEqual(
+      expect.stringMatching(/^failed: cancelled by bea; nothing changed; live now: .* on c1b1, c1b2, c1s; when it is wanted after all: .+/),
+    );
     site.script = () => "ok";
     expect(await site.deploy({ ...pushOf("s1", 8), acceptedAt: timestamp() }, 3)).toMatchObject({ state: "live" });
     expect(site.yard.events.filter((event) => event.deployment === id).at(-1)?.state).toBe("failed");
@@ -143,6 +146,8 @@ describe("a push", () => {
     site.start();
     const deployment = await site.deploy(pushOf("s1", 1), 1);
     expect(deployment).toMatchObject({ state: "failed", reason: expect.stringContaining("boxyard cluster scale c1") });
+    expect(site.lines().at(-2)).toBe("live now: nothing on c1s");
+    expect(site.lines().at(-1)).toMatch(/; when that is mended: git push$/);
     expect(site.yard.settled.get("s1-1")).toEqual([false]);
   });
 
@@ -152,6 +157,8 @@ describe("a push", () => {
     const all = await ended(site.store, 3);
     expect(all.at(-1)?.state).toBe("live");
     expect(all.filter((one) => one.state === "superseded").length).toBeGreaterThanOrEqual(1);
+    const overtaken = site.lines().filter((line) => line.startsWith("superseded"));
+    for (const line of overtaken) expect(line).toMatch(/; live now: .* on c1b1, c1b2, c1s; see: boxyard deployment watch \d+$/);
     for (const one of all) expect(site.yard.settled.get(one.push ?? "")).toEqual([one.state === "live"]);
     expect(site.liveOn()).toEqual(CARRIERS.map(() => all.at(-1)?.commit));
   });

@@ -3,13 +3,13 @@ import type { DeploymentState } from "#contract/deployment.ts";
 import type { WebsiteId } from "#contract/names.ts";
 import { type DeploymentRecord, readQueue } from "../store/deployments.ts";
 import type { DeployContext } from "./context.ts";
-import { openJournal } from "./journal.ts";
 import { short } from "./lines.ts";
 import { planQueue } from "./queue.ts";
 import { type FinalState, isFinal } from "./states.ts";
 import { begin } from "./steps/begin.ts";
 import { build } from "./steps/build.ts";
 import { letGoOfDeleted } from "./steps/hold.ts";
+import { whatIsLive } from "./steps/live-now.ts";
 import { stage } from "./steps/stage.ts";
 import { agreeOnInstant, switchEverywhere } from "./steps/switch.ts";
 import { update } from "./steps/update.ts";
@@ -62,15 +62,21 @@ async function runDeployment(turn: Turn): Promise<void> {
 /** The website was deleted: its servers take it off by themselves, as their specs say. */
 async function abandon(turn: Turn, from: Exclude<DeploymentState, FinalState | "received">): Promise<void> {
   const reason = `website ${turn.deployment.website} was deleted meanwhile`;
+  const next = `${await whatIsLive(turn)}; the websites that there are: boxyard website list`;
   if (from === "building" || from === "staging" || from === "staged")
-    return move(turn, { from, to: "failed" }, { reason, line: `failed: ${reason}` });
+    return move(turn, { from, to: "failed" }, { reason, line: `failed: ${reason}; ${next}` });
   await letGoOfDeleted(turn);
-  return move(turn, { from, to: "rolled-back" }, { reason, line: `rolled back: ${reason}` });
+  return move(turn, { from, to: "rolled-back" }, { reason, line: `rolled back: ${reason}; ${next}` });
 }
+
+/** The one that goes on does not wait for long. */
+const ANSWER_MS = 300;
 
 async function supersede(context: DeployContext, deployment: DeploymentRecord, winner: DeploymentRecord | undefined): Promise<void> {
   const newer = winner === undefined || winner.id === deployment.id ? "" : ` (${short(winner.commit)})`;
   const reason = `a newer deployment${newer} took its place`;
-  const turn = { context, deployment, journal: openJournal(context, deployment.id) };
-  await move(turn, { from: "received", to: "superseded" }, { reason, line: `superseded: ${reason}` });
+  const next = newer === "" ? `boxyard deployment list ${deployment.website}` : `boxyard deployment watch ${winner?.id}`;
+  const turn = await openTurn(context, deployment);
+  const live = await whatIsLive(turn, ANSWER_MS);
+  await move(turn, { from: "received", to: "superseded" }, { reason, line: `superseded: ${reason}; ${live}; see: ${next}` });
 }

@@ -45,6 +45,19 @@ describe("a release with hooks", () => {
     expect(site.lines()).not.toContain("  $ after the database");
   });
 
+  test("is told with the first thousand lines of its update, and with the last twenty when that fails", async () => {
+    site.yard.failingHooks.add("update");
+    site.yard.hookLines = Array.from({ length: 1_500 }, (_, index) => `line ${index + 1}`);
+    await site.deploy(second, 2);
+    const told = site.lines().filter((line) => line.startsWith("  "));
+    expect(told.slice(998)).toEqual([
+      "  line 999",
+      "  line 1000",
+      "  … 480 lines are left out here …",
+      ...Array.from({ length: 20 }, (_, index) => `  line ${1_481 + index}`),
+    ]);
+  });
+
   test("stays when only what comes after it fails, with a warning", async () => {
     site.yard.failingHooks.add("after");
     expect(await site.deploy(second, 2)).toMatchObject({ state: "live" });
@@ -148,6 +161,7 @@ describe("a release whose visitors wait", () => {
       return action === "hook.run" ? "away" : "ok";
     };
     expect(await site.deploy(second, 2)).toMatchObject({ state: "rolled-back", reason: "website s1 was deleted meanwhile" });
+    expect(site.lines().at(-1)).toContain("live now: nothing, because s1 has no servers; the websites that there are: boxyard website list");
     expect(held()).toEqual([]);
   });
 

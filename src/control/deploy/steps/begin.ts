@@ -5,6 +5,7 @@ import { listServerRows } from "../../store/servers.ts";
 import { askAll } from "../ask.ts";
 import { names, serves, short } from "../lines.ts";
 import { move, type Turn } from "../turn.ts";
+import { again, tellWhatIsLive } from "./live-now.ts";
 
 /** `received → building, staging`: fixes who takes part and what was live before, or ends it where there is nothing to deploy to. */
 export async function begin(turn: Turn): Promise<void> {
@@ -12,7 +13,9 @@ export async function begin(turn: Turn): Promise<void> {
   const obstacle = obstacleOf(turn);
   if (site === null || obstacle !== null) {
     const reason = obstacle ?? `website ${deployment.website} was deleted`;
-    return move(turn, { from: "received", to: "failed" }, { reason, line: `failed: ${reason}; nothing changed` });
+    await tellWhatIsLive(turn);
+    const next = site === null ? "the websites that there are: boxyard website list" : again(turn);
+    return move(turn, { from: "received", to: "failed" }, { reason, line: `failed: ${reason}; nothing changed; ${next}` });
   }
   // A fenced server that can be heard follows, so that it may return; of one that cannot, nothing is expected.
   const registry = turn.context.fabric.registry();

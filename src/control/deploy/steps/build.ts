@@ -6,12 +6,12 @@ import { askAll } from "../ask.ts";
 import { duration, names, serves, short } from "../lines.ts";
 import { move, note, type Turn } from "../turn.ts";
 import { again, tellWhatIsLive } from "./live-now.ts";
+import { Output } from "./output.ts";
 
 type Told = z.output<typeof runBuild.output>;
 
-/** A person reads no more. */
+/** A person reads no more as it comes. */
 const MOST_LINES = 2_000;
-const MOST_CHARACTERS = 400;
 
 /** `building → staging`: the commit is built once, in a server of its own; what fails changes nothing anywhere. */
 export async function build(turn: Turn): Promise<void> {
@@ -36,7 +36,7 @@ async function carryOut(turn: Turn): Promise<string | null> {
   const { website, cluster, commit } = deployment;
   let heardAtMs = performance.now();
   let after: string | null = null;
-  let lines = 0;
+  const output = new Output(turn, MOST_LINES);
   let isThere = false;
   for (;;) {
     // Again and again: the one of an earlier build may be on its way out.
@@ -49,8 +49,9 @@ async function carryOut(turn: Turn): Promise<string | null> {
       heardAtMs = performance.now();
       const { state, lines: said, cursor } = answer.output;
       after = cursor ?? after;
-      for (const line of said) if (++lines <= MOST_LINES) note(turn, `  ${line.slice(0, MOST_CHARACTERS)}`, builder);
+      output.hear(said, builder);
       if (state === "done") return null;
+      if (state !== "running") output.tellLast(builder);
       if (state !== "running") return HOW[state](answer.output);
     } else if (!isOnItsWay(answer?.fault) || performance.now() - heardAtMs > context.timing.builderMs) {
       return answer?.fault.message ?? "no answer";

@@ -9,13 +9,18 @@ const ANSWER_MS = 1_500;
 
 /** Tells what each box and the shell server have live, as they say themselves; for the end of a deployment that did not go live. */
 export async function tellWhatIsLive(turn: Turn): Promise<void> {
-  const { context, deployment, site } = turn;
+  note(turn, await whatIsLive(turn));
+}
+
+/** The same in words, for whoever must not tell anything before it is sure that the deployment ends. */
+export async function whatIsLive({ context, deployment, site }: Turn, timeoutMs = ANSWER_MS): Promise<string> {
   const servers = (site?.carriers ?? []).map(({ name }) => name);
-  const answers = await askAll(context, status, { servers, input: {}, timeoutMs: ANSWER_MS });
+  if (servers.length === 0) return `live now: nothing, because ${deployment.website} has no servers`;
+  const answers = await askAll(context, status, { servers, input: {}, timeoutMs });
   const live = new Map<ServerName, CommitId | null>();
   for (const { server, output } of answers) if (output !== undefined) live.set(server, output.releases[deployment.website] ?? null);
   const groups = Map.groupBy(servers, (server) => said(live, server));
-  note(turn, `live now: ${[...groups].map(([what, those]) => `${what} on ${names(those)}`).join("; ")}`);
+  return `live now: ${[...groups].map(([what, those]) => `${what} on ${names(those)}`).join("; ")}`;
 }
 
 function said(live: ReadonlyMap<ServerName, CommitId | null>, server: ServerName): string {
@@ -24,13 +29,17 @@ function said(live: ReadonlyMap<ServerName, CommitId | null>, server: ServerName
   return release === null ? "nothing" : short(release);
 }
 
-/** What whoever deploys can type next. */
-export function again({ deployment }: Turn): string {
-  const { kind, website, commit } = deployment;
+/** What whoever deploys can type next, when what was wrong is mended. */
+export function again({ deployment }: Pick<Turn, "deployment">): string {
+  return `when that is mended: ${sameAgain(deployment)}`;
+}
+
+/** What asks for the same deployment once more. */
+export function sameAgain({ kind, website, commit }: Turn["deployment"]): string {
   const commands = {
     push: "git push",
     deploy: `boxyard deploy ${website} --ref ${short(commit)}`,
     rollback: `boxyard rollback ${website} --to ${short(commit)}`,
   };
-  return `when that is mended: ${commands[kind]}`;
+  return commands[kind];
 }

@@ -8,12 +8,12 @@ import { askAll } from "../ask.ts";
 import { duration } from "../lines.ts";
 import { faultsOf, note, type ServerFault, type Turn } from "../turn.ts";
 import { keepHolding } from "./hold.ts";
+import { Output } from "./output.ts";
 
 type Told = z.output<typeof runHookAction.output>;
 
-/** A person reads no more; all of it is in the shell server's journal. */
+/** A person reads no more as it comes. */
 const MOST_LINES = 1_000;
-const MOST_CHARACTERS = 400;
 /** A hook may say nothing for long; whoever waits for it is told that it is not forgotten. */
 const SAY_AGAIN_MS = 30_000;
 
@@ -23,7 +23,8 @@ export async function runHook(turn: Turn, hook: HookName, shell: ServerName): Pr
   const { website, commit: release, id } = deployment;
   const startedAtMs = performance.now();
   let [heardAtMs, saidAtMs] = [startedAtMs, startedAtMs];
-  let [after, lines]: [string | null, number] = [null, 0];
+  let after: string | null = null;
+  const output = new Output(turn, MOST_LINES);
   // What comes after the update keeps nobody waiting.
   const stayHeld = hook === "update" ? keepHolding(turn) : async () => undefined;
   for (;;) {
@@ -32,7 +33,8 @@ export async function runHook(turn: Turn, hook: HookName, shell: ServerName): Pr
     if (answer?.output !== undefined) {
       heardAtMs = performance.now();
       after = answer.output.cursor ?? after;
-      for (const line of answer.output.lines) if (++lines <= MOST_LINES) note(turn, `  ${line.slice(0, MOST_CHARACTERS)}`, shell);
+      output.hear(answer.output.lines, shell);
+      if (answer.output.state !== "running" && answer.output.state !== "done") output.tellLast(shell);
       if (answer.output.state !== "running")
         return ended(turn, { hook, shell, tookMs: performance.now() - startedAtMs, told: answer.output });
     } else if (!MAY_PASS.has(answer?.fault.code ?? "") || performance.now() - heardAtMs > context.timing.hookAwayMs) {
