@@ -58,6 +58,15 @@ describe("a release with hooks", () => {
     expect(servers.map((server) => server.release)).toEqual([release, release, release]);
   });
 
+  test("says none of the website's secrets, and what it said is kept", async () => {
+    const { exitCode, stderr } = await push("masked", 'version: 3\nhooks:\n  update: echo "password $DB_PASSWORD of $DB_NAME"\n');
+    expect(exitCode, stderr).toBe(0);
+    expect(stderr).toMatch(/ {2}password \*\*\* of db\d+/);
+    const { id } = await lastDeployment(website.id);
+    const kept = await mustInServer("c1s", "cat", `/var/lib/boxyard/hooks/${website.id}/output/${id}-update.log`);
+    expect(kept).toMatch(/^\$ echo .*\npassword \*\*\* of db\d+$/);
+  });
+
   test("stays when what comes after it fails, with a warning", async () => {
     const { exitCode, stderr } = await push("four", "version: 3\nhooks:\n  after: exit 1\n");
     expect(exitCode, stderr).toBe(0);

@@ -5,6 +5,7 @@ import type { runBuild } from "#contract/actions/build.ts";
 import type { CommitId } from "#contract/names.ts";
 import type { BuilderSpec } from "#contract/spec/builder.ts";
 import { secondsFor } from "#contract/work-settings.ts";
+import { masking, secretsOfNpmrc } from "../../secrets-in-output.ts";
 import { beginUnit, forgetUnit, readUnit, readUnitOutput, shellScript, syncJournal } from "../../transient-unit.ts";
 import type { PackSource } from "../../website/releases/pack-source.ts";
 import { buildEnvironment, HOME } from "./environment.ts";
@@ -23,6 +24,7 @@ export class Build {
   readonly #packs: PackSource;
   readonly #workshop = new Workshop();
   readonly #unit: string;
+  readonly #mask: (line: string) => string;
   #preparing: Promise<void> | undefined;
   #bringing: Promise<CommitId> | undefined;
   /** What was built of the commit's tree before; then there is nothing to do. */
@@ -35,6 +37,7 @@ export class Build {
     this.#spec = spec;
     this.#commit = commit;
     this.#packs = packs;
+    this.#mask = masking(secretsOfNpmrc(spec.packages.npmrc));
     this.#unit = `boxyard-build-${commit.slice(0, 12)}.service`;
   }
 
@@ -47,7 +50,7 @@ export class Build {
     const { state, exitStatus } = await readUnit(this.#unit);
     if (state !== "running") await syncJournal();
     const { lines, cursor } = await readUnitOutput(this.#unit, { after, most: MOST_LINES });
-    const told = { exitStatus, lines: lines.map(withoutCredentials), cursor, build: null };
+    const told = { exitStatus, lines: lines.map(this.#mask), cursor, build: null };
     if (state !== "done" || lines.length === MOST_LINES) return { ...told, state: lines.length === MOST_LINES ? "running" : state };
     this.#bringing ??= this.#bring();
     this.#bringing.then(
@@ -108,9 +111,4 @@ export class Build {
   #fail(code: string, message: string, cause: unknown): void {
     this.#fault = new Fault(code, message, { cause });
   }
-}
-
-/** A password in an address is no business of whoever reads what a build says. */
-function withoutCredentials(line: string): string {
-  return line.replaceAll(/\b([a-z][a-z0-9+.-]*:\/\/)[^\s/@]+@/gi, "$1***@");
 }

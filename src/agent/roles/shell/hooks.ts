@@ -4,17 +4,23 @@ import type { z } from "zod";
 import { Fault } from "#base/fault.ts";
 import type { endHook, runHook } from "#contract/actions/hook.ts";
 import type { WebsiteId } from "#contract/names.ts";
-import { secondsFor, type WorkLimits } from "#contract/work-settings.ts";
+import type { ShellSpec } from "#contract/spec/shell.ts";
+import { secondsFor, USUAL_LIMITS, type WorkLimits } from "#contract/work-settings.ts";
+import { masking } from "../../secrets-in-output.ts";
 import { beginUnit, forgetUnit, readUnit, readUnitOutput, shellScript, syncJournal } from "../../transient-unit.ts";
 import { readReleaseFile } from "../../website/releases/release-file.ts";
 import type { WebsiteReleases } from "../../website/releases/website-releases.ts";
 import { environmentFileOf } from "./environment.ts";
+import { keepOutput } from "./hook-log.ts";
 
 type Asked = z.output<typeof runHook.input>;
 type Told = z.output<typeof runHook.output>;
 
 /** What is told at once; the rest is told when control asks again. */
 const MOST_LINES = 500;
+
+/** Of so many deployments it is kept what their hooks have said. */
+const KEPT_OUTPUTS = 10;
 
 /** Where is kept which hooks were begun: by website, one file a hook. */
 const BEGUN = "/var/lib/boxyard/hooks";
@@ -31,12 +37,15 @@ export function begunHooks(website: WebsiteId): string {
 export class HookRunner {
   readonly #releases: Pick<WebsiteReleases, "paths">;
   readonly #limits: () => WorkLimits;
+  /** What of a website nobody is to read. */
+  readonly #secrets: (website: WebsiteId) => readonly string[];
   /** Hooks that this process begins or has begun. */
   readonly #beginnings = new Map<string, Promise<void>>();
 
-  constructor(releases: Pick<WebsiteReleases, "paths">, limits: () => WorkLimits) {
+  constructor(releases: Pick<WebsiteReleases, "paths">, carried: () => ShellSpec | null) {
     this.#releases = releases;
-    this.#limits = limits;
+    this.#limits = () => carried()?.limits ?? USUAL_LIMITS;
+    this.#secrets = (id) => secretsOf(carried()?.websites.find((website) => website.id === id));
   }
 
   /** Fault "hook.not-staged" or "hook.not-begun". */
@@ -52,9 +61,11 @@ export class HookRunner {
     const { state, exitStatus } = await readUnit(unit);
     // All that it said before it ended is to be there.
     if (state !== "running") await syncJournal();
-    const { lines, cursor } = await readUnitOutput(unit, { after, most: MOST_LINES });
+    const { lines: said, cursor } = await readUnitOutput(unit, { after, most: MOST_LINES });
+    const lines = said.map(masking(this.#secrets(asked.website)));
+    await keepOutput(outputFile(asked), { after, lines, cursor });
     const isMore = lines.length === MOST_LINES;
-    return { state: isMore ? "running" : state, exitStatus, lines: [...lines], cursor };
+    return { state: isMore ? "running" : state, exitStatus, lines, cursor };
   }
 
   /** Nothing of the hook acts any more, nor ever will. Fault "hook.not-ended". */
@@ -89,6 +100,15 @@ export class HookRunner {
   }
 }
 
+/** All that a hook has said, below the website's directory of hooks. */
+function outputFile({ website, deployment, hook }: Hook): string {
+  return join(begunHooks(website), "output", `${deployment}-${hook}.log`);
+}
+
+function secretsOf(website: ShellSpec["websites"][number] | undefined): string[] {
+  return website === undefined ? [] : [website.hashSalt, ...website.databases.map(({ password }) => password)];
+}
+
 type Hook = Pick<Asked, "website" | "deployment" | "hook">;
 
 function unitOf({ website, deployment, hook }: Hook): string {
@@ -107,9 +127,17 @@ async function noteBegun({ website, deployment, hook }: Hook): Promise<boolean> 
 /** Only the newest deployment's hooks are asked for. */
 async function forgetEarlier(website: WebsiteId, deployment: number): Promise<void> {
   for (const name of await readdir(begunHooks(website))) {
-    if (Number.parseInt(name, 10) >= deployment) continue;
+    if (!(Number.parseInt(name, 10) < deployment)) continue;
     const unit = `boxyard-hook-${website}-${name}.service`;
     await forgetUnit(unit);
     await rm(join(begunHooks(website), name), { force: true });
   }
+  await forgetOutputs(join(begunHooks(website), "output"));
+}
+
+/** What the newest deployments' hooks said stays. */
+async function forgetOutputs(directory: string): Promise<void> {
+  const names = await readdir(directory).catch(() => []);
+  const kept = [...new Set(names.map((name) => Number.parseInt(name, 10)))].sort((a, b) => b - a).slice(0, KEPT_OUTPUTS);
+  for (const name of names) if (!kept.includes(Number.parseInt(name, 10))) await rm(join(directory, name), { force: true });
 }

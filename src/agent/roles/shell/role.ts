@@ -2,7 +2,6 @@ import { Fault } from "#base/fault.ts";
 import { endHook, runHook } from "#contract/actions/hook.ts";
 import type { ServerSpec } from "#contract/spec/server.ts";
 import type { ShellSpec } from "#contract/spec/shell.ts";
-import { USUAL_LIMITS } from "#contract/work-settings.ts";
 import { configuration } from "../../converge/configuration.ts";
 import { directory, link } from "../../converge/file.ts";
 import type { Resource, ResourceGroup } from "../../converge/resource.ts";
@@ -26,7 +25,7 @@ export const startShell: StartRole<ShellSpec> = async ({ enrolment, fabric, log,
   const carried = (): ShellSpec | null => currentSpec()?.roles.shell ?? null;
   const releases = new WebsiteReleases({ packs: new PackSource(enrolment), log, carried });
   answerReleaseActions(fabric, releases);
-  const hooks = new HookRunner(releases, () => carried()?.limits ?? USUAL_LIMITS);
+  const hooks = new HookRunner(releases, carried);
   fabric.answer(runHook, (asked) => {
     if (!carried()?.websites.some(({ id }) => id === asked.website))
       throw new Fault("release.unknown-website", `this server does not carry website ${asked.website}`);
