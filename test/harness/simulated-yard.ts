@@ -46,6 +46,7 @@ export class SimulatedYard {
   hooks: HookName[] = [];
   hookLooks = 2;
   readonly failingHooks = new Set<HookName>();
+  readonly endlessHooks = new Set<HookName>();
   /** What hooks say; null for the usual. */
   hookLines: string[] | null = null;
   /** How builds end; each takes two looks. */
@@ -324,7 +325,7 @@ export class SimulatedYard {
     if (hook === "update") this.databases.set(`db${website.slice(1)}`, release ?? "");
     if (hook === "update" && this.holdSeconds !== null) this.#lookForUnheld(website);
     const looks = Number(after) + 1;
-    if (looks >= this.hookLooks) {
+    if (looks >= this.hookLooks && !this.endlessHooks.has(hook)) {
       const isFailing = this.failingHooks.has(hook);
       return { state: isFailing ? "failed" : "done", exitStatus: isFailing ? 3 : 0, lines: [], cursor: after };
     }

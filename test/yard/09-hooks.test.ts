@@ -42,8 +42,11 @@ describe("a release with hooks", () => {
     expect(exitCode, stderr).toBe(0);
     const { release } = await showWebsite(website.id);
     expect(await noted()).toBe(`${website.id} ${release} /srv/sites/${website.id}/releases/${release}`);
-    for (const line of [/ {2}\$ php -r/, / {2}db\d+/, /hooks\.update is done/, / {2}all is well/, /hooks\.after is done/, /live: https/])
+    for (const line of [/ {2}\$ php -r/, / {2}db\d+/, /hooks\.update is done/, /live: https.*; hooks\.after runs now/])
       expect(stderr).toMatch(line);
+    const watched = await boxyard("deployment", "watch", String((await lastDeployment(website.id)).id));
+    expect(watched.exitCode, watched.stderr).toBe(0);
+    for (const line of [/ {2}all is well/, /hooks\.after is done/]) expect(`${watched.stdout}${watched.stderr}`).toMatch(line);
     await expectVisitorsSee("two");
   });
 
@@ -70,7 +73,10 @@ describe("a release with hooks", () => {
   test("stays when what comes after it fails, with a warning", async () => {
     const { exitCode, stderr } = await push("four", "version: 3\nhooks:\n  after: exit 1\n");
     expect(exitCode, stderr).toBe(0);
-    expect(stderr).toContain("warning: c1s: hooks.after ended with exit status 1");
+    const { id } = await lastDeployment(website.id);
+    const watched = await boxyard("deployment", "watch", String(id));
+    expect(watched.exitCode).toBe(0);
+    expect(`${watched.stdout}${watched.stderr}`).toContain("warning: c1s: hooks.after ended with exit status 1");
     await expectVisitorsSee("four");
   });
 

@@ -77,6 +77,8 @@ export interface DeployContext {
   readonly builders: Builders;
   /** What ends this process's work on a deployment, by its id. */
   readonly underWay: Map<number, AbortController>;
+  /** What runs after deployments that are live, by their ids. */
+  readonly afterwards: Map<number, Promise<void>>;
   /** Told (without data) when a website's release has changed in the rows: the planner is to look again. */
   readonly onRowsChanged: () => void;
   /** Aborts when the control service stops, or the deployment at hand was called off; it then stays as persisted. */

@@ -6,14 +6,16 @@ import type { ServerName } from "#contract/names.ts";
 import type { Push } from "#contract/push.ts";
 import type { ControlFabric } from "#fabric/fabric.ts";
 import type { Rotation } from "../rotation/rotation.ts";
-import { type DeploymentOrder, listWebsitesUnderWay, recordOrder, recordPush } from "../store/deployments.ts";
+import { type DeploymentOrder, listAfterDue, listWebsitesUnderWay, recordOrder, recordPush } from "../store/deployments.ts";
 import type { Store } from "../store/schema.ts";
 import { cancel } from "./cancel.ts";
 import { type Builders, type DeployContext, TIMING, type Timing } from "./context.ts";
 import { createLead } from "./lead.ts";
 import { runNext } from "./run.ts";
+import { beginAfter } from "./steps/after.ts";
 import { refusePush, settleAll } from "./steps/settle.ts";
 import { createSweeper } from "./sweeper.ts";
+import { openTurn } from "./turn.ts";
 import { createWorkers } from "./workers.ts";
 
 export interface CoordinatorOptions {
@@ -64,6 +66,8 @@ export function startCoordinator(options: CoordinatorOptions): Coordinator {
     everyMs: SCAN_MS,
     work: async () => {
       (await listWebsitesUnderWay(store)).forEach(workers.wake);
+      for (const deployment of await listAfterDue(store))
+        if (!context.afterwards.has(deployment.id)) beginAfter(await openTurn(context, deployment));
       await context.builders.retire();
     },
     onFault: warn("deployments not looked at"),
@@ -94,6 +98,7 @@ export function startCoordinator(options: CoordinatorOptions): Coordinator {
     stop: async () => {
       stopping.abort();
       await Promise.all([...loops.map((one) => one.stop()), workers.idle(), context.sweeper.idle()]);
+      await Promise.all(context.afterwards.values());
     },
   };
 }
@@ -108,5 +113,5 @@ async function offsetOf({ fabric, timing, signal }: DeployContext, server: Serve
 function contextOf({ timing: shorter, ...options }: CoordinatorOptions, signal: AbortSignal): DeployContext {
   const timing = { ...TIMING, ...shorter };
   const sweeper = createSweeper({ fabric: options.fabric, log: options.log, sweepsMs: timing.sweepsMs, signal });
-  return { ...options, timing, sweeper, lead: createLead(timing.lead), underWay: new Map(), signal };
+  return { ...options, timing, sweeper, lead: createLead(timing.lead), underWay: new Map(), afterwards: new Map(), signal };
 }

@@ -47,7 +47,8 @@ export async function lookAgain(turn: Turn): Promise<void> {
 }
 
 /** What a move may carry beside the states; `line` is what people read of it. */
-export interface MoveOptions extends Pick<StateMove, "reason" | "previous" | "switchAtMicros" | "procedure" | "release" | "servers"> {
+export interface MoveOptions
+  extends Pick<StateMove, "reason" | "previous" | "switchAtMicros" | "isAfterDue" | "procedure" | "release" | "servers"> {
   readonly line: string;
 }
 

@@ -1,6 +1,8 @@
 import { beforeEach, describe, expect, test } from "vitest";
+import { until } from "#base/retry.ts";
 import { addDatabaseServer, ended, pushOf } from "#harness/deployments.ts";
 import { useOneWebsite } from "#harness/one-website.ts";
+import { deploymentEvents, listAfterDue } from "../store/deployments.ts";
 import type { Coordinator } from "./coordinator.ts";
 
 const CACHES = ["c1v1", "c1v2"];
@@ -14,6 +16,11 @@ beforeEach(async () => {
   await site.deploy(first, 1);
 });
 
+function afterHooksEnded(): Promise<true> {
+  const haveEnded = async () => ((await listAfterDue(site.store)).length === 0 ? true : null);
+  return until("hooks.after to end", haveEnded, { timeoutMs: 5_000, everyMs: 5 });
+}
+
 describe("a release with hooks", () => {
   const hooksRun = () => site.yard.asked.filter(({ action }) => action === "hook.run").map(({ server }) => server);
 
@@ -23,16 +30,30 @@ describe("a release with hooks", () => {
 
   test("runs them on the shell server when it is switched, tells what they say, and is live when they are done", async () => {
     expect(await site.deploy(second, 2)).toMatchObject({ state: "live" });
+    await afterHooksEnded();
     expect(new Set(hooksRun())).toEqual(new Set(["c1s"]));
     const told = site.lines().slice(site.lines().findIndex((line) => line.startsWith("running hooks")));
     expect(told).toEqual([
-      "running hooks.update, then hooks.after",
+      "running hooks.update",
       "  $ update the database",
       expect.stringMatching(/^hooks.update is done \(/),
+      expect.stringMatching(/^live: s1 .*; hooks.after runs now: boxyard deployment watch 2$/),
       "  $ after the database",
       expect.stringMatching(/^hooks.after is done \(/),
-      expect.stringMatching(/^live: s1 /),
     ]);
+  });
+
+  test("is live before what comes after it has ended, and so may the next be; a control service that starts anew goes on with it", async () => {
+    site.yard.endlessHooks.add("after");
+    expect(await site.deploy(second, 2)).toMatchObject({ state: "live" });
+    expect(await site.deploy(pushOf("s1", 3), 3)).toMatchObject({ state: "live" });
+    expect(await deploymentEvents(site.store, 2, 0)).toMatchObject({ isFinal: false });
+    await control.stop();
+    site.yard.endlessHooks.clear();
+    site.start();
+    await afterHooksEnded();
+    expect(site.lines().filter((line) => line.startsWith("hooks.after is done"))).toHaveLength(2);
+    expect(await deploymentEvents(site.store, 2, 0)).toMatchObject({ isFinal: true });
   });
 
   test("goes back everywhere when its update fails, and the pusher reads why", async () => {
@@ -61,6 +82,7 @@ describe("a release with hooks", () => {
   test("stays when only what comes after it fails, with a warning", async () => {
     site.yard.failingHooks.add("after");
     expect(await site.deploy(second, 2)).toMatchObject({ state: "live" });
+    await afterHooksEnded();
     expect(site.lines()).toContain("warning: c1s: hooks.after ended with exit status 3");
   });
 
@@ -77,12 +99,14 @@ describe("a release with hooks", () => {
   });
 
   test("of before is gone back to without its update", async () => {
-    const { order } = control;
+    const { order } = coordinator;
     await site.deploy(second, 2);
+    await afterHooksEnded();
     const before = hooksRun().length;
     await order({ website: "s1", commit: first.commit, kind: "rollback", caller: "anna", holdSeconds: null, needsBuild: false });
     expect((await ended(site.store, 3)).at(-1)).toMatchObject({ state: "live" });
-    expect(site.lines().filter((line) => line === "running hooks.after")).toHaveLength(1);
+    await afterHooksEnded();
+    expect(site.lines().filter((line) => line === "  $ after the database")).toHaveLength(2);
     expect(hooksRun().length).toBe(before + 2);
   });
 });

@@ -41,6 +41,8 @@ export interface DeploymentTable {
   has_snapshot: Generated<boolean>;
   /** Whether it was decided to switch back; the decision is never taken back. */
   is_turning_back: Generated<boolean>;
+  /** Whether it is live and `hooks.after` has not ended. */
+  is_after_due: Generated<boolean>;
   /** Whether the git server has been told how it ended. */
   is_settled: Generated<boolean>;
 }

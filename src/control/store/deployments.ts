@@ -57,6 +57,8 @@ export interface StateMove {
   /** Set when the deployment enters `staged`. */
   readonly procedure?: Procedure;
   readonly finishedAtMicros?: number;
+  /** Set when the deployment ends as `live` and has a hook that runs afterwards. */
+  readonly isAfterDue?: boolean;
   /** The release that the website's servers must converge to from now on. */
   readonly release?: { readonly website: WebsiteId; readonly commit: CommitId | null };
   readonly servers?: readonly ServerNote[];
@@ -171,6 +173,7 @@ export async function moveState(store: Store, move: StateMove): Promise<boolean>
         ...(move.previous === undefined ? {} : { previous: move.previous }),
         ...(move.procedure === undefined ? {} : columnsOf(move.procedure)),
         ...(move.switchAtMicros === undefined ? {} : { switch_at: move.switchAtMicros }),
+        ...(move.isAfterDue === undefined ? {} : { is_after_due: move.isAfterDue }),
         ...(move.finishedAtMicros === undefined ? {} : { finished_at: move.finishedAtMicros }),
       })
       .where("id", "=", move.id)
@@ -273,14 +276,18 @@ export async function appendEvents(store: Store, deployment: number, events: rea
   await store.insertInto("deployment_event").values(rows).execute();
 }
 
-/** What happened in a deployment after the first `after` events; null when there is no such deployment. */
+/** What happened in a deployment after the first `after` events, and whether nothing will any more; null when there is no such deployment. */
 export async function deploymentEvents(
   store: Store,
   deployment: number,
   after: number,
 ): Promise<{ events: Event[]; isFinal: boolean } | null> {
   // The state first: the last event is stored together with the final state, so it cannot be missed this way round.
-  const found = await store.selectFrom("deployment").select("finished_at").where("id", "=", deployment).executeTakeFirst();
+  const found = await store
+    .selectFrom("deployment")
+    .select(["finished_at", "is_after_due"])
+    .where("id", "=", deployment)
+    .executeTakeFirst();
   if (found === undefined) return null;
   const rows = await store
     .selectFrom("deployment_event")
@@ -289,7 +296,7 @@ export async function deploymentEvents(
     .orderBy("seq")
     .offset(after)
     .execute();
-  return { events: rows.map((row) => row.event), isFinal: found.finished_at !== null };
+  return { events: rows.map((row) => row.event), isFinal: found.finished_at !== null && !found.is_after_due };
 }
 
 /** The newest deployments, newest last. */
@@ -328,6 +335,17 @@ export async function listUnsettled(store: Store): Promise<DeploymentRecord[]> {
     .limit(100)
     .execute();
   return rows.map(recordOf);
+}
+
+/** Deployments that are live and whose `hooks.after` has not ended, oldest first. */
+export async function listAfterDue(store: Store): Promise<DeploymentRecord[]> {
+  const rows = await store.selectFrom("deployment").selectAll().where("is_after_due", "=", true).orderBy("id").execute();
+  return rows.map(recordOf);
+}
+
+/** Its `hooks.after` has ended, however it did. */
+export async function markAfterEnded(store: Store, id: number): Promise<void> {
+  await store.updateTable("deployment").set({ is_after_due: false }).where("id", "=", id).execute();
 }
 
 /** The git server knows how the deployment ended. */

@@ -17,6 +17,7 @@ import * as builds from "./migrations/0012_builds.ts";
 import * as settings from "./migrations/0013_settings.ts";
 import * as clockOffsets from "./migrations/0014_clock_offsets.ts";
 import * as keyRights from "./migrations/0015_key_rights.ts";
+import * as afterHooks from "./migrations/0016_after_hooks.ts";
 import type { Store, Tables } from "./schema.ts";
 
 /** Every migration, in the order of its name. */
@@ -36,6 +37,7 @@ const MIGRATIONS: Record<string, Migration> = {
   "0013_settings": settings,
   "0014_clock_offsets": clockOffsets,
   "0015_key_rights": keyRights,
+  "0016_after_hooks": afterHooks,
 };
 
 /** Opens the yard's rows and brings the schema up to date; the caller ends it with `store.destroy()`. */

@@ -124,11 +124,13 @@ async function noteBegun({ website, deployment, hook }: Hook): Promise<boolean> 
   );
 }
 
-/** Only the newest deployment's hooks are asked for. */
+/** Of earlier deployments only what still runs after them is asked for. */
 async function forgetEarlier(website: WebsiteId, deployment: number): Promise<void> {
   for (const name of await readdir(begunHooks(website))) {
     if (!(Number.parseInt(name, 10) < deployment)) continue;
     const unit = `boxyard-hook-${website}-${name}.service`;
+    // What runs after a deployment may go on while the next one comes.
+    if (name.endsWith("-after") && (await readUnit(unit)).state === "running") continue;
     await forgetUnit(unit);
     await rm(join(begunHooks(website), name), { force: true });
   }

@@ -2,18 +2,22 @@ import { microsOf } from "#base/clock.ts";
 import { deploymentServers } from "../../store/deployments.ts";
 import { duration, names, short } from "../lines.ts";
 import { absentBoxes, move, type Turn } from "../turn.ts";
+import { beginAfter } from "./after.ts";
 
-/** `verifying, updating → live`: everybody is told, and pages of other releases are banned some more times. */
+/** `verifying, updating → live`: everybody is told, pages of other releases are banned some more times, and `hooks.after` begins. */
 export async function goLive(turn: Turn, from: "verifying" | "updating"): Promise<void> {
   const { context, deployment, site } = turn;
   const { website, commit, previous, acceptedAt } = deployment;
   const where = site?.domain === null || site === null ? website : `https://${site.domain}`;
   const undo = previous === null || previous === commit ? "" : `; undo: boxyard rollback ${website}`;
   const after = duration(Date.now() - Date.parse(acceptedAt));
-  const line = `live: ${where} serves ${short(commit)} after ${after}${await apart(turn)}${without(turn)}${undo}`;
-  if (from === "verifying") await move(turn, { from, to: "live" }, { line });
-  else await move(turn, { from, to: "live" }, { line });
+  const isAfterDue = deployment.hooks.includes("after");
+  const next = isAfterDue ? `; hooks.after runs now: boxyard deployment watch ${deployment.id}` : "";
+  const line = `live: ${where} serves ${short(commit)} after ${after}${await apart(turn)}${without(turn)}${undo}${next}`;
+  if (from === "verifying") await move(turn, { from, to: "live" }, { line, isAfterDue });
+  else await move(turn, { from, to: "live" }, { line, isAfterDue });
   context.sweeper.sweep(site, commit);
+  if (isAfterDue) beginAfter(turn);
 }
 
 /** How far the switches of the servers lie from each other. */

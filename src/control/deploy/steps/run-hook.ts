@@ -17,6 +17,14 @@ const MOST_LINES = 1_000;
 /** A hook may say nothing for long; whoever waits for it is told that it is not forgotten. */
 const SAY_AGAIN_MS = 30_000;
 
+/** Where the hook runs; null when there is none, or nothing to run it on. */
+export function shellFor(turn: Turn, hook: HookName): ServerName | null {
+  if (!turn.deployment.hooks.includes(hook)) return null;
+  const shell = turn.carriers.find(({ role }) => role === "shell")?.name;
+  if (shell === undefined) note(turn, `warning: hooks.${hook} did not run: the cluster's shell server takes no part`);
+  return shell ?? null;
+}
+
 /** Follows a hook to its end, telling what it says; gives why it counts as failed, or null. */
 export async function runHook(turn: Turn, hook: HookName, shell: ServerName): Promise<FaultReport | null> {
   const { context, deployment } = turn;

@@ -1,16 +1,14 @@
-import type { HookName } from "#contract/boxfile.ts";
-import type { ServerName } from "#contract/names.ts";
-import { faultLine, short } from "../lines.ts";
-import { lookAgain, note, type ServerFault, type Turn } from "../turn.ts";
+import { short } from "../lines.ts";
+import { lookAgain, type ServerFault, type Turn } from "../turn.ts";
 import { hold, letGo } from "./hold.ts";
 import { goLive } from "./live.ts";
-import { runHook } from "./run-hook.ts";
+import { runHook, shellFor } from "./run-hook.ts";
 import { takeSnapshot } from "./snapshot.ts";
 import { decideAndTurnBack, turnBack } from "./turn-back.ts";
 import { verifyAndBan } from "./verify.ts";
 
 /**
- * `updating → live`: the release's hooks run once, on the shell server; when `update` fails all go back. While visitors wait
+ * `updating → live`: the release's `hooks.update` runs once, on the shell server; when it fails all go back. While visitors wait
  * the release is verified only after that: before, it may have no database that it understands. Ends without a move when the
  * website was deleted meanwhile.
  */
@@ -29,7 +27,6 @@ export async function update(turn: Turn): Promise<void> {
   const unverified = isHeld ? await verifyAndBan(turn) : [];
   if (unverified.length > 0) return decideAndTurnBack(turn, unverified, `cannot verify ${short(deployment.commit)}`);
   await letGo(turn);
-  await runAfter(turn);
   return goLive(turn, "updating");
 }
 
@@ -43,18 +40,4 @@ async function updateOnce(turn: Turn): Promise<ServerFault | null> {
   if (unheld !== undefined) return unheld;
   const fault = await runHook(turn, "update", shell);
   return fault === null ? null : { server: shell, fault };
-}
-
-async function runAfter(turn: Turn): Promise<void> {
-  const shell = shellFor(turn, "after");
-  const fault = shell === null ? null : await runHook(turn, "after", shell);
-  if (shell !== null && fault !== null) note(turn, `warning: ${faultLine(shell, fault)}`, shell);
-}
-
-/** Where the hook runs; null when there is none, or nothing to run it on. */
-function shellFor(turn: Turn, hook: HookName): ServerName | null {
-  if (!turn.deployment.hooks.includes(hook)) return null;
-  const shell = turn.carriers.find(({ role }) => role === "shell")?.name;
-  if (shell === undefined) note(turn, `warning: hooks.${hook} did not run: the cluster's shell server takes no part`);
-  return shell ?? null;
 }
