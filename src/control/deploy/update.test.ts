@@ -99,7 +99,7 @@ describe("a release with hooks", () => {
   });
 
   test("of before is gone back to without its update", async () => {
-    const { order } = coordinator;
+    const { order } = control;
     await site.deploy(second, 2);
     await afterHooksEnded();
     const before = hooksRun().length;
@@ -185,7 +185,9 @@ describe("a release whose visitors wait", () => {
       return action === "hook.run" ? "away" : "ok";
     };
     expect(await site.deploy(second, 2)).toMatchObject({ state: "rolled-back", reason: "website s1 was deleted meanwhile" });
-    expect(site.lines().at(-1)).toContain("live now: nothing, because s1 has no servers; the websites that there are: boxyard website list");
+    expect(site.lines().at(-1)).toContain(
+      "live now: nothing, because s1 has no servers; the websites that there are: boxyard website list",
+    );
     expect(held()).toEqual([]);
   });
 
