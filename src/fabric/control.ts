@@ -161,6 +161,7 @@ class ControlEnd implements ControlFabric {
     });
     const isIdempotent = action.idempotent && !isStream(action) && !isJob(action);
     this.#repeater.add(request, { isIdempotent, ask: (server) => send(server, seal(server, isIdempotent ? randomUUID() : id)) });
+    let isOver = false;
     const subscription = this.#listen(replies.all, (message) => {
       const server = replies.serverOf(message.subject);
       if (server === undefined) return;
@@ -170,7 +171,8 @@ class ControlEnd implements ControlFabric {
         return;
       }
       if ("part" in read) request.takePart(server, read.part as P);
-      else request.settle(server, read as Result<O>);
+      else request.settle(server, read as Result<O>, { isOwn: this.#hasEnded(request, read) });
+      if (isOver && !request.isPastGate()) subscription.unsubscribe();
     });
     const cancel = (): void => request.cancel();
     const isLong = isStream(action) || timeoutMs > REGISTRY_EXPIRY_MS;
@@ -184,10 +186,19 @@ class ControlEnd implements ControlFabric {
       unwatch?.();
       this.#repeater.delete(request);
       signal?.removeEventListener("abort", cancel);
-      subscription.unsubscribe();
+      isOver = true;
+      // Whom others wait for at a gate is heard until he cannot be at work any more.
+      if (request.isPastGate()) setTimeout(() => subscription.unsubscribe(), action.timeoutMs + timeoutMs).unref();
+      else subscription.unsubscribe();
       if (isStream(action)) this.#end(id, request.unanswered());
       request.end();
     }
+  }
+
+  /** Whether an answer means that the server is not at work. One that has heard the request before may be, from that time. */
+  #hasEnded(request: Request<unknown, unknown>, { fault }: Result<unknown>): boolean {
+    if (fault?.code === "fabric.no-server") return !this.#repeater.wasHit(request);
+    return fault?.code !== "fabric.refused-replayed" && fault?.code !== "fabric.malformed";
   }
 
   /** Tells servers to stop what they do for a request; one that does not hear it stops at the action's own limit. */
@@ -203,7 +214,7 @@ class ControlEnd implements ControlFabric {
     for (const server of request.underWay()) {
       if (this.#statuses.has(server) || !this.#lastHeard.has(server)) continue;
       const message = `${server} is silent since ${this.#lastHeard.get(server)}`;
-      request.settle(server, { fault: { code: "fabric.silent", message, next: null } });
+      request.settle(server, { fault: { code: "fabric.silent", message, next: null } }, { isOwn: false });
     }
   }
 

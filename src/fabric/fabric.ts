@@ -16,11 +16,14 @@ export type Answer<O> =
 /** A part of one server's answer, before the answer that ends it; an action that answers once has none. */
 export type Part<P> = P extends unknown ? { readonly server: ServerName; readonly part: P } : never;
 
+/** How a server leaves a gate: it was not asked after all, or says itself that it has done what it was asked, or has not. */
+export type Departure = "not-asked" | "done" | "failed";
+
 /**
- * Waits until a server may begin, and gives what is to be called when it has ended, with its answer or why there is none.
- * A server whose gate fails is not asked.
+ * Waits until a server may begin, and gives what is to be called when it has ended. That is never called for a server that
+ * did not answer: it may be at work still. A server whose gate fails is not asked.
  */
-export type Gate = (server: ServerName, signal: AbortSignal) => Promise<(end: { readonly fault?: FaultReport | undefined }) => void>;
+export type Gate = (server: ServerName, signal: AbortSignal) => Promise<(how: Departure) => void>;
 
 /** How far a request may go; everything at once unless told. */
 export interface Limits {

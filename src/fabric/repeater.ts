@@ -72,6 +72,11 @@ export class Repeater {
     return true;
   }
 
+  /** Whether a server may have heard of the request before the broker, or its own process, was lost. */
+  wasHit(request: AnyRequest): boolean {
+    return this.#requests.get(request)?.wasHit ?? true;
+  }
+
   /** Nobody is asked any more. */
   stop(): void {
     this.#requests.clear();

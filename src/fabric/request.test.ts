@@ -44,7 +44,7 @@ async function play(servers: Record<string, Behaviour>, limits: Limits = {}, can
       if (afterMs === null) return;
       setTimeout(() => {
         open.delete(server);
-        request.settle(server, fails ? { fault: { code: "trial.failed", message: "no", next: null } } : { output: "yes" });
+        request.settle(server, fails ? { fault: { code: "trial.failed", message: "no", next: null } } : { output: "yes" }, { isOwn: true });
       }, afterMs);
     },
   });

@@ -1,7 +1,7 @@
 import { Channel } from "#base/channel.ts";
 import { type FaultReport, reportFault } from "#base/fault.ts";
 import type { ServerName } from "#contract/names.ts";
-import type { Answer, Gate, Limits, Part } from "./fabric.ts";
+import type { Answer, Departure, Gate, Limits, Part } from "./fabric.ts";
 
 /** The fault of a server that the target does not mean; it never leaves the fabric. */
 export const NOT_MEANT = "fabric.not-meant";
@@ -38,8 +38,8 @@ export class Request<O, P = never> {
   readonly #givenUp: ServerName[] = [];
   readonly #startedAt = performance.now();
   readonly #atGate = new AbortController();
-  /** To be called when a server has ended. */
-  readonly #ends = new Map<ServerName, (end: { readonly fault?: FaultReport | undefined }) => void>();
+  /** Servers that have passed the gate and may be at work, with what is to be called when they are not. */
+  readonly #pastGate = new Map<ServerName, (how: Departure) => void>();
   /** What is known against servers that are waited for all the same. */
   readonly #known = new Map<ServerName, FaultReport>();
   /** The server that waits at the gate. */
@@ -64,14 +64,22 @@ export class Request<O, P = never> {
     this.#askMore();
   }
 
-  /** A server's answer; a second one, or one of a server that was not asked, counts for nothing. */
-  settle(server: ServerName, result: Result<O>): void {
+  /**
+   * A server's answer, or why it is not waited for; a second one, or one of a server that was not asked, counts for nothing.
+   * `isOwn`: the server says so itself, and is at work no more; that counts also when it comes too late.
+   */
+  settle(server: ServerName, result: Result<O>, { isOwn }: { readonly isOwn: boolean }): void {
+    if (isOwn) this.#leaveGate(server, result.fault === undefined ? "done" : "failed");
     if (!this.#underWay.delete(server)) return;
-    this.#ends.get(server)?.(result);
     if (result.fault?.code !== NOT_MEANT) this.#answer(server, result);
     if (result.fault !== undefined && result.fault.code !== NOT_MEANT) this.#countFailure();
     this.#endBatch();
     this.#askMore();
+  }
+
+  /** Whether a server that has passed the gate may be at work still. */
+  isPastGate(): boolean {
+    return this.#pastGate.size > 0;
   }
 
   /** Why a server does not answer at present: it ends with this unless it answers in time. */
@@ -133,8 +141,8 @@ export class Request<O, P = never> {
     this.#next = server;
     try {
       const end = await gate(server, this.#atGate.signal);
-      if (this.#atGate.signal.aborted) return end({});
-      this.#ends.set(server, end);
+      if (this.#atGate.signal.aborted) return end("not-asked");
+      this.#pastGate.set(server, end);
       this.#next = undefined;
       this.#ask(server);
     } catch (thrown) {
@@ -196,7 +204,13 @@ export class Request<O, P = never> {
 
   #giveUpOn(server: ServerName, fault: FaultReport): void {
     this.#givenUp.push(server);
-    this.settle(server, { fault });
+    this.settle(server, { fault }, { isOwn: false });
+  }
+
+  #leaveGate(server: ServerName, how: Departure): void {
+    const leave = this.#pastGate.get(server);
+    this.#pastGate.delete(server);
+    leave?.(how);
   }
 
   #askNobodyElse(why: string): void {

@@ -16,6 +16,7 @@ const agents = new Map<string, AgentFabric>();
 let atWork = 0;
 let mostAtWork = 0;
 let restarts = 0;
+let workMs = 30;
 let letJobsEnd = (): void => undefined;
 
 beforeAll(async () => {
@@ -25,7 +26,7 @@ beforeAll(async () => {
     agent.allowBy(async () => true);
     agent.answer(serviceRestart, async () => {
       mostAtWork = Math.max(mostAtWork, ++atWork);
-      await sleep(30);
+      await sleep(workMs);
       atWork--;
       restarts++;
       return { service: "varnish" as const, isActive: true, state: "active", restarts: 0, memoryBytes: null };
@@ -43,7 +44,7 @@ afterAll(() => api.stop());
 beforeEach(async () => {
   await api.freshStart();
   await api.newCluster(3);
-  [atWork, mostAtWork, restarts] = [0, 0, 0];
+  [atWork, mostAtWork, restarts, workMs] = [0, 0, 0, 30];
 });
 
 const restart = { action: "service.restart", input: { service: "varnish" }, target: "box" };
@@ -56,6 +57,11 @@ async function holders(): Promise<string[]> {
   return (await governors()).flatMap(({ holders }) => holders.map(({ server }) => server));
 }
 
+/** A lease ends a moment after the answer. */
+async function nobodyHolds(): Promise<void> {
+  await until("all leases to end", async () => (await holders()).length === 0 || null, { timeoutMs: 10_000 });
+}
+
 const outcomes = (lines: readonly RequestLine[]): string[] =>
   lines.flatMap((line) => (line.kind === "answer" ? [`${line.server} ${line.fault?.code ?? "answers"}`] : [])).sort();
 
@@ -65,13 +71,15 @@ describe("a governor", () => {
     const governed = { ...restart, governor: "restarts" };
     await Promise.all([api.request(governed), api.request(governed)]);
     expect([restarts, mostAtWork]).toEqual([6, 1]);
-    expect(await holders()).toEqual([]);
+    await nobodyHolds();
+    workMs = 500;
     await api.request(restart);
     expect(mostAtWork).toBeGreaterThan(1);
   });
 
   test("of an action holds for every request for it, and the caller is told", async () => {
     await api.ask("POST", "/v1/governors", { name: "all-restarts", limit: 2, actions: ["*.restart"] });
+    workMs = 500;
     const lines = await api.request(restart);
     expect(lines[0]).toMatchObject({ kind: "asked", governors: [{ name: "all-restarts", limit: 2 }] });
     expect([restarts, mostAtWork]).toEqual([3, 2]);
@@ -85,12 +93,37 @@ describe("a governor", () => {
     expect(await holders()).toEqual(["c9b1"]);
   });
 
+  test("keeps a lease as long as the server works, however soon its caller gives up: nobody else begins meanwhile", async () => {
+    await api.ask("POST", "/v1/governors", { name: "php", limit: 1 });
+    workMs = 600;
+    const lines = await api.request({ ...restart, governor: "php", timeoutMs: 50 });
+    expect(outcomes(lines)).toEqual(["c1b1 fabric.timed-out", "c1b2 fabric.timed-out", "c1b3 fabric.timed-out"]);
+    await until("the last to have ended", async () => restarts === 3 || null, { timeoutMs: 10_000 });
+    await nobodyHolds();
+    expect(mostAtWork).toBe(1);
+  });
+
+  test("keeps it, too, when the request is called off, and for the action's own limit when no answer ever comes", async () => {
+    await api.ask("POST", "/v1/governors", { name: "php", limit: 1 });
+    workMs = 1_500;
+    const asking = api.request({ ...restart, target: "c1b1", governor: "php", timeoutMs: 600 });
+    const [held] = await until("it to work", async () => (atWork === 1 ? ((await governors())[0]?.holders ?? null) : null), {
+      timeoutMs: 10_000,
+    });
+    await api.ask("DELETE", `/v1/requests/${held?.request}`);
+    expect(outcomes(await asking)).toEqual(["c1b1 fabric.cancelled"]);
+    expect(await holders()).toEqual(["c1b1"]);
+    expect(Date.parse(held?.until ?? "") - Date.parse(held?.since ?? "")).toBeGreaterThan(serviceRestart.timeoutMs);
+    await nobodyHolds();
+    expect(restarts).toBe(1);
+  });
+
   test("gets a lease back whose holder has died with it", async () => {
     await api.ask("POST", "/v1/governors", { name: "php", limit: 1 });
     await takeLease(api.store, { governor: "php", server: "c9b1", request: "of a control that died", isJob: false, forMs: 700 });
     expect(await holders()).toEqual(["c9b1"]);
     expect(outcomes(await api.request({ ...restart, governor: "php", target: "c1b1" }))).toEqual(["c1b1 answers"]);
-    expect(await holders()).toEqual([]);
+    await nobodyHolds();
   });
 
   test("counts a job until it is over, as long as its server is heard of", async () => {
