@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import type { Event } from "#contract/events.ts";
 import type { Job } from "#contract/job.ts";
 import { giveBrokerItsDisk, whileBrokerIsFull, whileCutOff, withWrongClock } from "#harness/faults.ts";
 import type { Repository } from "#harness/repository.ts";
@@ -154,6 +155,19 @@ describe("a server whose clock is off by five minutes", () => {
   });
 });
 
+/** What control has stored of a deployment in its own database. */
+async function storedLines(deployment: number): Promise<string[]> {
+  const query = `select event->>'line' from deployment_event where deployment = ${deployment} order by seq`;
+  const said = await mustInServer("control1", "runuser", "-u", "postgres", "--", "psql", "-XtA", "-d", "boxyard", "-c", query);
+  return said.split("\n").filter(Boolean);
+}
+
+/** What stands of it in the stream of events. */
+async function toldLines(deployment: number): Promise<string[]> {
+  const stored = await boxyardJson<{ event: Event }[]>("events", "--last", "2000");
+  return stored.flatMap(({ event }) => (event.kind === "deployment" && event.deployment === deployment ? [event.line] : []));
+}
+
 describe("the broker's disk", () => {
   afterAll(async () => {
     await giveBrokerItsDisk();
@@ -162,8 +176,12 @@ describe("the broker's disk", () => {
 
   test("that is full stops no request and loses nothing: what could not be stored arrives when there is room", async () => {
     const commit = await commitPage(repository, "room");
+    const { release } = await showWebsite(website.id);
+    let repair = 0;
     await whileBrokerIsFull(async () => {
       await allAreBack();
+      // Control's own events wait, too: those of a deployment that no push has to bring.
+      repair = (await boxyardJson<{ id: number }>("deploy", website.id, "--ref", release ?? "")).id;
       await boxyard("domain", "add", website.id, "full.example.test", "--no-wait");
       await mustInServer("c1v1", "sh", "-c", "echo broken > /etc/hosts");
       expect(named(await ask("server.converge", "--target", "c1v1"))).toEqual(["c1v1 answers"]);
@@ -186,6 +204,10 @@ describe("the broker's disk", () => {
       "50",
     );
     expect(events.flatMap(({ event }) => event.changed ?? [])).toContain("file /etc/hosts");
+    const lines = await storedLines(repair);
+    expect(lines.length).toBeGreaterThan(2);
+    await eventually("all of control's events", async () => (await toldLines(repair)).length >= lines.length);
+    expect((await toldLines(repair)).sort()).toEqual(lines.sort());
     expect((await boxyard("status")).stdout).toMatch(/troubles +none/);
   });
 });
