@@ -82,7 +82,11 @@ export class Agent {
       return { generation: this.#reached, faults: this.#outcome.faults.map(({ resource, message }) => ({ resource, message })) };
     });
     answerOperators(this.#fabric, { startedAt: this.#startedAt, restart: this.#restart });
-    this.#fabric.onNudge(() => this.#turns.nudge());
+    this.#fabric.onNudge(() => {
+      // It may have been missed: that it is back is known at once.
+      this.#heartbeats.nudge();
+      this.#turns.nudge();
+    });
     this.#turns.start();
     this.#heartbeats.start();
   }

@@ -136,7 +136,15 @@ export const api = {
     summary: "Servers of a target, with what is known of them",
     params: none,
     input: z.object({ target: z.string().max(2_000).default("") }),
-    output: z.array(Server.extend({ websites: z.array(WebsiteId), facts: ServerStatus.shape.facts, heardAt: Timestamp.nullable() })),
+    /** `heardSince`: since when heartbeats have come without a gap. */
+    output: z.array(
+      Server.extend({
+        websites: z.array(WebsiteId),
+        facts: ServerStatus.shape.facts,
+        heardAt: Timestamp.nullable(),
+        heardSince: Timestamp.nullable(),
+      }),
+    ),
     isOpen: true,
   }),
   revokeServer: route({

@@ -13,7 +13,7 @@ import { Event, type JobEvent, type RefusedEvent } from "#contract/events.ts";
 import type { ServerName, Timestamp } from "#contract/names.ts";
 import { Push } from "#contract/push.ts";
 import type { ServerSpec } from "#contract/spec/server.ts";
-import { REGISTRY_EXPIRY_MS, ServerStatus } from "#contract/status.ts";
+import { GAP_MS, REGISTRY_EXPIRY_MS, ServerStatus } from "#contract/status.ts";
 import type { Target } from "#contract/target.ts";
 import { type BusOptions, connectBus } from "./connection.ts";
 import { Signer } from "./envelope.ts";
@@ -69,6 +69,7 @@ class ControlEnd implements ControlFabric {
   readonly #statuses = new Map<ServerName, ServerStatus>();
   readonly #heardAtMs = new Map<ServerName, number>();
   readonly #lastHeard = new Map<ServerName, Timestamp>();
+  readonly #heardSince = new Map<ServerName, Timestamp>();
   /** When the process began that was last heard. */
   readonly #startedAt = new Map<ServerName, Timestamp>();
   readonly #clockOffsetMs = new Map<ServerName, number>();
@@ -247,6 +248,7 @@ class ControlEnd implements ControlFabric {
     this.#statuses.delete(server);
     this.#heardAtMs.delete(server);
     this.#lastHeard.delete(server);
+    this.#heardSince.delete(server);
     this.#startedAt.delete(server);
     this.#clockOffsetMs.delete(server);
     this.#specs.delete(server);
@@ -258,6 +260,10 @@ class ControlEnd implements ControlFabric {
 
   lastHeard(server: ServerName): Timestamp | null {
     return this.#lastHeard.get(server) ?? null;
+  }
+
+  heardSince(server: ServerName): Timestamp | null {
+    return this.#statuses.has(server) ? (this.#heardSince.get(server) ?? null) : null;
   }
 
   clockOffsetMs(server: ServerName): number {
@@ -394,7 +400,9 @@ class ControlEnd implements ControlFabric {
     if ((this.#startedAt.get(server) ?? startedAt) !== startedAt) this.#repeater.repeatFor(server);
     this.#startedAt.set(server, startedAt);
     this.#statuses.set(server, status.data);
-    this.#heardAtMs.set(server, performance.now());
+    const now = performance.now();
+    if (now - (this.#heardAtMs.get(server) ?? Number.NEGATIVE_INFINITY) > GAP_MS) this.#heardSince.set(server, timestamp());
+    this.#heardAtMs.set(server, now);
     this.#lastHeard.set(server, timestamp());
     this.#clockOffsetMs.set(server, (microsOf(status.data.at) - nowMicros()) / 1000);
     if (before === undefined || hasChanged(before, status.data)) this.#tell();

@@ -128,6 +128,19 @@ describe("the registry", () => {
     expect(control.registry().get("c1b1")).toMatchObject({ generation: 1 });
   });
 
+  test("says since when a server has been heard of without a gap, and nothing of one that is not in it", async () => {
+    const before = Date.now();
+    expect(control.heardSince("c1b3")).toBeNull();
+    const at = timestamp();
+    for (const count of [1, 2]) {
+      await agent("c1b1").putStatus({ ...statusOf("c1b1"), startedAt: at, count });
+      await until("it to be heard", async () => control.registry().get("c1b1")?.count === count || null, { timeoutMs: 5_000 });
+    }
+    const since = Date.parse(control.heardSince("c1b1") ?? "");
+    expect(since).toBeGreaterThan(before - 5_000);
+    expect(since).toBeLessThanOrEqual(Date.parse(control.lastHeard("c1b1") ?? ""));
+  });
+
   test("does not take what a lost connection brings late for news of a server, nor for a wrong clock", async () => {
     const known = { ...statusOf("c1b2"), count: 2, generation: 2 };
     const late = { ...known, at: timestampOf(nowMicros() - 45_000_000), count: 1, generation: 1 };

@@ -111,6 +111,8 @@ export interface ControlFabric {
   registry(): ReadonlyMap<ServerName, ServerStatus>;
   /** When a server was last heard of since this end joined the bus; null when never. */
   lastHeard(server: ServerName): Timestamp | null;
+  /** Since when a server has been heard of without a gap of more than GAP_MS; null when it is not in the registry. */
+  heardSince(server: ServerName): Timestamp | null;
   /** By how much a server's clock is ahead of this end's, as of its last sign of life; the way of the message counts as lateness. */
   clockOffsetMs(server: ServerName): number;
   /** Called (without data) whenever the registry changes, and when a server falls silent. Returns the way to stop. */

@@ -10,6 +10,30 @@ const LIBRARY = "/usr/local/lib/libfaketime.so.1";
 const DROP_IN = "/run/systemd/system/boxyard-agent.service.d/clock.conf";
 const STORE = "/var/lib/boxyard/broker";
 
+/** Kills a service's process, and gives when the one that systemd starts in its place began, in milliseconds. */
+export async function killService(server: string, unit: string): Promise<number> {
+  const show = async (property: string): Promise<string> =>
+    (await mustInServer(server, "systemctl", "show", "--timestamp=us", "--value", "-p", property, unit)).trim();
+  const before = await show("MainPID");
+  await mustInServer(server, "systemctl", "kill", "--kill-whom=main", "--signal=KILL", unit);
+  await eventually(`${unit} to be started again`, async () => !["0", before].includes(await show("MainPID")));
+  return millisOf(await show("ExecMainStartTimestamp"));
+}
+
+/** When a service's process began, in milliseconds. */
+export async function serviceStartedAt(server: string, unit: string): Promise<number> {
+  return millisOf(
+    (await mustInServer(server, "systemctl", "show", "--timestamp=us", "--value", "-p", "ExecMainStartTimestamp", unit)).trim(),
+  );
+}
+
+/** "Wed 2026-11-25 20:05:11.123456 UTC". */
+function millisOf(systemdTime: string): number {
+  const [, day, time] = /(\d{4}-\d\d-\d\d) (\d\d:\d\d:\d\d\.\d{3})\d* UTC$/.exec(systemdTime) ?? [];
+  if (day === undefined) throw new Error(`no time of systemd: ${systemdTime}`);
+  return Date.parse(`${day}T${time}Z`);
+}
+
 /** While the work goes on, nothing enters or leaves the server. */
 export async function whileCutOff<T>(server: string, work: () => Promise<T>): Promise<T> {
   await mustInServer(server, "sh", "-c", `echo '${CUT}' | nft -f -`);

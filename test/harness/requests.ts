@@ -1,6 +1,6 @@
 import type { RequestAnswer, RequestSummary } from "#contract/request.ts";
 import { inServer } from "./servers.ts";
-import { boxyard, eventually, listServers } from "./yard.ts";
+import { boxyard, boxyardJson, eventually, listServers } from "./yard.ts";
 
 export interface Asked {
   readonly request: string;
@@ -18,6 +18,25 @@ export async function ask(...args: string[]): Promise<Asked> {
 /** Each server with how it answered, in the order of names. */
 export function named({ answers }: Asked): string[] {
   return answers.map(({ server, fault }) => `${server} ${fault?.code ?? "answers"}`).sort();
+}
+
+interface Heard {
+  readonly name: string;
+  readonly heardAt: string | null;
+  readonly heardSince: string | null;
+}
+
+/**
+ * How long after the end of a fault each server was back in the registry, as the registry itself has it by its heartbeats:
+ * at most 0 when it has never left. Waits until every server has been heard of since.
+ */
+export function returns(endedAtMs: number, timeoutMs?: number): Promise<Record<string, number>> {
+  const heardSinceThen = async (): Promise<Record<string, number> | null> => {
+    const servers = await boxyardJson<Heard[]>("find", "all");
+    if (servers.some(({ heardAt, heardSince }) => heardSince === null || heardAt === null || Date.parse(heardAt) < endedAtMs)) return null;
+    return Object.fromEntries(servers.map(({ name, heardSince }) => [name, Date.parse(heardSince ?? "") - endedAtMs]));
+  };
+  return eventually("every server to be heard of", heardSinceThen, timeoutMs);
 }
 
 /** Sends a signal to the agent's process alone. */

@@ -141,6 +141,7 @@ export class SimulatedYard {
       forget: async () => undefined,
       registry: () => this.#statuses,
       lastHeard: () => timestamp(),
+      heardSince: () => timestamp(),
       clockOffsetMs: (server) => this.clockOffsets.get(server) ?? 0,
       onRegistryChange: (listener) => {
         this.#listeners.add(listener);

@@ -24,13 +24,14 @@ export async function describeServers({ store, fabric, busKeys }: ApiContext): P
 export const listServers: Handler<"listServers"> = (context) => describeServers(context);
 
 export const findServers: Handler<"findServers"> = async (context, { input: { target } }) => {
+  const { fabric } = context;
   const [found, servers] = await Promise.all([resolve.findServers(context, target), describeServers(context)]);
   const described = new Map(servers.map((server) => [server.name, server]));
   return found.flatMap(({ row: { name }, websites, view }) => {
     const server = described.get(name);
-    return server === undefined
-      ? []
-      : [{ ...server, websites: [...websites], facts: { ...view.facts }, heardAt: context.fabric.lastHeard(name) }];
+    if (server === undefined) return [];
+    const heard = { heardAt: fabric.lastHeard(name), heardSince: fabric.heardSince(name) };
+    return [{ ...server, websites: [...websites], facts: { ...view.facts }, ...heard }];
   });
 };
 

@@ -1,0 +1,133 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import { afterAll, describe, expect, test } from "vitest";
+import {
+  giveBrokerItsDisk,
+  killService,
+  serviceStartedAt,
+  whileBrokerIsFull,
+  whileCutOff,
+  whileFrozen,
+  withWrongClock,
+} from "#harness/faults.ts";
+import { type Asked, allAreBack, ask, returns } from "#harness/requests.ts";
+import { mustInServer } from "#harness/servers.ts";
+import { eventually } from "#harness/yard.ts";
+
+const CACHES = ["c1v1", "c1v2"] as const;
+const RESTART = ["service.restart", "--service", "memcached", "--target", "cache and c1"] as const;
+/** By which systemd's journal knows that it has started a unit. */
+const UNIT_STARTED = "39f53479d3a045ac8e11786248231fbf";
+
+/** How often a server has started memcached: what is carried out twice is counted twice. */
+async function starts(): Promise<Record<string, number>> {
+  const counted = CACHES.map(async (server): Promise<[string, number]> => {
+    const said = await mustInServer(server, "journalctl", "-q", "-o", "cat", "UNIT=memcached.service", `MESSAGE_ID=${UNIT_STARTED}`);
+    return [server, said.split("\n").filter(Boolean).length];
+  });
+  return Object.fromEntries(await Promise.all(counted));
+}
+
+/** What an answer says that leaves open whether the server has done it all the same. */
+const LEFT_OPEN = new Set(["fabric.timed-out", "fabric.cancelled"]);
+
+/** How often requests were carried out on a server at least and at most, as their callers were told. */
+function bounds(asked: readonly PromiseSettledResult<Asked>[], server: string): [least: number, most: number] {
+  let [done, open] = [0, 0];
+  for (const one of asked) {
+    if (one.status === "rejected") {
+      // The command line has told that control was gone.
+      expect(String(one.reason)).toMatch(/broke off|does not answer|cannot reach/);
+      open++;
+      continue;
+    }
+    const { answers } = one.value;
+    expect(answers.map(({ server }) => server).sort()).toEqual([...CACHES]);
+    const fault = answers.find((answer) => answer.server === server)?.fault;
+    if (fault === undefined) done++;
+    else {
+      expect(fault.code).toMatch(/^fabric\./);
+      if (LEFT_OPEN.has(fault.code)) open++;
+    }
+  }
+  return [done, done + open];
+}
+
+/** When control, which was started again, had joined the bus: before that it can hear nobody. */
+async function controlJoinedAt(sinceMs: number): Promise<number> {
+  return eventually("control to join the bus", async () => {
+    const said = await mustInServer("control1", "journalctl", "-q", "-o", "cat", "-n", "200", "-u", "boxyard-control");
+    const joined = said.split("\n").filter((line) => line.includes('"bus joined"'));
+    const { time } = JSON.parse(joined.at(-1) ?? "{}") as { time?: number | string };
+    const at = typeof time === "number" ? time : Date.parse(time ?? "");
+    return at >= sinceMs && at;
+  });
+}
+
+const faults: { what: string; end: () => Promise<number> }[] = [
+  { what: "the broker is killed", end: () => killService("control1", "nats-server") },
+  {
+    what: "an agent stands still for a while",
+    end: async () => {
+      await whileFrozen("c1v1", () => sleep(12_000));
+      return Date.now();
+    },
+  },
+  { what: "an agent is killed", end: () => killService("c1v1", "boxyard-agent") },
+  {
+    what: "a server is cut off both ways for a minute",
+    end: async () => {
+      await whileCutOff("c1v1", () => sleep(60_000));
+      return Date.now();
+    },
+  },
+  { what: "the control service is killed", end: async () => controlJoinedAt(await killService("control1", "boxyard-control")) },
+  {
+    what: "the broker's disk is full",
+    end: async () => {
+      await whileBrokerIsFull(() => sleep(3_000));
+      await giveBrokerItsDisk();
+      return serviceStartedAt("control1", "nats-server");
+    },
+  },
+  ...[-300, 300].map((seconds) => ({
+    what: `a server's clock is off by ${seconds} s`,
+    end: async () => {
+      await withWrongClock("c1v1", seconds, () => sleep(5_000));
+      return serviceStartedAt("c1v1", "boxyard-agent");
+    },
+  })),
+];
+
+describe("while", () => {
+  afterAll(async () => {
+    await giveBrokerItsDisk();
+    await allAreBack();
+  });
+
+  test.each(faults)(
+    "$what, nothing is carried out twice, each caller is told, and every server is heard of within 5 s of its end",
+    async ({ end }) => {
+      await allAreBack();
+      const before = await starts();
+      // Before it, in it and near its end: three requests of which none may come twice.
+      const asking = Promise.allSettled([0, 400, 1_500].map((afterMs) => sleep(afterMs).then(() => ask(...RESTART, "--timeout", "8"))));
+      await sleep(700);
+      const endedAtMs = await end();
+      const back = await returns(endedAtMs, 120_000);
+      const asked = await asking;
+      // What was on its way when the fault began has arrived by now, or is void.
+      await sleep(3_000);
+      const after = await starts();
+      for (const server of CACHES) {
+        const [least, most] = bounds(asked, server);
+        const count = (after[server] ?? 0) - (before[server] ?? 0);
+        expect(count, server).toBeGreaterThanOrEqual(least);
+        expect(count, server).toBeLessThanOrEqual(most);
+      }
+      expect(Object.entries(back).filter(([, ms]) => ms > 5_000)).toEqual([]);
+      const [once] = [await ask(...RESTART)];
+      expect(once.summary.answered).toBe(2);
+      expect(await starts()).toEqual({ c1v1: (after["c1v1"] ?? 0) + 1, c1v2: (after["c1v2"] ?? 0) + 1 });
+    },
+  );
+});
