@@ -49,6 +49,7 @@ export class Agent {
   readonly #turns: Loop;
   readonly #heartbeats: Loop;
   #spec: ServerSpec | null = null;
+  #isConfirmed = false;
   #statusCount = 0;
   #reached = 0;
   #outcome = NOTHING;
@@ -140,6 +141,7 @@ export class Agent {
 
   async #take(spec: ServerSpec | null): Promise<void> {
     const known = this.#spec?.generation ?? 0;
+    if (spec !== null && spec.generation >= known) this.#isConfirmed = true;
     if (spec === null || spec.generation === known) return;
     // Signed, but of another day: a broker that gives it out again would undo what came after it.
     if (spec.generation < known) return this.#log.warn({ known, given: spec.generation }, "older spec refused");
@@ -181,6 +183,7 @@ export class Agent {
       log: this.#log.child({ role: name }),
       nudge: () => this.#turns.nudge(),
       currentSpec: () => this.#spec,
+      isConfirmed: () => this.#isConfirmed,
       isConverged: () => this.#spec !== null && this.#reached === this.#spec.generation && this.#outcome.faults.length === 0,
     };
   }

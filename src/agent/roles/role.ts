@@ -14,6 +14,8 @@ export interface RoleContext {
   readonly nudge: () => void;
   /** The spec as last verified, from the bus or from disk; null before the first. */
   readonly currentSpec: () => ServerSpec | null;
+  /** Whether the bus has given this spec since the agent began; false while all that is known of it lies on the disk. */
+  readonly isConfirmed: () => boolean;
   /** Whether the last convergence turn reached the current spec without a fault. */
   readonly isConverged: () => boolean;
 }

@@ -30,7 +30,7 @@ import { warmRelease } from "./warm.ts";
 
 /** Begins the box role: Apache and a PHP-FPM pool for each website, and its part in deployments. */
 export const startBox: StartRole<BoxSpec> = async (context) => {
-  const { enrolment, fabric, log, currentSpec, isConverged } = context;
+  const { enrolment, fabric, log, currentSpec, isConverged, isConfirmed } = context;
   const carried = (): BoxSpec | null => currentSpec()?.roles.box ?? null;
   const releases = new WebsiteReleases({
     packs: new PackSource(enrolment),
@@ -40,7 +40,7 @@ export const startBox: StartRole<BoxSpec> = async (context) => {
   });
   answerReleaseActions(fabric, releases);
   answerBoxActions(context, carried);
-  const health = await startHealth({ port: HEALTH_PORT, isConverged, websites: () => carried()?.websites ?? null, releases });
+  const health = await startHealth({ port: HEALTH_PORT, isConverged, isConfirmed, websites: () => carried()?.websites ?? null, releases });
   return {
     groups: (spec, server) => boxGroups(spec, { server, releases, caPem: enrolment.caPem }),
     releases: () => releases.liveOfAll(),
