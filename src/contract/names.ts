@@ -5,9 +5,6 @@ export const YardName = z
   .string()
   .regex(/^[a-z][a-z0-9-]{0,10}[a-z0-9]$|^[a-z]$/, "a yard's name is 1–12 characters: a–z, 0–9, -, starting with a letter");
 
-/** Every yard gets a /24 of these addresses for itself, unless its operator chooses another network. */
-export const YARDS_PREFIX = "10.77.";
-
 /** A server's name, also its host name: `control1`, `c42b1`. */
 export const ServerName = z.string().regex(/^[a-z][a-z0-9]{0,30}$/, "a server's name is letters a–z and digits");
 export type ServerName = z.infer<typeof ServerName>;

@@ -5,7 +5,6 @@ import { networkInterfaces } from "node:os";
 import { Fault, isFault } from "#base/fault.ts";
 import { until } from "#base/retry.ts";
 import { run } from "#base/run.ts";
-import { YARDS_PREFIX } from "#contract/names.ts";
 import { ensureImageFiles } from "../images/build.ts";
 import { recipeHash, serverRecipe } from "../images/recipe.ts";
 import { Connection } from "./connection.ts";
@@ -131,8 +130,8 @@ export async function chooseSubnet(connection: Connection, wanted: string | unde
       next: "choose another with --subnet, for example --subnet 10.88.0.0/24",
     });
   }
-  for (let third = 0; third < 256; third++) if (!taken.has(`${YARDS_PREFIX}${third}.`)) return `${YARDS_PREFIX}${third}.0/24`;
-  throw new Fault("host.no-subnet", `every ${YARDS_PREFIX}N.0/24 is in use on this machine`, { next: "choose one with --subnet" });
+  for (let third = 0; third < 256; third++) if (!taken.has(`10.77.${third}.`)) return `10.77.${third}.0/24`;
+  throw new Fault("host.no-subnet", "every 10.77.N.0/24 is in use on this machine", { next: "choose one with --subnet" });
 }
 
 function isSubnet(text: string): boolean {
