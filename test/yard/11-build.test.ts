@@ -1,3 +1,6 @@
+import { once } from "node:events";
+import { type AddressInfo, createServer } from "node:net";
+import { execa } from "execa";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { getPackagesAsThisMachine, lockPackages } from "#harness/packages.ts";
 import type { Repository } from "#harness/repository.ts";
@@ -153,6 +156,24 @@ describe("a release that is built", () => {
     ]);
     expect(exitCode, stderr).toBe(0);
     expect(stderr).not.toMatch(/reached \w+\s*$/m);
+  });
+
+  test("has no access to what may be the operator's: the host, its other yards and what lies beside them", async () => {
+    // An address of this machine as another yard's gateway has one, or an operator's network.
+    const address = "172.31.254.1";
+    const server = createServer((socket) => socket.end()).listen(0, "0.0.0.0");
+    await once(server, "listening");
+    const { port } = server.address() as AddressInfo;
+    await execa("ip", ["address", "add", `${address}/32`, "dev", "lo"]);
+    try {
+      const reach = `timeout 3 bash -c '</dev/tcp/${address}/${port}'`;
+      await mustInServer("c1s", "bash", "-c", reach);
+      const { exitCode, stderr } = await push([...BUILD, `if ${reach}; then echo it is open; exit 1; fi`]);
+      expect(exitCode, stderr).toBe(0);
+    } finally {
+      await execa("ip", ["address", "delete", `${address}/32`, "dev", "lo"]);
+      server.close();
+    }
   });
 
   test("that fails changes nothing, and the pusher reads what it said", async () => {

@@ -9,7 +9,7 @@ import { masking, secretsOfNpmrc } from "../../secrets-in-output.ts";
 import { beginUnit, forgetUnit, readUnit, readUnitOutput, shellScript, syncJournal } from "../../transient-unit.ts";
 import type { PackSource } from "../../website/releases/pack-source.ts";
 import { buildEnvironment, HOME } from "./environment.ts";
-import { isolation } from "./isolation.ts";
+import { isolation, placesOf } from "./isolation.ts";
 import { BUILDER, Workshop } from "./workshop.ts";
 
 type Told = z.output<typeof runBuild.output>;
@@ -63,8 +63,8 @@ export class Build {
   }
 
   async #prepare(): Promise<void> {
-    const { git: source, website, environment, network, limits } = this.#spec;
-    await run(["nft", "-f", "-"], { input: isolation(network, BUILDER.uid) });
+    const { git: source, website, environment, network, limits, packages } = this.#spec;
+    await run(["nft", "-f", "-"], { input: isolation({ uid: BUILDER.uid, network, allowed: await placesOf(packages.npmrc) }) });
     // What an agent before this one has begun would go on in what is cleared away here.
     await forgetUnit(this.#unit);
     await this.#workshop.clear();
