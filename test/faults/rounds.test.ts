@@ -2,7 +2,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import fc from "fast-check";
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
 import type { CommitId } from "#contract/names.ts";
-import { onSmallDisk, whileCutOff, whileFrozen, whileFull, whilePoweredOff } from "#harness/faults.ts";
+import { onSmallDisk, whileCutOff, whileFrozen, whileFull, whilePoweredOff, whileStopping } from "#harness/faults.ts";
 import type { Repository } from "#harness/repository.ts";
 import { allAreBack } from "#harness/requests.ts";
 import { mustInServer, powerOff } from "#harness/servers.ts";
@@ -21,26 +21,33 @@ let visitors: Visitors;
 let versions: Map<string, CommitId>;
 
 type Work = () => Promise<void>;
-type Around = (work: Work) => Promise<void>;
+
+/** Whom a round may hit. */
+interface Victims {
+  readonly box: string;
+  readonly cache: string;
+}
 
 interface Trouble {
   /** From the round's beginning to its end; makes the trouble possible. */
-  readonly round?: Around;
-  readonly trouble: Around;
+  readonly round?: (work: Work, victims: Victims) => Promise<void>;
+  readonly trouble: (work: Work, victims: Victims) => Promise<void>;
 }
 
 /** What may go wrong. */
 const TROUBLES = {
-  "a box loses its power": { trouble: (work) => whilePoweredOff("c1b2", work) },
-  "a box's agent stands still": { trouble: (work) => whileFrozen("c1b2", work) },
-  "a box is cut off": { trouble: (work) => whileCutOff("c1b2", work) },
+  "a box loses its power": { trouble: (work, { box }) => whilePoweredOff(box, work) },
+  "a box is shut down": { trouble: (work, { box }) => whileStopping(box, work) },
+  "a box's agent stands still": { trouble: (work, { box }) => whileFrozen(box, work) },
+  "a box is cut off": { trouble: (work, { box }) => whileCutOff(box, work) },
   "a box's disk is full": {
-    round: (work) => onSmallDisk(["c1b2"], website.id, work),
-    trouble: (work) => whileFull(["c1b2"], website.id, work),
+    round: (work, { box }) => onSmallDisk([box], website.id, work),
+    trouble: (work, { box }) => whileFull([box], website.id, work),
   },
   "control is killed": { trouble: (work) => afterHaving("boxyard-control", work) },
   "the broker is killed": { trouble: (work) => afterHaving("nats-server", work) },
-  "a cache loses its power": { trouble: (work) => whilePoweredOff("c1v2", work) },
+  "a cache is shut down": { trouble: (work, { cache }) => whileStopping(cache, work) },
+  "a cache loses its power": { trouble: (work, { cache }) => whilePoweredOff(cache, work) },
 } satisfies Record<string, Trouble>;
 
 /** What may go wrong with a build alone. */
@@ -75,6 +82,8 @@ function roundOf(way: Way, troubles: Record<string, Trouble>, longestMs: number)
   return fc.record({
     way: fc.constant(way),
     trouble: fc.constantFrom(...(Object.keys(troubles) as TroubleName[])),
+    box: fc.constantFrom("c1b1", "c1b2"),
+    cache: fc.constantFrom("c1v1", "c1v2"),
     /** After the deployment was asked for. */
     afterMs: fc.integer({ min: 0, max: longestMs }),
     /** How long the trouble goes on when the deployment has ended. */
@@ -119,8 +128,9 @@ async function push(version: string): Promise<void> {
 }
 
 test.each(fc.sample(round, { numRuns: ROUNDS, seed: SEED }).map((one, index) => ({ ...one, nth: index + 1 })))(
-  "$nth, $way: $trouble $afterMs ms after a deployment was asked for, and $onMs ms longer than that",
-  async ({ way, trouble, afterMs, onMs, nth }) => {
+  "$nth, $way: $trouble ($box, $cache) $afterMs ms after a deployment was asked for, and $onMs ms longer than that",
+  async ({ way, trouble, box, cache, afterMs, onMs, nth }) => {
+    const victims = { box, cache };
     const { round = (work: Work) => work(), trouble: around }: Trouble = BUILD_TROUBLES[trouble];
     // What is staged already goes too fast to be hit: every other deployment is a new commit.
     const isNew = way !== "as it is" || nth % 2 === 0;
@@ -131,9 +141,9 @@ test.each(fc.sample(round, { numRuns: ROUNDS, seed: SEED }).map((one, index) => 
       await around(async () => {
         await deploying;
         await sleep(onMs);
-      });
+      }, victims);
       await allAreBack(120_000);
-    });
+    }, victims);
     const deployments = await eventually("deployments to end", async () => {
       const all = await listDeployments(website.id);
       return all.every(({ finishedAt }) => finishedAt !== null) && all;

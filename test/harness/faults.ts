@@ -1,6 +1,6 @@
 import { readFile } from "node:fs/promises";
 import { ask, named, signalAgent } from "./requests.ts";
-import { inServer, mustInServer, powerOff } from "./servers.ts";
+import { inServer, mustInServer, powerOff, stop } from "./servers.ts";
 import { eventually } from "./yard.ts";
 
 const CUT =
@@ -95,6 +95,13 @@ function releasesOf(website: string): string {
 export async function whilePoweredOff<T>(server: string, work: () => Promise<T>): Promise<T> {
   await powerOff(server);
   const result = await work();
+  await eventually(`${server} to answer`, async () => named(await ask("server.ping", "--target", server)).join() === `${server} answers`);
+  return result;
+}
+
+/** The server begins to shut down, and the work with it; control starts it again by itself. Ends when it answers again. */
+export async function whileStopping<T>(server: string, work: () => Promise<T>): Promise<T> {
+  const [result] = await Promise.all([work(), stop(server)]);
   await eventually(`${server} to answer`, async () => named(await ask("server.ping", "--target", server)).join() === `${server} answers`);
   return result;
 }

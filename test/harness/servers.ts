@@ -31,6 +31,11 @@ export async function destroy(server: string): Promise<void> {
   await execa(await cloudClient(), ["delete", "--force", "--project", `boxyard-${TEST_YARD}`, server], { stdin: "ignore" });
 }
 
+/** The server is shut down as its operator would: its services end one after the other. */
+export async function stop(server: string): Promise<void> {
+  await execa(await cloudClient(), ["stop", "--timeout=60", "--project", `boxyard-${TEST_YARD}`, server], { stdin: "ignore" });
+}
+
 /** The server's first process, as the host sees it: its namespaces are the server's. */
 export async function processIdOf(server: string): Promise<number> {
   const { stdout } = await execa(await cloudClient(), ["query", `/1.0/instances/${server}/state?project=boxyard-${TEST_YARD}`]);

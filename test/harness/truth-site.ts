@@ -1,0 +1,71 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import type { CommitId } from "#contract/names.ts";
+import { createSite, removeSite, type Site } from "./site.ts";
+import { commitTruth, findLies, type Reading, Visitors } from "./truth.ts";
+import { Visitor } from "./visitor.ts";
+import { boxyard, eventually, listDeployments } from "./yard.ts";
+
+/** What visitors met, and what of it they should not have. */
+export interface Visited {
+  readonly readings: readonly Reading[];
+  readonly lies: string[];
+}
+
+/** A website on the test yard with releases `one` and `two`, which tell the truth about themselves. */
+export class TruthSite {
+  readonly site: Site;
+  readonly versions: ReadonlyMap<string, CommitId>;
+  readonly #domain: string;
+
+  private constructor(domain: string, site: Site, versions: ReadonlyMap<string, CommitId>) {
+    this.#domain = domain;
+    this.site = site;
+    this.versions = versions;
+  }
+
+  static async create(domain: string): Promise<TruthSite> {
+    const site = await createSite(domain);
+    const versions = new Map<string, CommitId>();
+    for (const version of ["one", "two"]) {
+      versions.set(version, await commitTruth(site.repository, version));
+      const pushed = await site.repository.push(site.website.gitUrl);
+      if (pushed.exitCode !== 0) throw new Error(pushed.stderr);
+    }
+    return new TruthSite(domain, site, versions);
+  }
+
+  remove(): Promise<void> {
+    return removeSite(this.site);
+  }
+
+  async deploy(version: string): Promise<void> {
+    const result = await boxyard("deploy", this.site.website.id, "--ref", this.versions.get(version) ?? "");
+    if (result.exitCode !== 0) throw new Error(result.stderr);
+  }
+
+  /** Deploys them in turn. */
+  async alternate(times: number): Promise<void> {
+    for (let nth = 0; nth < times; nth++) await this.deploy(nth % 2 === 0 ? "one" : "two");
+  }
+
+  /** What visitors who read all the time met while the work was done. */
+  async visitedWhile(work: () => Promise<void>): Promise<Visited> {
+    const visitors = await Visitors.start(this.#domain);
+    try {
+      await sleep(300);
+      await work();
+      await sleep(300);
+    } finally {
+      await visitors.stop();
+    }
+    const readings = visitors.take();
+    const deployments = await listDeployments(this.site.website.id);
+    return { readings, lies: findLies(readings, { deployments, versions: this.versions }) };
+  }
+
+  /** Resolves when visitors are sent to the box. */
+  async isVisited(box: string): Promise<void> {
+    const visitor = new Visitor(this.#domain);
+    await eventually(`visitors on ${box}`, async () => (await visitor.get(`/?${Date.now()}`)).text.endsWith(box));
+  }
+}
