@@ -59,6 +59,9 @@ interface Consuming<T> {
   readonly take: (value: T) => Promise<void>;
 }
 
+// What answers carry is nothing to who waits for silent servers.
+type LongRequest = Pick<Request<never>, "underWay" | "settle">;
+
 class ControlEnd implements ControlFabric {
   readonly #connection: NatsConnection;
   readonly #stream: JetStreamClient;
@@ -74,6 +77,10 @@ class ControlEnd implements ControlFabric {
   readonly #startedAt = new Map<ServerName, Timestamp>();
   readonly #clockOffsetMs = new Map<ServerName, number>();
   readonly #listeners = new Set<() => void>();
+  /** Requests that would wait for a server long after it has fallen silent. */
+  readonly #longRequests = new Set<LongRequest>();
+  /** Whether the registry has since they were looked after: with every change would be too often, when all servers come back at once. */
+  #hasChanged = false;
   readonly #repeater = new Repeater();
   readonly #specs = new Map<ServerName, ServerSpec>();
   readonly #events: EventSpool;
@@ -177,14 +184,14 @@ class ControlEnd implements ControlFabric {
     });
     const cancel = (): void => request.cancel();
     const isLong = isStream(action) || timeoutMs > REGISTRY_EXPIRY_MS;
-    const unwatch = isLong ? this.onRegistryChange(() => this.#settleSilent(request)) : null;
+    if (isLong) this.#longRequests.add(request);
     signal?.addEventListener("abort", cancel, { once: true });
     try {
       if (signal?.aborted) cancel();
       else request.start();
       yield* request.answers;
     } finally {
-      unwatch?.();
+      this.#longRequests.delete(request);
       this.#repeater.delete(request);
       signal?.removeEventListener("abort", cancel);
       isOver = true;
@@ -211,7 +218,7 @@ class ControlEnd implements ControlFabric {
     }
   }
 
-  #settleSilent<O>(request: Request<O, unknown>): void {
+  #settleSilent(request: LongRequest): void {
     for (const server of request.underWay()) {
       if (this.#statuses.has(server) || !this.#lastHeard.has(server)) continue;
       const message = `${server} is silent since ${this.#lastHeard.get(server)}`;
@@ -416,9 +423,13 @@ class ControlEnd implements ControlFabric {
       this.#statuses.delete(server);
       this.#tell();
     }
+    if (!this.#hasChanged) return;
+    this.#hasChanged = false;
+    for (const request of this.#longRequests) this.#settleSilent(request);
   }
 
   #tell(): void {
+    this.#hasChanged = true;
     for (const listener of this.#listeners) listener();
   }
 }

@@ -172,15 +172,19 @@ export class Request<O, P = never> {
     if (this.#failures >= most) this.#askNobodyElse(`${this.#failures} of ${this.#options.servers.length} servers had failed`);
   }
 
-  /** Servers were asked in the order of their moments: the first one under way is the next to be late. */
+  /**
+   * Servers were asked in the order of their moments: the first one under way is the next to be late. One timer, which looks
+   * for the next moment when it fires: to set it anew with every answer would cost more than the answer.
+   */
   #watch(): void {
-    clearTimeout(this.#timeout);
+    if (this.#timeout !== undefined) return;
     const [first] = this.#underWay.values();
     if (first === undefined) return;
     this.#timeout = setTimeout(() => this.#passTimeout(), Math.max(0, first - performance.now()));
   }
 
   #passTimeout(): void {
+    this.#timeout = undefined;
     const { action, timeoutMs } = this.#options;
     const now = performance.now();
     for (const [server, until] of this.#underWay) {
