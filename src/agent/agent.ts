@@ -90,6 +90,7 @@ export class Agent {
     });
     this.#turns.start();
     this.#heartbeats.start();
+    void this.#fabric.rehearse(ping, {});
   }
 
   async stop(): Promise<void> {

@@ -1,5 +1,6 @@
 /** The agent of a server: `node src/agent/main.ts`, as root, on a server that has been enrolled. */
 import { readFile } from "node:fs/promises";
+import { setFlagsFromString } from "node:v8";
 import { writeFileAtomic } from "#base/atomic-file.ts";
 import { openLog } from "#base/log.ts";
 import { ENROLMENT_PATH, Enrolment } from "#contract/enrolment.ts";
@@ -7,6 +8,9 @@ import { connectAgent } from "#fabric/agent.ts";
 import { Agent } from "./agent.ts";
 
 const DIRECTORY = "/var/lib/boxyard/agent";
+
+// V8 forgets what it has compiled and has not used for a while, and an agent is asked once in a while: it would be slow each time.
+setFlagsFromString("--no-flush-bytecode");
 
 const log = openLog("agent");
 const enrolment = Enrolment.parse(JSON.parse(await readFile(ENROLMENT_PATH, "utf8")));

@@ -25,6 +25,7 @@ import { Jobs } from "./jobs.ts";
 import { jsonOf, listen } from "./listen.ts";
 import { type Credentials, createBusKey, publicKeyOf } from "./native-keys.ts";
 import { Once } from "./once.ts";
+import { rehearse } from "./rehearsal.ts";
 import { isRefusal, Refusals } from "./refusals.ts";
 import { NOT_MEANT } from "./request.ts";
 import { openSealed } from "./sealing.ts";
@@ -149,6 +150,11 @@ class ServerEnd implements AgentFabric {
       handler: (input, { id, caller }) =>
         this.#jobs.begin(action, (context) => handler(input as z.output<I>, { id, caller, ...context }), { id, caller }),
     });
+  }
+
+  async rehearse<I extends z.ZodType, O extends z.ZodType>(action: Action<I, O>, input: z.input<I>): Promise<void> {
+    if (!action.idempotent) throw new Error(`${action.name} is not to be done for nothing`);
+    await rehearse(this.#enrolment, { action, input, serve: (message, verifier) => this.#serve(message, verifier) });
   }
 
   selectBy(decide: (target: Target) => Promise<boolean>): void {
@@ -316,7 +322,7 @@ class ServerEnd implements AgentFabric {
     for (const listener of this.#nudged) listener();
   }
 
-  async #serve(message: Msg): Promise<void> {
+  async #serve(message: Msg, verifier = this.#verifier): Promise<void> {
     const startedAt = performance.now();
     const reply = (rest: { output: unknown } | { fault: FaultReport }, last = true): void => {
       const answer: Reply = { server: this.#enrolment.server, last, durationMs: performance.now() - startedAt, ...rest };
@@ -324,7 +330,7 @@ class ServerEnd implements AgentFabric {
     };
     this.#atOnce++;
     try {
-      reply({ output: await this.#carryOut(message, (output) => reply({ output }, false)) });
+      reply({ output: await this.#carryOut(message, verifier, (output) => reply({ output }, false)) });
     } catch (thrown) {
       const fault = reportFault(thrown);
       if (isRefusal(fault)) this.#refusals.note(fault, message.subject);
@@ -335,9 +341,9 @@ class ServerEnd implements AgentFabric {
     }
   }
 
-  async #carryOut(message: Msg, send: (part: unknown) => void): Promise<unknown> {
+  async #carryOut(message: Msg, verifier: Verifier, send: (part: unknown) => void): Promise<unknown> {
     const name = message.subject.split(".").slice(2).join(".");
-    const asked = this.#verifier.open(message.string(), name);
+    const asked = verifier.open(message.string(), name);
     const { select, caller } = asked;
     if (caller !== CONTROL && !(await this.#mayAsk?.(caller, name)))
       throw new Fault("fabric.refused-caller", `${caller} may not ask ${this.#enrolment.server} for ${name}`);

@@ -171,6 +171,11 @@ export interface AgentFabric {
   ): void;
   /** Answers with a job's id, and tells in events how it gets on; a job that this process did not see to its end is told of by the next. */
   answerWithJob<I extends z.ZodType, R extends z.ZodType>(action: JobAction<I, R>, handler: JobHandler<I, R>): void;
+  /**
+   * Answers itself some requests for an action that does no harm, so that the first real one is answered as fast as the
+   * hundredth. Nothing is sent, and nothing is remembered.
+   */
+  rehearse<I extends z.ZodType, O extends z.ZodType>(action: Action<I, O>, input: z.input<I>): Promise<void>;
   /** How the server decides whether a target means it; without it, it refuses to. */
   selectBy(decide: (target: Target) => Promise<boolean>): void;
   /** How the server decides whether a person may ask it for an action; without it nobody but control may. */

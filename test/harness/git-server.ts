@@ -37,6 +37,7 @@ export class PlayedControl implements AgentFabric {
     return 0;
   }
   answerWithJob(): void {}
+  async rehearse(): Promise<void> {}
   selectBy(): void {}
   onNudge(): void {}
   async readSpec(): Promise<null> {
