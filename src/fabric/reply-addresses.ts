@@ -2,14 +2,15 @@ import { randomUUID } from "node:crypto";
 import type { ServerName } from "#contract/names.ts";
 import { subjects } from "./subjects.ts";
 
+const TOKEN_LENGTH = randomUUID().length;
+
 /**
  * Where the servers of one request are to answer: an address for each, which nobody else knows or can guess. The broker
  * asks nobody for the right to name a subject as the one to reply to, so that knowing another's would be as good as its answer.
  */
 export class ReplyAddresses {
   readonly #prefix = `${subjects.answers}.${randomUUID()}.`;
-  readonly #tokens = new Map<ServerName, string>();
-  readonly #servers = new Map<string, ServerName>();
+  readonly #addresses = new Map<ServerName, string>();
 
   /** Takes in all answers. */
   get all(): string {
@@ -18,16 +19,16 @@ export class ReplyAddresses {
 
   /** A server's own, the same each time. */
   of(server: ServerName): string {
-    const known = this.#tokens.get(server);
-    if (known !== undefined) return this.#prefix + known;
-    const token = randomUUID();
-    this.#tokens.set(server, token);
-    this.#servers.set(token, server);
-    return this.#prefix + token;
+    const known = this.#addresses.get(server);
+    if (known !== undefined) return known;
+    const address = `${this.#prefix}${server}-${randomUUID()}`;
+    this.#addresses.set(server, address);
+    return address;
   }
 
   /** Whose address it is. */
-  serverOf(subject: string): ServerName | undefined {
-    return this.#servers.get(subject.slice(this.#prefix.length));
+  serverOf(address: string): ServerName | undefined {
+    const server = address.slice(this.#prefix.length, -TOKEN_LENGTH - 1);
+    return this.#addresses.get(server) === address ? server : undefined;
   }
 }

@@ -100,14 +100,15 @@ describe("a subject to reply to", () => {
         const { reply = "" } = message;
         asked.push(reply);
         const prefix = reply.slice(0, reply.lastIndexOf("."));
-        for (const guess of [`${prefix}.c1b1`, `${prefix}.*`, `${prefix}.x`]) box.publish(guess, JSON.stringify({ forged: true }));
+        for (const guess of [`${prefix}.c1b1`, `${prefix}.*`, reply.replace("c1b9", "c1b1")])
+          box.publish(guess, JSON.stringify({ forged: true }));
       },
     });
     await box.flush();
     const answers = await control.askAll(act, ["c1b9", "c1b1"], { text: "genuine" }, { timeoutMs: 500 });
     const codes = Object.fromEntries(answers.map(({ server, fault }) => [server, fault?.code ?? "answers"]));
     expect(codes).toEqual({ c1b9: "fabric.timed-out", c1b1: "answers" });
-    expect(asked[0]).not.toContain("c1b");
+    expect(asked).toHaveLength(1);
     expect(refusals.length).toBe(3);
     await box.close();
   });
