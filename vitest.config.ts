@@ -11,7 +11,7 @@ const ON_A_YARD = {
 
 /**
  * `unit`: beside the code, in parallel. `yard`: on a real yard, one file after the other, in the order of their names.
- * `faults`: the same, for what takes long.
+ * `faults`: the same, for what takes long. `brokers`: the same, for a yard with three control servers.
  */
 export default defineConfig({
   test: {
@@ -27,6 +27,7 @@ export default defineConfig({
       },
       { test: { ...ON_A_YARD, name: "yard", include: ["test/yard/**/*.test.ts"] } },
       { test: { ...ON_A_YARD, name: "faults", include: ["test/faults/**/*.test.ts"] } },
+      { test: { ...ON_A_YARD, name: "brokers", include: ["test/brokers/**/*.test.ts"] } },
     ],
   },
 });

@@ -133,6 +133,7 @@ export class Agent {
     if (!this.#fabric.isConnected()) return true;
     try {
       await this.#take(await this.#fabric.readSpec());
+      if (this.#spec !== null) await this.#fabric.useBrokers(this.#spec.brokers);
       return true;
     } catch (thrown) {
       this.#log.warn({ fault: reportFault(thrown) }, "spec not read");

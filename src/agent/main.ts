@@ -15,9 +15,8 @@ setFlagsFromString("--no-flush-bytecode");
 const log = openLog("agent");
 const enrolment = Enrolment.parse(JSON.parse(await readFile(ENROLMENT_PATH, "utf8")));
 const end = (): void => void agent.stop().then(() => process.exit(0));
-const keepCredentials = (credentials: Enrolment["credentials"]): Promise<void> =>
-  writeFileAtomic(ENROLMENT_PATH, JSON.stringify({ ...enrolment, credentials }), { mode: 0o600 });
-const fabric = connectAgent(enrolment, { log, directory: DIRECTORY, keepCredentials });
+const keepEnrolment = (kept: Enrolment): Promise<void> => writeFileAtomic(ENROLMENT_PATH, JSON.stringify(kept), { mode: 0o600 });
+const fabric = connectAgent(enrolment, { log, directory: DIRECTORY, keepEnrolment });
 const agent = new Agent(enrolment, fabric, { log, restart: end });
 for (const signal of ["SIGTERM", "SIGINT"] as const) process.once(signal, end);
 await agent.start();

@@ -9,6 +9,7 @@ export const roles: { readonly [R in keyof Required<RoleSpecs>]: () => Promise<S
   box: async () => (await import("./roles/box/role.ts")).startBox,
   shell: async () => (await import("./roles/shell/role.ts")).startShell,
   git: async () => (await import("./roles/git/role.ts")).startGit,
+  broker: async () => (await import("./roles/broker/role.ts")).startBroker,
   builder: async () => (await import("./roles/builder/role.ts")).startBuilder,
   database: async () => (await import("./roles/database/role.ts")).startDatabase,
 };

@@ -442,6 +442,7 @@ const STATUS: YardStatus = {
   edge: { address: "10.99.0.3" },
   git: { address: "10.99.0.4", hostKey: "ssh-ed25519 AAAA" },
   servers: { total: 9, ready: 9 },
+  brokers: [{ server: "control1", address: "10.99.0.2", state: "ready", leads: ["EVENTS"], behindBy: 0 }],
   clusters: 1,
   websites: 1,
   troubles: [],

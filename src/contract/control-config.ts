@@ -2,6 +2,10 @@ import { z } from "zod";
 import { Address, ServerName, YardName } from "./names.ts";
 import { secret } from "./secret.ts";
 
+/** The yard's setting `control.replicas`. */
+export const ControlReplicas = z.union([z.literal(1), z.literal(3)]);
+export type ControlReplicas = z.infer<typeof ControlReplicas>;
+
 /** /etc/boxyard/control.json (mode 0600) on the control server, written by `boxyard up` before its first start. */
 export const ControlConfig = z.object({
   yard: YardName,
@@ -10,6 +14,8 @@ export const ControlConfig = z.object({
   /** The yard's network: servers get addresses from it; .1 is the gateway, .2 the control server. */
   subnet: z.cidrv4(),
   gateway: Address,
+  /** How many control servers the yard should have; each carries a broker, the first also control itself. */
+  replicas: ControlReplicas.default(1),
   cloud: z.object({
     driver: z.literal("incus"),
     /** Address of the cloud's API as seen from the control server. */
@@ -29,6 +35,11 @@ export const ControlConfig = z.object({
 });
 export type ControlConfig = z.infer<typeof ControlConfig>;
 export const CONTROL_CONFIG_PATH = "/etc/boxyard/control.json";
+
+/** The servers whose brokers are the bus; written on the control server when its broker has joined the others, until then it is the whole bus. */
+export const BusMembers = z.array(z.object({ name: ServerName, address: Address }));
+export type BusMembers = z.infer<typeof BusMembers>;
+export const BUS_MEMBERS_PATH = "/var/lib/boxyard/brokers.json";
 
 /** /var/lib/boxyard/operator.json on the control server: how an operator reaches the API. */
 export const OperatorAccess = z.object({ url: z.string(), token: secret(z.string()), caPem: z.string() });

@@ -21,7 +21,7 @@ export type WebsiteId = z.infer<typeof WebsiteId>;
 export const DatabaseName = z.string().regex(/^db[1-9][0-9]{0,5}$/);
 
 /** What a server can be; see product.md. */
-export const Role = z.enum(["control", "edge", "cache", "box", "shell", "git", "database", "builder"]);
+export const Role = z.enum(["control", "edge", "cache", "box", "shell", "git", "database", "builder", "broker"]);
 export type Role = z.infer<typeof Role>;
 
 /** A Git commit; a release is named by the commit that it holds. */

@@ -8,6 +8,8 @@ export const ServerStatus = z.object({
   startedAt: Timestamp,
   /** Higher with each status that the process gives: what a lost connection brings late is told from what is new. */
   count: z.int().nonnegative(),
+  /** How often it lost its broker and found one again: what it was asked meanwhile may not have arrived, or the answer not. */
+  reconnections: z.int().nonnegative().optional(),
   /** Generation of the spec that it has fully reached; 0 before the first. */
   generation: z.int().nonnegative(),
   /** Generation it works on or failed at; equal to `generation` when converged. */

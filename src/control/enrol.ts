@@ -2,7 +2,6 @@ import type { Enrolment } from "#contract/enrolment.ts";
 import type { Role, ServerName } from "#contract/names.ts";
 import { credentialsForServer } from "#fabric/identity.ts";
 import { issueCertificate } from "./authority/authority.ts";
-import { BROKER_PORT } from "./ports.ts";
 import type { Secrets } from "./secrets.ts";
 
 const CERTIFICATE_DAYS = 3650;
@@ -15,10 +14,10 @@ export async function enrol(
     readonly name: ServerName;
     readonly address: string;
     readonly roles: readonly Role[];
-    readonly broker: string;
+    readonly brokers: readonly string[];
   },
 ): Promise<Enrolment> {
-  const { yard, name, address, roles, broker } = server;
+  const { yard, name, address, roles, brokers } = server;
   const certificate = await issueCertificate(secrets.authority, {
     commonName: name,
     dnsNames: [name],
@@ -29,7 +28,7 @@ export async function enrol(
     yard,
     server: name,
     address,
-    brokers: [`tls://${broker}:${BROKER_PORT}`],
+    brokers: [...brokers],
     credentials: await credentialsForServer(secrets.keys, { server: name, roles }),
     caPem: secrets.authority.certificatePem,
     certificatePem: certificate.certificatePem,

@@ -5,7 +5,7 @@ import { until } from "#base/retry.ts";
 import { CONTROL_CONFIG_PATH, CONTROL_STATE, ControlConfig } from "#contract/control-config.ts";
 import { connectControl } from "#fabric/control.ts";
 import { credentialsForControl } from "#fabric/identity.ts";
-import { BROKER_PORT } from "./ports.ts";
+import { brokerUrls, readBusMembers } from "./brokers/members.ts";
 import { readSecrets } from "./secrets.ts";
 import { startService } from "./service.ts";
 import { openStore } from "./store/open.ts";
@@ -20,8 +20,9 @@ const store = await until("PostgreSQL", () => openStore({ host: "/var/run/postgr
   timeoutMs: START_MS,
 });
 log.info("database open");
+const members = await readBusMembers(config);
 const fabric = await connectControl({
-  brokers: [`tls://${config.address}:${BROKER_PORT}`],
+  brokers: brokerUrls(members),
   credentials: await credentialsForControl(secrets.keys),
   caPem: secrets.authority.certificatePem,
   name: "control",
@@ -32,7 +33,7 @@ const fabric = await connectControl({
   log,
 });
 log.info("bus joined");
-const service = await startService({ config, secrets, store, fabric, version, log });
+const service = await startService({ config, secrets, members, store, fabric, version, log });
 log.info({ version }, "control started");
 
 for (const signal of ["SIGTERM", "SIGINT"] as const) process.once(signal, () => void stop());

@@ -1,5 +1,6 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
+import type { BrokerTrust } from "#contract/spec/broker.ts";
 import type { YardKeys } from "#fabric/identity.ts";
 import type { KeyPair } from "./authority/authority.ts";
 
@@ -10,6 +11,8 @@ export const SECRETS_DIRECTORY = "/var/lib/boxyard/secrets";
 export interface Secrets {
   readonly authority: KeyPair;
   readonly keys: YardKeys;
+  /** What brokers trust, and the password by which they know each other. */
+  readonly broker: { readonly trust: BrokerTrust; readonly password: string };
   /** Certificate of the control API and of the broker. */
   readonly server: KeyPair;
   /** Served by the edge when no domain matches. */

@@ -1,12 +1,17 @@
+import { timestamp } from "#base/clock.ts";
 import { reportFault } from "#base/fault.ts";
 import type { Log } from "#base/log.ts";
 import { loop } from "#base/loop.ts";
 import { clouds } from "#cloud/clouds.ts";
+import { serviceRestart } from "#contract/actions/service.ts";
 import type { ControlConfig } from "#contract/control-config.ts";
+import type { ServerName } from "#contract/names.ts";
 import type { ControlFabric } from "#fabric/fabric.ts";
 import { serveApi } from "./api/serve.ts";
 import { BusKeys } from "./authority/bus-keys.ts";
 import { renewCertificates } from "./authority/website-certificate.ts";
+import { type BusMember, brokerUrls, clusterOf, controlServers } from "./brokers/members.ts";
+import { BrokerWatch } from "./brokers/watch.ts";
 import type { Builders } from "./deploy/context.ts";
 import { startCoordinator } from "./deploy/coordinator.ts";
 import { makeHostKey } from "./host-key.ts";
@@ -27,6 +32,8 @@ import { addServer } from "./store/servers.ts";
 export interface ServiceOptions {
   readonly config: ControlConfig;
   readonly secrets: Secrets;
+  /** Servers whose brokers are the bus. */
+  readonly members: readonly BusMember[];
   readonly store: Store;
   readonly fabric: ControlFabric;
   readonly version: string;
@@ -43,16 +50,15 @@ export async function startService(options: ServiceOptions): Promise<{ stop(): P
   await ensureBackends(options);
   await learnBusKeys(store);
   const onFault = (what: string) => (thrown: unknown) => log.error({ fault: reportFault(thrown) }, what);
-  const { certificatePem: chainPem, keyPem } = secrets.defaultWebsite;
-  const publisher = new Publisher({ store, fabric, yard: config.yard, defaultCertificate: { chainPem, keyPem } });
+  const publisher = makePublisher(options);
   const { driver, project, network, pool, ...endpoint } = config.cloud;
   const cloud = clouds[driver]({ endpoint, project, network, pool });
-  const brokers = [`tls://${config.address}:${BROKER_PORT}`];
-  const busKeys = new BusKeys({ store, secrets, fabric, brokers, log });
+  const { busKeys, brokerWatch } = makeBusTending(options);
   const provisioner = new Provisioner({
     busKeys,
     config,
     secrets,
+    brokers: brokerUrls(options.members),
     store,
     fabric,
     cloud,
@@ -69,7 +75,7 @@ export async function startService(options: ServiceOptions): Promise<{ stop(): P
   };
   const tending = loop({ work: () => tendJobLeases(store, fabric), everyMs: TEND_MS, onFault: onFault("leases of jobs are not tended") });
   const keysTending = loop({ work: () => busKeys.tend(), everyMs: KEYS_MS, onFault: onFault("keys of the bus are not tended") });
-  for (const one of [tending, keysTending, planning, provisioning]) one.start();
+  for (const one of [tending, keysTending, planning, provisioning, brokerWatch]) one.start();
   // A leaving box is retired when its caches' heartbeats say that they have converged.
   const unsubscribe = fabric.onRegistryChange(() => provisioning.nudge());
   // Unlike planning.plan() it throws when the rows cannot be planned: a fence counts as confirmed only with a plan that has it.
@@ -91,7 +97,8 @@ export async function startService(options: ServiceOptions): Promise<{ stop(): P
       requests: new Requests(options),
       deployer: coordinator,
       onRowsChanged,
-      troubles: () => [...provisioner.troubles(), ...planning.troubles()],
+      brokers: () => brokerWatch.states(),
+      troubles: () => [...brokerWatch.troubles(), ...provisioner.troubles(), ...planning.troubles()],
     },
     { address: config.address, port: API_PORT },
   );
@@ -102,7 +109,7 @@ export async function startService(options: ServiceOptions): Promise<{ stop(): P
       await api.stop();
       await coordinator.stop();
       await rotation.stop();
-      await Promise.all([planning.stop(), provisioning.stop(), tending.stop(), keysTending.stop()]);
+      await Promise.all([planning.stop(), provisioning.stop(), tending.stop(), keysTending.stop(), brokerWatch.stop()]);
     },
   };
 }
@@ -136,10 +143,40 @@ function makeBuilders({ store, config }: ServiceOptions, onRowsChanged: () => Pr
   };
 }
 
+function makePublisher({ config, secrets, members, store, fabric }: ServiceOptions): Publisher {
+  const { certificatePem: chainPem, keyPem } = secrets.defaultWebsite;
+  const cluster = clusterOf(config, secrets);
+  const broker = cluster === null ? null : { port: BROKER_PORT, trust: secrets.broker.trust, cluster };
+  const defaultCertificate = { chainPem, keyPem };
+  return new Publisher({ store, fabric, yard: config.yard, defaultCertificate, brokers: brokerUrls(members), broker });
+}
+
+/** The broker of a server; everybody is told why. */
+async function startAnew(fabric: ControlFabric, server: ServerName): Promise<void> {
+  const [answer] = await fabric.askAll(serviceRestart, [server], { service: "nats-server" });
+  const outcome = answer?.fault === undefined ? "it was started anew" : `to start it anew failed: ${answer.fault.message}`;
+  await fabric.publishEvent({ kind: "server", at: timestamp(), server, line: `the broker on ${server} did not catch up: ${outcome}` });
+}
+
+/** A broker that is back may have missed which keys were revoked. */
+function makeBusTending({ config, secrets, members, store, fabric, log }: ServiceOptions): { busKeys: BusKeys; brokerWatch: BrokerWatch } {
+  const brokers = brokerUrls(members);
+  const busKeys = new BusKeys({ store, secrets, fabric, brokers, log });
+  const onFault = (thrown: unknown): void => log.error({ fault: reportFault(thrown) }, "brokers are not told of revoked keys");
+  const onBack = (): void => void busKeys.announce().catch(onFault);
+  const onStuck = (server: ServerName): void => void startAnew(fabric, server);
+  return {
+    busKeys,
+    brokerWatch: new BrokerWatch({ secrets, wanted: controlServers(config), joined: members, brokers, log, onBack, onStuck }),
+  };
+}
+
 /** The servers that every yard has. */
 async function ensureBackends({ config, store }: ServiceOptions): Promise<void> {
   const { subnet, server, address } = config;
   await addServer(store, subnet, { name: server, roles: ["control"], cluster: null, hostKey: null }, address);
+  for (const other of controlServers(config).slice(1))
+    await addServer(store, subnet, { name: other.name, roles: ["broker"], cluster: null, hostKey: null }, other.address);
   await addServer(store, subnet, { name: "edge1", roles: ["edge"], cluster: null, hostKey: null });
   await addServer(store, subnet, { name: "db1", roles: ["database"], cluster: null, hostKey: null });
   await addServer(store, subnet, { name: "git1", roles: ["git"], cluster: null, hostKey: await makeHostKey("git1") });

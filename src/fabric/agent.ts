@@ -63,8 +63,8 @@ interface AnswerContext {
 
 export interface ConnectAgentOptions {
   readonly log: Log;
-  /** Keeps the credentials that the next process is to join with; without it they cannot be renewed. */
-  readonly keepCredentials?: (credentials: Credentials) => Promise<void>;
+  /** Keeps what the next process is to join with; without it credentials cannot be renewed, and brokers not changed. */
+  readonly keepEnrolment?: (enrolment: Enrolment) => Promise<void>;
   /** Where the process keeps what must outlive it: events that wait for the broker, jobs under way, requests that must not come twice. */
   readonly directory: string;
 }
@@ -77,7 +77,9 @@ export function connectAgent(enrolment: Enrolment, options: ConnectAgentOptions)
 }
 
 class ServerEnd implements AgentFabric {
-  readonly #enrolment: Enrolment;
+  #enrolment: Enrolment;
+  /** Those that count now; connections read it. */
+  readonly #brokers: string[];
   readonly #log: Log;
   readonly #verifier: Verifier;
   readonly #events: EventSpool;
@@ -90,8 +92,7 @@ class ServerEnd implements AgentFabric {
   readonly #nudged: (() => void)[] = [];
   #mayAsk: ((caller: string, action: string) => Promise<boolean>) | undefined;
   #isMeant: ((target: Target) => Promise<boolean>) | undefined;
-  readonly #keepCredentials: ConnectAgentOptions["keepCredentials"];
-  #credentials: Credentials;
+  readonly #keepEnrolment: ConnectAgentOptions["keepEnrolment"];
   /** Made when control asks for it, used when control has signed it. */
   #newKey: ReturnType<typeof createBusKey> | undefined;
   #link: Link | undefined;
@@ -100,12 +101,13 @@ class ServerEnd implements AgentFabric {
   /** What has come since a second connection is open: it comes over both. */
   #seen: Set<string> | undefined;
   #isClosed = false;
+  #reconnections = 0;
   #atOnce = 0;
 
-  constructor(enrolment: Enrolment, { log, directory, keepCredentials }: ConnectAgentOptions) {
+  constructor(enrolment: Enrolment, { log, directory, keepEnrolment }: ConnectAgentOptions) {
     this.#enrolment = enrolment;
-    this.#credentials = enrolment.credentials;
-    this.#keepCredentials = keepCredentials;
+    this.#brokers = [...enrolment.brokers];
+    this.#keepEnrolment = keepEnrolment;
     this.#log = log;
     this.#events = openEventSpool({
       server: enrolment.server,
@@ -124,10 +126,10 @@ class ServerEnd implements AgentFabric {
     this.answer(endRequest, async ({ request }) => ({ wasUnderWay: this.#end(request) }));
     this.answer(makeBusKey, async () => {
       this.#newKey ??= createBusKey();
-      return { publicKey: this.#newKey.publicKey, current: publicKeyOf(this.#credentials.jwt) };
+      return { publicKey: this.#newKey.publicKey, current: publicKeyOf(this.#enrolment.credentials.jwt) };
     });
     this.answer(takeBusKey, ({ jwt }, { id }) => this.#changeKey(jwt, id));
-    connectBus(this.#busOptions(this.#credentials)).then(
+    connectBus(this.#busOptions(this.#enrolment.credentials)).then(
       (connection) => this.#use(connection),
       (thrown: unknown) => this.#log.error({ fault: reportFault(thrown) }, "cannot join the bus"),
     );
@@ -184,7 +186,7 @@ class ServerEnd implements AgentFabric {
   }
 
   async putStatus(status: ServerStatus): Promise<void> {
-    this.#bus().publish(subjects.status(this.#enrolment.server), JSON.stringify(status));
+    this.#bus().publish(subjects.status(this.#enrolment.server), JSON.stringify({ ...status, reconnections: this.#reconnections }));
   }
 
   publishEvent(event: Event): Promise<void> {
@@ -231,9 +233,24 @@ class ServerEnd implements AgentFabric {
     await this.#link?.connection.close();
   }
 
+  async useBrokers(brokers: readonly string[]): Promise<void> {
+    if (brokers.length === 0 || brokers.join() === this.#brokers.join()) return;
+    await this.#keep({ brokers: [...brokers] });
+    this.#brokers.splice(0, Number.POSITIVE_INFINITY, ...brokers);
+    this.#link?.connection.setServers(brokers.map((broker) => new URL(broker).host));
+    this.#log.info({ brokers }, "brokers changed");
+  }
+
+  /** On disk first: what is used must be known to the next process. */
+  async #keep(change: Partial<Enrolment>): Promise<void> {
+    const enrolment = { ...this.#enrolment, ...change };
+    await this.#keepEnrolment?.(enrolment);
+    this.#enrolment = enrolment;
+  }
+
   #busOptions(credentials: Credentials): BusOptions {
-    const { brokers, caPem, server: name } = this.#enrolment;
-    return { brokers, credentials, caPem, name, log: this.#log };
+    const { caPem, server: name } = this.#enrolment;
+    return { brokers: this.#brokers, credentials, caPem, name, log: this.#log };
   }
 
   /** From now on all goes over this connection. */
@@ -263,20 +280,23 @@ class ServerEnd implements AgentFabric {
   }
 
   async #nudgeWhenBack(connection: NatsConnection): Promise<void> {
-    for await (const status of connection.status()) if (status.type === "reconnect") this.#nudge();
+    for await (const status of connection.status()) {
+      if (status.type !== "reconnect") continue;
+      this.#reconnections++;
+      this.#nudge();
+    }
   }
 
   /** The new key is on disk before it is used, and the old connection goes when nothing is left to be answered over it. */
   async #changeKey(jwt: string, request: string): Promise<{ publicKey: string }> {
     const [key, old] = [this.#newKey, this.#link];
     const publicKey = publicKeyOf(jwt);
-    if (key?.publicKey !== publicKey || old === undefined || this.#keepCredentials === undefined)
+    if (key?.publicKey !== publicKey || old === undefined || this.#keepEnrolment === undefined)
       throw new Fault("credentials.unknown", `${this.#enrolment.server} has made no such key`);
     const credentials = { jwt, seed: key.seed };
     const connection = await connectBus({ ...this.#busOptions(credentials), onceMs: CONNECT_MS });
     await connection.close();
-    await this.#keepCredentials(credentials);
-    this.#credentials = credentials;
+    await this.#keep({ credentials });
     this.#newKey = undefined;
     await this.#changeTo(await connectBus(this.#busOptions(credentials)), old);
     await this.#finishUnderWay(request);

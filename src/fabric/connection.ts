@@ -6,6 +6,7 @@ import { authenticatorFor, type Credentials } from "./native-keys.ts";
 import { subjects } from "./subjects.ts";
 
 export interface BusOptions {
+  /** Read at each attempt: what is added later counts, too. */
   readonly brokers: readonly string[];
   readonly credentials: Credentials;
   readonly caPem: string;
@@ -29,6 +30,8 @@ export async function connectBus({ brokers, credentials, caPem, name, log, onceM
     inboxPrefix: `${subjects.inboxOf(name)}.${randomUUID()}`,
     waitOnFirstConnect: true,
     maxReconnectAttempts: -1,
+    // Whom to trust as a broker is said by control, and signed; not by whoever is a broker already.
+    ignoreClusterUpdates: true,
     reconnectTimeWait: 500,
     reconnectJitter: 500,
     reconnectJitterTLS: 500,
@@ -49,10 +52,9 @@ export async function connectBus({ brokers, credentials, caPem, name, log, onceM
  * are, so that the certificate is checked for what it must be: one of the brokers.
  */
 export function identityCheck(brokers: readonly string[]): { checkServerIdentity: typeof checkServerIdentity } {
-  const hosts = brokers.map((broker) => new URL(broker).hostname);
   return {
     checkServerIdentity: (_, certificate) => {
-      const refusals = hosts.map((host) => checkServerIdentity(host, certificate));
+      const refusals = brokers.map((broker) => checkServerIdentity(new URL(broker).hostname, certificate));
       return refusals.includes(undefined) ? undefined : refusals[0];
     },
   };

@@ -6,6 +6,7 @@ import type { z } from "zod";
 import { microsOf, nowMicros, timestamp } from "#base/clock.ts";
 import { type FaultReport, reportFault } from "#base/fault.ts";
 import type { Log } from "#base/log.ts";
+import { until } from "#base/retry.ts";
 import { type Action, isJob, isStream, type StreamAction } from "#contract/action.ts";
 import { endRequest } from "#contract/actions/request.ts";
 import { Reply } from "#contract/envelope.ts";
@@ -22,9 +23,11 @@ import type { Answer, AskOptions, ControlFabric, Part, ReadEventsOptions, Stored
 import { Intake } from "./intake.ts";
 import { jsonOf, listen } from "./listen.ts";
 import { Repeater } from "./repeater.ts";
+import { replicasAreCurrent } from "./replicas.ts";
 import { ReplyAddresses } from "./reply-addresses.ts";
 import { Request, type Result } from "./request.ts";
 import { Recipients, sealTo } from "./sealing.ts";
+import { storeOnce } from "./store-once.ts";
 import { ensureStreams } from "./streams.ts";
 import { EVENT_STREAM, eventSubject, PUSH_CONSUMER, PUSH_STREAM, REFUSAL_CONSUMER, subjects } from "./subjects.ts";
 
@@ -40,7 +43,8 @@ export interface ControlFabricOptions extends BusOptions {
 /** Joins the bus as the control plane: waits for the broker, and makes the streams and buckets that are missing. */
 export async function connectControl(options: ControlFabricOptions): Promise<ControlFabric> {
   const connection = await connectBus(options);
-  await ensureStreams(connection);
+  // Brokers that have just started choose who leads first.
+  await until("the broker to store", () => ensureStreams(connection).then(() => true), { timeoutMs: START_MS });
   const fabric = new ControlEnd(connection, options);
   fabric.start();
   return fabric;
@@ -48,6 +52,8 @@ export async function connectControl(options: ControlFabricOptions): Promise<Con
 
 /** An envelope is valid a little longer than its action may take, so that a slow broker does not void it. */
 const VALIDITY_MARGIN_MS = 10_000;
+const START_MS = 60_000;
+const PULL_MS = 4_000;
 const READ_TIMEOUT_MS = 30_000;
 /** Far more than a server has to say of itself; one in wrong hands must not fill control's memory. */
 const MOST_STATUS_BYTES = 256 * 1024;
@@ -81,13 +87,17 @@ class ControlEnd implements ControlFabric {
   readonly #longRequests = new Set<LongRequest>();
   /** Whether the registry has since they were looked after: with every change would be too often, when all servers come back at once. */
   #hasChanged = false;
-  readonly #repeater = new Repeater();
+  /** Whether the bus has more than one broker. */
+  readonly #isClustered: boolean;
+  readonly #repeater: Repeater;
   readonly #specs = new Map<ServerName, ServerSpec>();
   readonly #events: EventSpool;
   #expiry: NodeJS.Timeout | undefined;
 
   constructor(connection: NatsConnection, options: ControlFabricOptions) {
     this.#connection = connection;
+    this.#isClustered = connection.info?.cluster !== undefined;
+    this.#repeater = new Repeater({ mayMove: this.#isClustered });
     this.#stream = jetstream(connection);
     this.#signer = new Signer(options.yard, options.signerPrivatePem);
     this.#server = options.server;
@@ -97,9 +107,7 @@ class ControlEnd implements ControlFabric {
     this.#events = openEventSpool({
       server,
       path: join(options.directory, "events"),
-      publish: async (event, msgID) => {
-        await this.#stream.publish(eventSubject(server, event), JSON.stringify(event), { msgID });
-      },
+      publish: (event, msgID) => storeOnce(this.#stream, { subject: eventSubject(server, event), text: JSON.stringify(event), msgID }),
     });
   }
 
@@ -289,31 +297,36 @@ class ControlEnd implements ControlFabric {
   }
 
   async *readEvents({ after, last = 0, follow = false, job }: ReadEventsOptions, signal: AbortSignal): AsyncIterable<StoredEvent> {
-    const { state } = await (await this.#stream.jetstreamManager()).streams.info(EVENT_STREAM);
-    const first = Math.max(after === undefined ? (job === undefined ? state.last_seq - last + 1 : 0) : after + 1, 1);
+    const { state } = await replicasAreCurrent(this.#stream, EVENT_STREAM);
+    const first = Math.max(after === undefined ? (job === undefined ? state.last_seq - last + 1 : 0) : after + 1, state.first_seq, 1);
     const options = {
       deliver_policy: DeliverPolicy.StartSequence,
       opt_start_seq: first,
       filter_subjects: job === undefined ? subjects.allEvents : subjects.jobEvents(job),
     };
-    if (follow || first <= state.last_seq) yield* this.#readStream(options, { follow, signal });
+    const until = job === undefined ? state.last_seq : undefined;
+    if (follow || first <= state.last_seq) yield* this.#readStream(options, { follow, signal, until });
   }
 
   async listJobs(): Promise<JobEvent[]> {
     const options = { deliver_policy: DeliverPolicy.LastPerSubject, filter_subjects: subjects.jobEvents("*") };
     const jobs: JobEvent[] = [];
+    await replicasAreCurrent(this.#stream, EVENT_STREAM);
     const reading = { follow: false, signal: AbortSignal.timeout(READ_TIMEOUT_MS) };
     for await (const { event } of this.#readStream(options, reading)) if (event.kind === "job") jobs.push(event);
     return jobs;
   }
 
-  /** What stands in the stream of events, up to the newest or on with what comes; events that speak for another server are left out. */
+  /**
+   * What stands in the stream of events, up to the newest or on with what comes; events that speak for another server are
+   * left out. It is read from one of the brokers, which may not have the newest yet that others have: `until` names it.
+   */
   async *#readStream(
     options: Partial<OrderedConsumerOptions>,
-    { follow, signal }: { readonly follow: boolean; readonly signal: AbortSignal },
+    { follow, signal, until: last }: { readonly follow: boolean; readonly signal: AbortSignal; readonly until?: number | undefined },
   ): AsyncIterable<StoredEvent> {
     const consumer = await this.#stream.consumers.get(EVENT_STREAM, options);
-    if (!follow && (await consumer.info()).num_pending === 0) return;
+    if (!follow && last === undefined && (await consumer.info()).num_pending === 0) return;
     const messages = await consumer.consume();
     const stop = (): void => void messages.close();
     signal.addEventListener("abort", stop, { once: true });
@@ -322,7 +335,7 @@ class ControlEnd implements ControlFabric {
       for await (const message of messages) {
         const event = Event.safeParse(jsonOf(message));
         if (event.success && this.#isOf(event.data, message.subject)) yield { number: message.seq, event: event.data };
-        if (!follow && message.info.pending === 0) return;
+        if (!follow && (last === undefined ? message.info.pending === 0 : message.seq >= last)) return;
       }
     } finally {
       signal.removeEventListener("abort", stop);
@@ -355,7 +368,8 @@ class ControlEnd implements ControlFabric {
   /** Hands over what stands in a stream, each until it is taken. What cannot be read will not become readable by coming again: it goes. */
   async #consume<T>({ stream, name, read, take }: Consuming<T>, signal: AbortSignal): Promise<void> {
     const consumer = await this.#stream.consumers.get(stream, name);
-    const messages = await consumer.consume({ max_messages: 10 });
+    // A broker that leads has died when it has said nothing for two halves of this; then another one is asked.
+    const messages = await consumer.consume({ max_messages: 10, expires: PULL_MS });
     signal.addEventListener("abort", () => void messages.close(), { once: true });
     for await (const message of messages) {
       const value = read(message);
@@ -404,7 +418,9 @@ class ControlEnd implements ControlFabric {
     const before = this.#statuses.get(server);
     if (before !== undefined && isOlder(status.data, before)) return;
     const { startedAt } = status.data;
-    if ((this.#startedAt.get(server) ?? startedAt) !== startedAt) this.#repeater.repeatFor(server);
+    const isAnother = (this.#startedAt.get(server) ?? startedAt) !== startedAt;
+    const hasMoved = this.#isClustered && (before?.reconnections ?? 0) < (status.data.reconnections ?? 0);
+    if (isAnother || hasMoved) this.#repeater.repeatFor(server);
     this.#startedAt.set(server, startedAt);
     this.#statuses.set(server, status.data);
     const now = performance.now();

@@ -168,6 +168,7 @@ const spec = (server: string, generation: number) => ({
   address: "127.0.0.1",
   neighbours: [],
   roles: {},
+  brokers: [],
   policy: {},
   generation,
 });

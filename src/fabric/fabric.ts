@@ -186,6 +186,8 @@ export interface AgentFabric {
   readSpec(): Promise<ServerSpec | null>;
   /** Called (without data) when control says "look again", and after each reconnection. */
   onNudge(listener: () => void): void;
+  /** From now on, and after a restart, the server looks for these brokers; none stands for no news. */
+  useBrokers(brokers: readonly string[]): Promise<void>;
   /** Writes the server's status: its heartbeat. */
   putStatus(status: ServerStatus): Promise<void>;
   /** Publishes an event after all before it, once; while the broker is away it waits on disk, with a bounded number of others. */

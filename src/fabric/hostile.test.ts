@@ -50,7 +50,7 @@ const NO_ENVELOPES: typeof NONSENSE = [
 ];
 
 const specOf = (server: string, generation: number) => ({
-  ...{ yard: "trial", server, address: "127.0.0.1", neighbours: [], roles: {}, policy: {} },
+  ...{ yard: "trial", server, address: "127.0.0.1", neighbours: [], roles: {}, brokers: [], policy: {} },
   generation,
 });
 

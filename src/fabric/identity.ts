@@ -3,6 +3,7 @@ import { isDeepStrictEqual } from "node:util";
 import { encodeAccount, encodeOperator, encodeUser, type User } from "@nats-io/jwt";
 import { createAccount, createOperator, fromSeed, type KeyPair } from "@nats-io/nkeys";
 import type { Role, ServerName } from "#contract/names.ts";
+import type { BrokerTrust } from "#contract/spec/broker.ts";
 import { type Credentials, createBusKey, seedOf, signingNatively } from "./native-keys.ts";
 import { subjects } from "./subjects.ts";
 
@@ -27,15 +28,6 @@ export interface ServerIdentity {
 export interface RevokedKey {
   readonly publicKey: string;
   readonly at: Date;
-}
-
-export interface BrokerOptions {
-  readonly serverName: string;
-  readonly address: string;
-  readonly port: number;
-  readonly certificatePath: string;
-  readonly keyPath: string;
-  readonly storeDirectory: string;
 }
 
 /** Long work may stream replies for this long. */
@@ -117,30 +109,16 @@ export async function encodeYardAccount(keys: YardKeys, revoked: readonly Revoke
 
 const UNLIMITED = { conn: -1, subs: -1, data: -1, payload: -1, imports: -1, exports: -1, wildcards: true, leaf: -1 };
 
-/** Configuration of nats-server: TLS, JetStream, and only users that the yard's account has signed and not revoked. */
-export async function renderBrokerConfig(keys: YardKeys, options: BrokerOptions): Promise<string> {
+/** What the yard's brokers trust. Signatures differ each time although they say the same: made once for a yard, and kept. */
+export async function createBrokerTrust(keys: YardKeys): Promise<BrokerTrust> {
   const [operator, account, system] = [keyOf(keys.operatorSeed), keyOf(keys.accountSeed), keyOf(keys.systemSeed)];
-  const operatorJwt = await encodeOperator("boxyard", operator, { system_account: system.getPublicKey() });
-  const accountJwt = await encodeYardAccount(keys);
-  const systemJwt = await encodeAccount("system", system, { limits: UNLIMITED }, { signer: operator });
-  return [
-    `server_name: ${JSON.stringify(options.serverName)}`,
-    `listen: ${JSON.stringify(`${options.address}:${options.port}`)}`,
-    "max_payload: 8388608",
-    "max_connections: 65536",
-    'write_deadline: "10s"',
-    // A server that was cut off leaves a connection behind; the broker is not to keep it for minutes.
-    'ping_interval: "5s"',
-    "ping_max: 2",
-    `tls { cert_file: ${JSON.stringify(options.certificatePath)}, key_file: ${JSON.stringify(options.keyPath)}, timeout: 5 }`,
-    `jetstream { store_dir: ${JSON.stringify(options.storeDirectory)}, max_memory_store: 64MB, max_file_store: 4GB }`,
-    `operator: ${operatorJwt}`,
-    `system_account: ${system.getPublicKey()}`,
-    // Accounts lie on disk, where a newer one, with revocations, replaces what stands below.
-    `resolver: { type: full, dir: ${JSON.stringify(`${options.storeDirectory}/accounts`)}, allow_delete: false, interval: "2m" }`,
-    `resolver_preload: { ${account.getPublicKey()}: ${accountJwt}, ${system.getPublicKey()}: ${systemJwt} }`,
-    "",
-  ].join("\n");
+  return {
+    operatorJwt: await encodeOperator("boxyard", operator, { system_account: system.getPublicKey() }),
+    account: account.getPublicKey(),
+    accountJwt: await encodeYardAccount(keys),
+    system: system.getPublicKey(),
+    systemJwt: await encodeAccount("system", system, { limits: UNLIMITED }, { signer: operator }),
+  };
 }
 
 function signUser(accountSeed: string, name: string, publicKey: string, permissions: object): Promise<string> {

@@ -7,6 +7,7 @@ import { Event } from "#contract/events.ts";
 import type { ServerName } from "#contract/names.ts";
 import { Push } from "#contract/push.ts";
 import { jsonOf, listen } from "./listen.ts";
+import { storeOnce } from "./store-once.ts";
 import { eventSubject, subjects } from "./subjects.ts";
 
 export interface IntakeOptions {
@@ -77,7 +78,8 @@ export class Intake {
       this.#options.log.warn({ server, subject: message.subject }, "handed in, and not the server's to tell: left out");
       return refusal("control takes no such thing from this server");
     }
-    await this.#options.stream.publish(stored.subject, JSON.stringify(stored.body), { msgID: `${server}-${handed.data.id}` });
+    const { subject, body } = stored;
+    await storeOnce(this.#options.stream, { subject, text: JSON.stringify(body), msgID: `${server}-${handed.data.id}` });
     return JSON.stringify(NO_RECEIPT);
   }
 }

@@ -4,6 +4,9 @@ import type { Request } from "./request.ts";
 /** How long after the broker is back its servers may take to be back, too. */
 const ALL_BACK_MS = 10_000;
 
+/** Where there are other brokers, a server that has lost its own is at another after this long at most. */
+const MOVING_MS = 3_000;
+
 /** A server that was asked again and is not connected yet is asked once more after this long. */
 const PAUSE_MS = 300;
 
@@ -16,6 +19,7 @@ interface Repeated {
   readonly isIdempotent: boolean;
   /** Whether the broker was lost while it was under way. */
   wasHit: boolean;
+  readonly sinceMs: number;
   patientUntilMs: number;
 }
 
@@ -29,10 +33,16 @@ export class Repeater {
   readonly #requests = new Map<AnyRequest, Repeated>();
   readonly #timers = new Set<NodeJS.Timeout>();
   #backUntilMs = 0;
+  readonly #movingMs: number;
+
+  /** `mayMove`: servers that lose their broker go to another one. */
+  constructor({ mayMove = false }: { readonly mayMove?: boolean } = {}) {
+    this.#movingMs = mayMove ? MOVING_MS : 0;
+  }
 
   /** From now on `ask` may be called for servers that have not answered the request. */
   add(request: AnyRequest, { ask, isIdempotent }: Pick<Repeated, "ask" | "isIdempotent">): void {
-    this.#requests.set(request, { ask, isIdempotent, wasHit: false, patientUntilMs: this.#backUntilMs });
+    this.#requests.set(request, { ask, isIdempotent, wasHit: false, sinceMs: performance.now(), patientUntilMs: this.#backUntilMs });
   }
 
   delete(request: AnyRequest): void {
@@ -49,7 +59,7 @@ export class Repeater {
     }
   }
 
-  /** A server's process is another than the one that was asked. */
+  /** A server's process, or its connection, is another than the one that was asked. */
   repeatFor(server: ServerName): void {
     for (const [request, repeated] of this.#requests) {
       if (!repeated.isIdempotent || !request.isUnderWay(server)) continue;
@@ -62,8 +72,10 @@ export class Repeater {
   /** Whether a server that is not connected is asked again in a moment, because it was away with the broker; `isMissed`: it is known to be silent. */
   willRepeat(request: AnyRequest, server: ServerName, isMissed: boolean): boolean {
     const repeated = this.#requests.get(request);
-    if (repeated === undefined || performance.now() > repeated.patientUntilMs) return false;
-    if (isMissed && !repeated.wasHit) return false;
+    if (repeated === undefined) return false;
+    const now = performance.now();
+    const isMoving = !isMissed && now < repeated.sinceMs + this.#movingMs;
+    if (!isMoving && (now > repeated.patientUntilMs || (isMissed && !repeated.wasHit))) return false;
     const timer = setTimeout(() => {
       this.#timers.delete(timer);
       if (request.isUnderWay(server)) this.#requests.get(request)?.ask(server);

@@ -2,6 +2,8 @@ import { AckPolicy, type JetStreamManager, jetstreamManager, RetentionPolicy, ty
 import { type NatsConnection, nanos } from "@nats-io/transport-node";
 import { EVENT_STREAM, FORMER_SPEC_STREAM, PUSH_CONSUMER, PUSH_STREAM, REFUSAL_CONSUMER, subjects } from "./subjects.ts";
 
+/** On as many brokers as there are in a cluster. */
+const REPLICAS = 3;
 const DAY_MS = 86_400_000;
 const MOST_EVENT_BYTES = 256 * 1024;
 /** Taking a push or a refusal is one row in the database: one that was not acknowledged in this time was lost on the way, and comes again. */
@@ -9,6 +11,7 @@ const RETURN_MS = 10_000;
 
 /** Makes the streams and durable consumers that the broker lacks, and brings the others to their present settings. */
 export async function ensureStreams(connection: NatsConnection): Promise<void> {
+  const num_replicas = connection.info?.cluster === undefined ? 1 : REPLICAS;
   const manager = await jetstreamManager(connection);
   if ((await manager.streams.info(FORMER_SPEC_STREAM).catch(() => null)) !== null) await manager.streams.delete(FORMER_SPEC_STREAM);
   const streams: (Partial<StreamConfig> & { readonly name: string })[] = [
@@ -24,7 +27,8 @@ export async function ensureStreams(connection: NatsConnection): Promise<void> {
   ];
   for (const stream of streams) {
     const have = await manager.streams.info(stream.name).catch(() => null);
-    await (have === null ? manager.streams.add(stream) : manager.streams.update(stream.name, stream));
+    const wanted = { ...stream, num_replicas };
+    await (have === null ? manager.streams.add(wanted) : manager.streams.update(stream.name, wanted));
   }
   await ensureConsumer(manager, PUSH_STREAM, { durable_name: PUSH_CONSUMER });
   await ensureConsumer(manager, EVENT_STREAM, { durable_name: REFUSAL_CONSUMER, filter_subject: subjects.refusals });

@@ -13,6 +13,7 @@ import type { Secrets } from "#control/secrets.ts";
 import type { Store } from "#control/store/schema.ts";
 import { addServer } from "#control/store/servers.ts";
 import type { ControlFabric } from "#fabric/fabric.ts";
+import { createBrokerTrust } from "#fabric/identity.ts";
 import { startBroker, type TestBroker } from "./broker.ts";
 import { startQuickly } from "./deployments.ts";
 import { startPostgres, type TestPostgres } from "./postgres.ts";
@@ -42,7 +43,14 @@ export class TestApi {
     const [postgres, broker] = await Promise.all([startPostgres(), startBroker()]);
     const { authority } = broker;
     const server = await issueCertificate(authority, { commonName: "control1", dnsNames: ["control1"], validDays: 1 });
-    const secrets = { authority, server, defaultWebsite: server, keys: broker.keys, operatorToken: TOKEN };
+    const secrets = {
+      authority,
+      server,
+      defaultWebsite: server,
+      keys: broker.keys,
+      broker: { trust: await createBrokerTrust(broker.keys), password: "of-the-brokers" },
+      operatorToken: TOKEN,
+    };
     return new TestApi(postgres, broker, await broker.joinAsControl(), secrets);
   }
 
@@ -79,6 +87,7 @@ export class TestApi {
       onRowsChanged: async () => {
         this.changes++;
       },
+      brokers: () => [],
       troubles: () => [],
     });
   }

@@ -10,30 +10,32 @@ import type { Enrolment } from "#contract/enrolment.ts";
 import type { Role, ServerName } from "#contract/names.ts";
 import { createAuthority, issueCertificate, type KeyPair } from "#control/authority/authority.ts";
 import { connectAgent } from "#fabric/agent.ts";
+import { renderBrokerConfig } from "#fabric/broker-config.ts";
 import { connectBus, identityCheck } from "#fabric/connection.ts";
 import { connectControl } from "#fabric/control.ts";
 import type { AgentFabric, ControlFabric } from "#fabric/fabric.ts";
 import {
+  createBrokerTrust,
   createYardKeys,
   credentialsForControl,
   credentialsForServer,
   credentialsForSystem,
-  renderBrokerConfig,
   type YardKeys,
 } from "#fabric/identity.ts";
 import { authenticatorFor } from "#fabric/native-keys.ts";
 
-const HOST = "127.0.0.1";
+const HOSTS = ["127.0.0.1", "127.0.0.2", "127.0.0.3"] as const;
+const [HOST] = HOSTS;
 const YARD = "trial";
 
-/** A real nats-server of its own, configured as a yard's, with both ends of the fabric to connect to it. */
+/** A real nats-server of its own, or three that are one bus, configured as a yard's, with both ends of the fabric to connect to it. */
 export interface TestBroker {
   readonly keys: YardKeys;
   /** Where it listens, and who has signed its certificate. */
   readonly brokers: readonly string[];
   readonly authority: KeyPair;
-  /** The broker's process. */
-  pid(): number;
+  /** The broker's process; of several, the first is meant unless told. */
+  pid(nth?: number): number;
   joinAsControl(): Promise<ControlFabric>;
   /** Control's rights, without the fabric around them. */
   connectPlainly(): Promise<NatsConnection>;
@@ -46,36 +48,34 @@ export interface TestBroker {
   /** How many connections the broker has under this name. */
   connectionsOf(name: string): Promise<number>;
   /** Kills the broker as a power cut would. */
-  kill(): Promise<void>;
+  kill(nth?: number): Promise<void>;
   /** Starts it again over what it had stored. */
-  restart(): Promise<void>;
+  restart(nth?: number): Promise<void>;
   stop(): Promise<void>;
 }
 
-export async function startBroker(): Promise<TestBroker> {
+export interface BrokerWant {
+  readonly replicas?: 1 | 3;
+  /** What stands in each broker's configuration beside the yard's; told its address and where its certificate lies. */
+  readonly beside?: (broker: { readonly address: string; readonly certificatePath: string; readonly keyPath: string }) => string;
+}
+
+export async function startBroker({ replicas = 1, beside = () => "" }: BrokerWant = {}): Promise<TestBroker> {
   const folder = await mkdtemp(join(tmpdir(), "boxyard-broker-"));
   const authority = await createAuthority(YARD);
-  const certificate = await issueCertificate(authority, { commonName: "control1", dnsNames: [], addresses: [HOST], validDays: 1 });
   const keys = createYardKeys();
   const port = await freePort();
-  const paths = {
-    certificatePath: join(folder, "certificate.pem"),
-    keyPath: join(folder, "key.pem"),
-    storeDirectory: join(folder, "store"),
-  };
-  await mkdir(paths.storeDirectory);
-  await writeFile(paths.certificatePath, certificate.certificatePem);
-  await writeFile(paths.keyPath, certificate.keyPem, { mode: 0o600 });
-  const configPath = join(folder, "nats-server.conf");
-  await writeFile(configPath, await renderBrokerConfig(keys, { serverName: "control1", address: HOST, port, ...paths }));
+  const hosts = HOSTS.slice(0, replicas);
+  const configPaths = await writeConfigs({ folder, authority, keys, port, hosts, beside });
 
-  const brokers = [`tls://${HOST}:${port}`];
+  const brokers = hosts.map((host) => `tls://${host}:${port}`);
   const caPem = authority.certificatePem;
   const log = silentLog();
   const joined: { close(): Promise<void> }[] = [];
-  let broker = await run(configPath);
-  const end = async (): Promise<void> => {
-    if (broker.exitCode !== null || broker.signalCode !== null) return;
+  const running = await Promise.all(configPaths.map(runBroker));
+  const end = async (nth = 0): Promise<void> => {
+    const broker = running[nth];
+    if (broker === undefined || broker.exitCode !== null || broker.signalCode !== null) return;
     const ended = once(broker, "exit");
     broker.kill("SIGKILL");
     await ended;
@@ -99,7 +99,7 @@ export async function startBroker(): Promise<TestBroker> {
     keys,
     brokers,
     authority,
-    pid: () => broker.pid ?? 0,
+    pid: (nth = 0) => running[nth]?.pid ?? 0,
     enrolmentOf,
     takeOver: async (server, roles) => {
       const { credentials } = await enrolmentOf(server, roles);
@@ -135,7 +135,7 @@ export async function startBroker(): Promise<TestBroker> {
       const fabric = connectAgent(await enrolmentOf(server, roles), {
         log,
         directory: join(folder, server),
-        keepCredentials: async () => undefined,
+        keepEnrolment: async () => undefined,
       });
       joined.push(fabric);
       await new Promise<void>((resolve) => fabric.onNudge(resolve));
@@ -161,20 +161,56 @@ export async function startBroker(): Promise<TestBroker> {
       }
     },
     kill: end,
-    restart: async () => {
-      broker = await run(configPath);
+    restart: async (nth = 0) => {
+      running[nth] = await runBroker(configPaths[nth] ?? "");
     },
     stop: async () => {
       await Promise.all(joined.map((fabric) => fabric.close()));
-      await end();
+      await Promise.all(running.map((_, nth) => end(nth)));
       // What a fabric still writes as it ends must not fail the removal.
       await rm(folder, { recursive: true, force: true, maxRetries: 5 });
     },
   };
 }
 
+async function writeConfigs(yard: {
+  readonly folder: string;
+  readonly authority: KeyPair;
+  readonly keys: YardKeys;
+  readonly port: number;
+  readonly hosts: readonly string[];
+  readonly beside: NonNullable<BrokerWant["beside"]>;
+}): Promise<string[]> {
+  const { folder, authority, keys, port, hosts, beside } = yard;
+  const trust = await createBrokerTrust(keys);
+  const certificate = await issueCertificate(authority, { commonName: "control1", dnsNames: [], addresses: [...HOSTS], validDays: 1 });
+  const [certificatePath, keyPath, caPath] = ["certificate.pem", "key.pem", "ca.pem"].map((name) => join(folder, name)) as [
+    string,
+    string,
+    string,
+  ];
+  await writeFile(certificatePath, certificate.certificatePem);
+  await writeFile(keyPath, certificate.keyPem, { mode: 0o600 });
+  await writeFile(caPath, authority.certificatePem);
+  const members = hosts.map((address, nth) => ({ name: `control${nth + 1}`, address }));
+  const cluster = members.length === 1 ? null : { name: YARD, port: await freePort(), password: "of-the-brokers", members };
+  const configPaths: string[] = [];
+  for (const { name: serverName, address } of members) {
+    const storeDirectory = join(folder, `store-${serverName}`);
+    await mkdir(storeDirectory);
+    const configPath = join(folder, `${serverName}.conf`);
+    await writeFile(
+      configPath,
+      renderBrokerConfig(trust, { serverName, address, port, certificatePath, keyPath, caPath, storeDirectory, cluster }) +
+        beside({ address, certificatePath, keyPath }),
+    );
+    configPaths.push(configPath);
+  }
+  return configPaths;
+}
+
 /** Its words are read for as long as it runs: a process that nobody listens to dies of what it says. */
-async function run(configPath: string): Promise<ChildProcess> {
+export async function runBroker(configPath: string): Promise<ChildProcess> {
   const broker = spawn("/usr/sbin/nats-server", ["-c", configPath], { stdio: ["ignore", "ignore", "pipe"] });
   let said = "";
   await new Promise<void>((resolve, reject) => {

@@ -35,7 +35,14 @@ const QUICK: Timing = {
 /** Starts a coordinator with quick times, over a planner and a rotation like a control service's. */
 export function startQuickly(store: Store, fabric: ControlFabric): Coordinator {
   const log = silentLog();
-  const publisher = new Publisher({ store, fabric, yard: "trial", defaultCertificate: { chainPem: "", keyPem: "" } });
+  const publisher = new Publisher({
+    store,
+    fabric,
+    yard: "trial",
+    defaultCertificate: { chainPem: "", keyPem: "" },
+    brokers: [],
+    broker: null,
+  });
   const plan = async (): Promise<void> => {
     await publisher.plan();
     await publisher.deliver();

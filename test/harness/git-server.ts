@@ -43,6 +43,7 @@ export class PlayedControl implements AgentFabric {
   async readSpec(): Promise<null> {
     return null;
   }
+  async useBrokers(): Promise<void> {}
   async putStatus(): Promise<void> {}
   async publishEvent(): Promise<void> {}
   async close(): Promise<void> {}

@@ -1,5 +1,5 @@
 import type { Command } from "commander";
-import { api } from "#contract/api.ts";
+import { api, type BrokerState } from "#contract/api.ts";
 import { declare } from "../command.ts";
 import { readYardState } from "../host/yard-state.ts";
 import { renderFacts } from "../render/table.ts";
@@ -16,18 +16,24 @@ function status(): Command {
     examples: ["status", "--yard try status --json"],
     next: ["server list              when not all servers are ready"],
     run: ({ client }) => client.call(api.status),
-    render: ({ yard, control, edge, git, servers, clusters, websites, troubles }) =>
+    render: ({ yard, control, edge, git, servers, brokers, clusters, websites, troubles }) =>
       renderFacts({
         yard,
         control: `${control.url} (version ${control.version})`,
         edge: edge.address ?? "none yet",
         git: git.address ?? "none yet",
         servers: `${servers.ready} of ${servers.total} ready`,
+        brokers: brokers.map(describeBroker).join("\n"),
         clusters: String(clusters),
         websites: String(websites),
         troubles: troubles.length === 0 ? "none" : troubles.join("\n"),
       }),
   });
+}
+
+function describeBroker({ server, state, leads, behindBy }: BrokerState): string {
+  const lag = state === "behind" ? `, ${behindBy} entries` : "";
+  return `${server} ${state}${lag}${leads.length === 0 ? "" : `, leads ${leads.join(", ")}`}`;
 }
 
 function certificateAuthority(): Command {

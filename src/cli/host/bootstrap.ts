@@ -18,11 +18,17 @@ import {
 } from "#cloud/incus/host.ts";
 import { ensureKernelLimits } from "#cloud/incus/kernel-limits.ts";
 import { ensureTemplate, ensureYardCertificate, ensureYardProject, yardCloudNames } from "#cloud/incus/yard.ts";
-import { CONTROL_CONFIG_PATH, type ControlConfig, OPERATOR_ACCESS_PATH, OperatorAccess } from "#contract/control-config.ts";
+import {
+  CONTROL_CONFIG_PATH,
+  type ControlConfig,
+  type ControlReplicas,
+  OPERATOR_ACCESS_PATH,
+  OperatorAccess,
+} from "#contract/control-config.ts";
+import { CONTROL_SERVER, ensureBrokers } from "./brokers.ts";
 import { ensureRuntime, runtimeHash } from "./runtime.ts";
 import { findYardState, writeYardState, type YardState } from "./yard-state.ts";
 
-const CONTROL_SERVER = "control1";
 const RUNTIME_VOLUME = "runtime";
 const CONTROL_START_MS = 120_000;
 
@@ -30,6 +36,8 @@ const CONTROL_START_MS = 120_000;
 export interface Bootstrap {
   readonly yard: string;
   readonly subnet: string | undefined;
+  /** As asked for; the yard's own setting unless told. */
+  readonly replicas: ControlReplicas | undefined;
   daemon?: Daemon;
   connection?: Connection;
   state?: YardState;
@@ -80,6 +88,7 @@ export const bootstrapSteps: readonly BootstrapStep[] = [
   { title: "Control server", run: ensureControlServer },
   { title: "Runtime", run: ensureCurrentRuntime },
   { title: "Control service", run: ensureControlAnswers },
+  { title: "Brokers", run: (made, note) => ensureBrokers({ cloud: hostCloud(made), replicas: given(made.state).control.replicas, note }) },
 ];
 
 /** The yard's cloud with the rights of this machine's root. */
@@ -94,8 +103,11 @@ async function ensureNetwork(made: Bootstrap, note: (text: string) => void): Pro
       next: `leave --subnet out, or remove the yard first: bin/down --yard ${made.yard}`,
     });
   }
+  const replicas = made.replicas ?? known?.control.replicas ?? 1;
+  if (known?.control.replicas === 3 && replicas === 1) throw oneWay(made.yard);
   const subnet = known?.subnet ?? (await chooseSubnet(connectionOf(made), made.subnet));
-  const state: YardState = known ?? { yard: made.yard, subnet, gateway: hostOf(subnet, 1), controlAddress: hostOf(subnet, 2) };
+  const addresses = { subnet, gateway: hostOf(subnet, 1), controlAddress: hostOf(subnet, 2) };
+  const state: YardState = { ...(known ?? { yard: made.yard, ...addresses }), control: { replicas } };
   // Written before anything is made, so that bin/down and a second bin/up know what a broken first one has begun.
   await writeYardState(state);
   await ensureYardProject(connectionOf(made), made.yard, state.gateway, prefixLengthOf(subnet));
@@ -176,14 +188,21 @@ async function controlFault(cloud: Cloud): Promise<Fault> {
   );
 }
 
+function oneWay(yard: string): Fault {
+  return new Fault("yard.replicas-stay", `yard ${yard} has three control servers, and does not go back to one`, {
+    next: "leave --control-replicas out; a yard of one is made anew, under another name",
+  });
+}
+
 function controlConfig(made: Bootstrap, serverCertificatePem: string): ControlConfig {
-  const { yard, subnet, gateway, controlAddress, cloudCertificate } = given(made.state);
+  const { yard, subnet, gateway, controlAddress, control, cloudCertificate } = given(made.state);
   return {
     yard,
     server: CONTROL_SERVER,
     address: controlAddress,
     subnet,
     gateway,
+    replicas: control.replicas,
     cloud: {
       driver: "incus",
       url: "https://127.0.0.1:8443",

@@ -1,6 +1,7 @@
 import { Listr, ListrTaskEventType, ListrTaskState } from "listr2";
 import { until } from "#base/retry.ts";
 import { api, type Website, type YardStatus } from "#contract/api.ts";
+import type { ControlReplicas } from "#contract/control-config.ts";
 import { type Client, connect } from "../client.ts";
 import { websiteReady, yardReady } from "../wait.ts";
 import { type Bootstrap, bootstrapSteps } from "./bootstrap.ts";
@@ -9,6 +10,7 @@ import { readYardState } from "./yard-state.ts";
 
 export interface UpOptions {
   readonly subnet?: string;
+  readonly controlReplicas?: ControlReplicas;
   readonly bare?: boolean;
   readonly json?: boolean;
 }
@@ -25,7 +27,7 @@ interface Made extends Bootstrap {
 /** A whole yard with an example website, from whatever is there. */
 export async function up(yard: string, options: UpOptions): Promise<void> {
   const startedAt = performance.now();
-  const made: Made = { yard, subnet: options.subnet };
+  const made: Made = { yard, subnet: options.subnet, replicas: options.controlReplicas };
   const steps = [...bootstrapSteps, { title: "Servers of the yard", run: waitForServers }, ...(options.bare ? [] : exampleSteps)];
   const list = new Listr<Made>(
     steps.map(({ title, run }) => ({

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { z } from "zod";
 import { writeFileAtomic } from "#base/atomic-file.ts";
 import { Fault } from "#base/fault.ts";
+import { ControlReplicas } from "#contract/control-config.ts";
 import { Address, YardName } from "#contract/names.ts";
 
 /** What this machine knows of a yard: /var/lib/boxyard/yards/<yard>/yard.json, mode 0600. */
@@ -11,6 +12,7 @@ export const YardState = z.object({
   subnet: z.cidrv4(),
   gateway: Address,
   controlAddress: Address,
+  control: z.object({ replicas: ControlReplicas }).default({ replicas: 1 }),
   /** The yard's client certificate for the cloud. */
   cloudCertificate: z.object({ certificatePem: z.string(), keyPem: z.string() }).optional(),
   /** Access to the control API; set when control has answered for the first time. */

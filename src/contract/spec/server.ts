@@ -2,6 +2,7 @@ import { z } from "zod";
 import { Address, ServerName, YardName } from "../names.ts";
 import { Policy } from "../policy.ts";
 import { BoxSpec } from "./box.ts";
+import { BrokerSpec } from "./broker.ts";
 import { BuilderSpec } from "./builder.ts";
 import { CacheSpec } from "./cache.ts";
 import { ControlSpec } from "./control.ts";
@@ -20,6 +21,7 @@ export const RoleSpecs = z.object({
   git: GitSpec.optional(),
   database: DatabaseSpec.optional(),
   builder: BuilderSpec.optional(),
+  broker: BrokerSpec.optional(),
 });
 export type RoleSpecs = z.infer<typeof RoleSpecs>;
 
@@ -31,6 +33,8 @@ export const ServerPlan = z.object({
   /** Every server of the yard that this one talks to, for its /etc/hosts. */
   neighbours: z.array(z.object({ name: ServerName, address: Address })),
   roles: RoleSpecs,
+  /** All brokers of the bus, for example tls://10.77.0.2:4222; none are told of when there is no news of them. */
+  brokers: z.array(z.string()).default([]),
   /** Who may ask this server for what; control has judged already, and the server judges again. */
   policy: Policy.default({}),
 });

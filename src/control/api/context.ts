@@ -1,4 +1,5 @@
 import type { Log } from "#base/log.ts";
+import type { BrokerState } from "#contract/api.ts";
 import type { ControlConfig } from "#contract/control-config.ts";
 import type { ControlFabric } from "#fabric/fabric.ts";
 import type { BusKeys } from "../authority/bus-keys.ts";
@@ -19,6 +20,8 @@ export interface ApiContext {
   /** Gives a server new credentials by the cloud's hand. */
   readonly readmit: (server: ServerRow) => Promise<void>;
   readonly deployer: Pick<Coordinator, "order" | "cancel">;
+  /** How each broker of the bus is. */
+  readonly brokers: () => BrokerState[];
   readonly log: Log;
   readonly version: string;
   /**

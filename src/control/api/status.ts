@@ -20,6 +20,7 @@ export const status: Handler<"status"> = async (context) => {
     edge: { address: withRole("edge")?.address ?? null },
     git: { address: withRole("git")?.address ?? null, hostKey: withRole("git")?.host_key?.publicKey ?? "" },
     servers: { total: servers.length, ready: servers.filter((server) => server.state === "ready").length },
+    brokers: context.brokers(),
     clusters: clusters.length,
     websites: websites.length,
     troubles: [...context.troubles()],

@@ -42,7 +42,7 @@ export class BusKeys {
   /** Takes back all keys of a server: it is cut off at once. Fault "fabric.not-revoked" when the broker could not be told; `tend` tells it later. */
   async revoke(server: ServerName): Promise<void> {
     await keys.revokeBusKeys(this.#options.store, server);
-    await this.#announce();
+    await this.announce();
   }
 
   /** A server makes a new key and changes to it; then the old one counts no more. Fault "credentials.not-renewed" with the server's words. */
@@ -60,13 +60,13 @@ export class BusKeys {
       throw notRenewed(server, taken?.fault?.message);
     }
     await keys.revokeBusKeys(store, server, { but: publicKey });
-    await this.#announce();
+    await this.announce();
   }
 
   /** Tells the broker what it could not be told before, renews every key of older rights, and one of those that are old. */
   async tend(): Promise<void> {
     const { store } = this.#options;
-    if ((await keys.listRevokedKeys(store)).length !== this.#announced) await this.#announce();
+    if ((await keys.listRevokedKeys(store)).length !== this.#announced) await this.announce();
     const current = await keys.listCurrentKeys(store);
     const outdated = new Set(current.filter(({ isOutdated }) => isOutdated).map(({ server }) => server));
     await mapParallel([...outdated], AT_ONCE, (server) => this.#tryToRenew(server));
@@ -85,7 +85,8 @@ export class BusKeys {
     }
   }
 
-  async #announce(): Promise<void> {
+  /** Tells every broker that answers which keys count no more. */
+  async announce(): Promise<void> {
     const { store, secrets, brokers, log } = this.#options;
     const revoked = await keys.listRevokedKeys(store);
     const bus = { brokers, caPem: secrets.authority.certificatePem, log };

@@ -68,6 +68,8 @@ const yards: fc.Arbitrary<YardRows> = clusterSizes.chain((sizes) =>
       servers: [...BACKENDS, ...sizes.flatMap((boxes, index) => clusterServers(index + 1, boxes))],
       websites: websites.map(({ cluster, aliases }, index) => website(index + 1, cluster, aliases)),
       defaultCertificate: { chainPem: "default", keyPem: "default-key" },
+      brokers: ["tls://10.77.0.2:4222"],
+      broker: null,
     })),
 );
 

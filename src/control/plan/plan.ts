@@ -18,6 +18,7 @@ export function planYard(rows: YardRows): ServerPlan[] {
     address: server.address,
     neighbours: planNeighbours(yard, server),
     roles: planRoles(yard, server),
+    brokers: [...rows.brokers],
     policy: rows.policy,
   }));
 }
@@ -33,6 +34,7 @@ function planRoles(yard: Yard, server: PlannedServer): RoleSpecs {
     const builder = planBuilder(yard, server);
     if (builder !== undefined) plans.builder = builder;
   }
+  if (roles.includes("broker") && yard.rows.broker !== null) plans.broker = yard.rows.broker;
   if (cluster === null) return plans;
   if (roles.includes("cache")) plans.cache = planCache(yard, cluster);
   if (roles.includes("box")) plans.box = planBox(yard, cluster);

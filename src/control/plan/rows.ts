@@ -1,6 +1,7 @@
 import type { DomainKind } from "#contract/domain.ts";
 import type { ClusterId, CommitId, Role, ServerName, WebsiteId } from "#contract/names.ts";
 import type { Policy } from "#contract/policy.ts";
+import type { BrokerSpec } from "#contract/spec/broker.ts";
 import type { PackageSources, WorkLimits } from "#contract/work-settings.ts";
 
 /** What the planner reads of a server. */
@@ -42,4 +43,8 @@ export interface YardRows {
   readonly packages: PackageSources;
   /** Served by the edge when no domain matches. */
   readonly defaultCertificate: { readonly chainPem: string; readonly keyPem: string };
+  /** Where all brokers of the bus are found. */
+  readonly brokers: readonly string[];
+  /** What a broker is to be; null when there is only control's own. */
+  readonly broker: BrokerSpec | null;
 }

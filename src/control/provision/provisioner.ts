@@ -24,6 +24,8 @@ import { listWebsiteRows } from "../store/websites.ts";
 export interface ProvisionOptions {
   readonly config: ControlConfig;
   readonly secrets: Secrets;
+  /** All brokers of the bus. */
+  readonly brokers: readonly string[];
   readonly store: Store;
   readonly fabric: ControlFabric;
   readonly cloud: Cloud;
@@ -132,7 +134,8 @@ export class Provisioner {
   async #enrolment(row: ServerRow): Promise<Enrolment> {
     if (row.enrolment !== null) {
       const current = (await this.#options.busKeys.current()).get(row.name) ?? [];
-      if (current.length === 0 || current.includes(publicKeyOf(row.enrolment.credentials.jwt))) return row.enrolment;
+      if (current.length === 0 || current.includes(publicKeyOf(row.enrolment.credentials.jwt)))
+        return { ...row.enrolment, brokers: [...this.#options.brokers] };
     }
     const enrolment = await this.#enrol(row);
     await setEnrolment(this.#options.store, row.name, enrolment);
@@ -140,8 +143,8 @@ export class Provisioner {
   }
 
   async #enrol({ name, address, roles }: ServerRow): Promise<Enrolment> {
-    const { config, secrets, store } = this.#options;
-    const enrolment = await enrol(secrets, { yard: config.yard, name, address, roles, broker: config.address });
+    const { config, secrets, brokers, store } = this.#options;
+    const enrolment = await enrol(secrets, { yard: config.yard, name, address, roles, brokers });
     await addBusKey(store, name, publicKeyOf(enrolment.credentials.jwt));
     return enrolment;
   }

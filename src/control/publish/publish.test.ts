@@ -23,7 +23,14 @@ beforeAll(async () => {
 afterAll(() => Promise.all([postgres.stop(), broker.stop()]));
 beforeEach(async () => {
   store = await postgres.freshStore();
-  publisher = new Publisher({ store, fabric, yard: "trial", defaultCertificate: { chainPem: "", keyPem: "" } });
+  publisher = new Publisher({
+    store,
+    fabric,
+    yard: "trial",
+    defaultCertificate: { chainPem: "", keyPem: "" },
+    brokers: [...broker.brokers],
+    broker: null,
+  });
   await insertCluster(store);
   await add("c1v1", "cache");
 });

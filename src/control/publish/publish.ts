@@ -17,6 +17,8 @@ export interface PublishOptions {
   readonly fabric: ControlFabric;
   readonly yard: string;
   readonly defaultCertificate: YardRows["defaultCertificate"];
+  readonly brokers: YardRows["brokers"];
+  readonly broker: YardRows["broker"];
 }
 
 /** Plans the yard from its rows, stores what has changed as new generations and delivers it. */
@@ -60,7 +62,7 @@ export class Publisher {
   }
 
   async #readRows(): Promise<YardRows> {
-    const { store, yard, defaultCertificate } = this.#options;
+    const { store, yard, defaultCertificate, brokers, broker } = this.#options;
     const [servers, websites, good, policy, settings] = await Promise.all([
       listServerRows(store),
       listWebsiteRows(store),
@@ -69,7 +71,7 @@ export class Publisher {
       readSettings(store),
     ]);
     const planned = websites.map((website) => ({ ...website, good_releases: good.get(website.id) ?? [] }));
-    return { yard, servers, websites: planned, policy, ...settings, defaultCertificate };
+    return { yard, servers, websites: planned, policy, ...settings, defaultCertificate, brokers, broker };
   }
 }
 
