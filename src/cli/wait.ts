@@ -52,7 +52,7 @@ export function clusterGone(client: Client, cluster: string, options: WaitOption
   return waitFor(`cluster ${cluster} is not gone`, options, async () => {
     const servers = await client.call(api.listServers);
     const left = servers.filter((server) => server.cluster === cluster);
-    const unready = unreadyOf(servers, (server) => server.cluster === null);
+    const unready = unreadyOf(servers, isBackend);
     return { value: undefined, missing: left.length + unready.length === 0 ? null : listNames([...left, ...unready]) };
   });
 }
@@ -74,7 +74,12 @@ export async function askPatiently<T>({ progress, timeoutMs = WAIT_MS }: WaitOpt
 type Wanted = (server: Server) => boolean;
 
 function ofClusterOrBackend(cluster: string): Wanted {
-  return (server) => server.cluster === cluster || server.cluster === null;
+  return (server) => server.cluster === cluster || isBackend(server);
+}
+
+/** Brokers beside control's own are there for each other: one that is away keeps nobody waiting. */
+function isBackend({ cluster, roles }: Server): boolean {
+  return cluster === null && roles.some((role) => role !== "broker");
 }
 
 /** Never null: between the two answers the last server may have become ready, and the next look will tell. */

@@ -9,7 +9,7 @@ import { addServer, changeServers, listServerRows, setServerState } from "../sto
 import { listWebsiteRows } from "../store/websites.ts";
 import type { ApiContext } from "./context.ts";
 import type { Handler } from "./handler.ts";
-import { describeServers } from "./servers.ts";
+import { describeServers, isNeededBackend } from "./servers.ts";
 
 export const createCluster: Handler<"createCluster"> = async (context, { input: { boxes, minBoxes } }) => {
   const { store, config, onRowsChanged } = context;
@@ -75,7 +75,7 @@ async function describeCluster(context: ApiContext, id: ClusterId): Promise<Clus
   const [all, websites, minBoxes] = await Promise.all([describeServers(context), listWebsiteRows(store), readMinBoxes(store, id)]);
   const servers = all.filter((server) => server.cluster === id);
   // The edge routes to the cluster and the backends know its servers: without them it does not serve.
-  const needed = [...servers, ...all.filter((server) => server.cluster === null)];
+  const needed = [...servers, ...all.filter(isNeededBackend)];
   return {
     id,
     boxes: servers.filter((server) => server.roles.includes("box") && server.state !== "deleting").length,

@@ -21,6 +21,11 @@ export async function describeServers({ store, fabric, busKeys }: ApiContext): P
   );
 }
 
+/** A backend that websites need; brokers beside control's own are there for each other, and one that is away keeps nobody waiting. */
+export function isNeededBackend({ cluster, roles }: Pick<Server, "cluster" | "roles">): boolean {
+  return cluster === null && roles.some((role) => role !== "broker");
+}
+
 export const listServers: Handler<"listServers"> = (context) => describeServers(context);
 
 export const findServers: Handler<"findServers"> = async (context, { input: { target } }) => {

@@ -5,7 +5,7 @@ import { requireCluster } from "../store/clusters.ts";
 import * as websites from "../store/websites.ts";
 import type { ApiContext } from "./context.ts";
 import type { Handler } from "./handler.ts";
-import { describeServers } from "./servers.ts";
+import { describeServers, isNeededBackend } from "./servers.ts";
 
 export const createWebsite: Handler<"createWebsite"> = async (context, { input: { cluster, domain, environment, branch } }) => {
   const { store, onRowsChanged } = context;
@@ -46,7 +46,7 @@ function describe({ fabric }: ApiContext, row: websites.WebsiteRow, servers: rea
     (server) =>
       server.cluster === row.cluster && server.state !== "deleting" && (server.roles.includes("box") || server.roles.includes("shell")),
   );
-  const concerned = servers.filter((server) => server.state !== "deleting" && (server.cluster === row.cluster || server.cluster === null));
+  const concerned = servers.filter((server) => server.state !== "deleting" && (server.cluster === row.cluster || isNeededBackend(server)));
   return {
     id: row.id,
     cluster: row.cluster,
