@@ -229,7 +229,7 @@ class ControlEnd implements ControlFabric {
   #settleSilent(request: LongRequest): void {
     for (const server of request.underWay()) {
       if (this.#statuses.has(server) || !this.#lastHeard.has(server)) continue;
-      const message = `${server} is silent since ${this.#lastHeard.get(server)}`;
+      const message = `${server} was asked, and is silent since ${this.#lastHeard.get(server)}: it may have done it all the same`;
       request.settle(server, { fault: { code: "fabric.silent", message, next: null } }, { isOwn: false });
     }
   }

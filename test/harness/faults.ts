@@ -1,6 +1,6 @@
 import { readFile } from "node:fs/promises";
 import { ask, named, signalAgent } from "./requests.ts";
-import { inServer, mustInServer, powerOff, stop } from "./servers.ts";
+import { inServer, mustInServer, powerOff, readInServer, stop } from "./servers.ts";
 import { eventually } from "./yard.ts";
 
 const CUT =
@@ -13,7 +13,7 @@ const STORE = "/var/lib/boxyard/broker";
 /** Kills a service's process, and gives when the one that systemd starts in its place began, in milliseconds. */
 export async function killService(server: string, unit: string): Promise<number> {
   const show = async (property: string): Promise<string> =>
-    (await mustInServer(server, "systemctl", "show", "--timestamp=us", "--value", "-p", property, unit)).trim();
+    (await readInServer(server, "systemctl", "show", "--timestamp=us", "--value", "-p", property, unit)).trim();
   const before = await show("MainPID");
   await mustInServer(server, "systemctl", "kill", "--kill-whom=main", "--signal=KILL", unit);
   await eventually(`${unit} to be started again`, async () => !["0", before].includes(await show("MainPID")));
@@ -23,7 +23,7 @@ export async function killService(server: string, unit: string): Promise<number>
 /** When a service's process began, in milliseconds. */
 export async function serviceStartedAt(server: string, unit: string): Promise<number> {
   return millisOf(
-    (await mustInServer(server, "systemctl", "show", "--timestamp=us", "--value", "-p", "ExecMainStartTimestamp", unit)).trim(),
+    (await readInServer(server, "systemctl", "show", "--timestamp=us", "--value", "-p", "ExecMainStartTimestamp", unit)).trim(),
   );
 }
 

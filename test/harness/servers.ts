@@ -1,6 +1,6 @@
 import { execa } from "execa";
 import type { CommandResult } from "./yard.ts";
-import { TEST_YARD } from "./yard.ts";
+import { eventually, TEST_YARD } from "./yard.ts";
 
 /** Runs a command in a server of the test yard through the cloud's own client; for faults that no product command may cause. */
 export async function inServer(server: string, argv: readonly string[], input?: string): Promise<CommandResult> {
@@ -19,6 +19,13 @@ export async function mustInServer(server: string, ...argv: string[]): Promise<s
   const result = await inServer(server, argv);
   if (result.exitCode !== 0) throw new Error(`${argv.join(" ")} on ${server}: ${result.stderr}${result.stdout}`);
   return result.stdout;
+}
+
+/** What a command tells that may be asked any number of times: the cloud's client itself fails now and then on a busy machine. */
+export function readInServer(server: string, ...argv: string[]): Promise<string> {
+  return eventually(`${argv[0]} on ${server}`, async () => ({ said: await mustInServer(server, ...argv) }), 180_000).then(
+    ({ said }) => said,
+  );
 }
 
 /** Ends all of a server's processes at once. */
