@@ -20,8 +20,8 @@ import type { WebsiteOnServer } from "#contract/spec/website.ts";
 import type { ServerStatus } from "#contract/status.ts";
 import type { Answer, AskOptions, ControlFabric } from "#fabric/fabric.ts";
 
-/** What a server does with a request: refuses it, is not there, does not do it, does it late, or does it; `mute` ones say nothing. */
-export type Behaviour = "ok" | "refuses" | "away" | "deaf" | "mute" | "late-and-mute";
+/** What a server does with a request: refuses it, is not there, does not do it, does it late, does it twice, or does it; `mute` ones say nothing. */
+export type Behaviour = "ok" | "refuses" | "away" | "deaf" | "mute" | "late-and-mute" | "twice";
 
 /** A request that reached the yard, in the order of asking. */
 export interface Asked {
@@ -72,6 +72,8 @@ export class SimulatedYard {
   readonly mixtures: string[] = [];
   /** By how much servers' clocks are ahead, in milliseconds. */
   readonly clockOffsets = new Map<ServerName, number>();
+  /** Nobody waits longer for a server that says nothing. */
+  longestMs = Number.POSITIVE_INFINITY;
   readonly #fenced = new Set<ServerName>();
   readonly #statuses = new Map<ServerName, ServerStatus>();
   readonly #listeners = new Set<() => void>();
@@ -131,6 +133,7 @@ export class SimulatedYard {
         if (event.kind !== "deployment") return;
         this.events.push(event);
         if (event.state === "live") this.#lookForMixture(event);
+        if (event.state === "rolled-back" || event.state === "failed") this.#lookForTwoReleases(event);
       },
       consumePushes: (take, signal) => this.#consume(take, signal),
       putSpec: async (spec) => {
@@ -171,6 +174,20 @@ export class SimulatedYard {
           this.mixtures.push(`deployment ${deployment} is live, and ${cache} sends visitors to ${box} with ${live}`);
       }
     }
+  }
+
+  /** The caches of a website's cluster. */
+  cachesOf(website: WebsiteId): ServerName[] {
+    return [...this.rotation.keys()].filter((cache) => cache.startsWith(`c${website.slice(1)}v`));
+  }
+
+  /** However it ended, all visitors meet one release; unless no box at all could be told to go back, which is said. */
+  #lookForTwoReleases({ website, deployment, state, line }: DeploymentEvent): void {
+    if (line.includes("goes back when its agent next converges")) return;
+    const boxes = new Set(this.cachesOf(website).flatMap((cache) => (this.#fenced.has(cache) ? [] : (this.rotation.get(cache) ?? []))));
+    const served = new Map([...boxes].map((box) => [box, this.live.get(`${box} ${website}`) ?? null]));
+    if (new Set(served.values()).size > 1)
+      this.mixtures.push(`deployment ${deployment} is ${state}, and visitors meet ${[...served].map((one) => one.join(": ")).join(", ")}`);
   }
 
   #lookForUnheld(website: WebsiteId): void {
@@ -231,9 +248,13 @@ export class SimulatedYard {
     const behaviour = this.#behaviour(server, action, nth);
     if (behaviour === "away") return faulty("fabric.no-server", `${server} is not connected`);
     if (behaviour === "refuses") return faulty("simulated.refused", "no space left on device");
+    // The request came twice, as a network may have it.
+    if (behaviour === "twice") await this.#act(server, action, input, false);
     const deed = behaviour === "deaf" ? undefined : this.#act(server, action, input, behaviour === "late-and-mute");
-    if (deed !== undefined && behaviour === "ok") return deed;
-    await sleep(how.timeoutMs, undefined, how.signal === undefined ? {} : { signal: how.signal }).catch(() => undefined);
+    if (deed !== undefined && (behaviour === "ok" || behaviour === "twice")) return deed;
+    await sleep(Math.min(how.timeoutMs, this.longestMs), undefined, how.signal === undefined ? {} : { signal: how.signal }).catch(
+      () => undefined,
+    );
     return faulty("fabric.timed-out", `${server} has not answered`);
   }
 
