@@ -1,9 +1,10 @@
-import { Agent, request } from "undici";
+import type { IncomingMessage } from "node:http";
 import type { z } from "zod";
 import { Fault, faultFromReport } from "#base/fault.ts";
 import type { Route } from "#contract/api.ts";
 import { FaultReport } from "#contract/fault.ts";
 import { accessOf } from "./access.ts";
+import { ANSWER_TIMEOUT, httpSender } from "./http.ts";
 
 type Given<R extends Route> = (z.input<R["params"]> extends Record<string, never>
   ? { params?: never }
@@ -41,25 +42,16 @@ export async function connect(yard: string): Promise<Client> {
 
 /** A client for an API at a known address. */
 export function createClient(yard: string, access: Access, { timeoutMs = ANSWER_TIMEOUT_MS } = {}): Client {
-  const dispatcher = new Agent({
-    connect: { ca: access.caPem, timeout: CONNECT_TIMEOUT_MS },
-    headersTimeout: timeoutMs,
-    bodyTimeout: timeoutMs,
-  });
-  const send = (
-    route: Route,
-    given: Untyped,
-    options: { readonly headersTimeout?: number; readonly bodyTimeout?: number } = {},
-  ): ReturnType<typeof request> => {
+  const sendHttp = httpSender({ caPem: access.caPem, connectTimeoutMs: CONNECT_TIMEOUT_MS });
+  const send = async (route: Route, given: Untyped, silenceMs: number): Promise<IncomingMessage> => {
     const path = pathOf(route, check(route.params, given.params ?? {}));
     const input = check(route.input, given.input ?? {});
     const hasBody = route.method === "POST" || route.method === "PATCH";
-    return request(`${access.url}${path}${hasBody ? "" : queryOf(input)}`, {
+    return sendHttp(`${access.url}${path}${hasBody ? "" : queryOf(input)}`, {
       method: route.method,
       headers: { authorization: `Bearer ${access.token}`, "content-type": "application/json" },
       body: hasBody ? JSON.stringify(input) : null,
-      dispatcher,
-      ...options,
+      silenceMs,
     });
   };
   const silent = (cause: unknown): never => {
@@ -68,21 +60,22 @@ export function createClient(yard: string, access: Access, { timeoutMs = ANSWER_
   return {
     yard,
     call: async (route, given: Untyped = {}) => {
-      const answer = await send(route, given)
-        .then(async ({ statusCode, body }) => ({ status: statusCode, text: await body.text() }))
+      const answer = await send(route, given, timeoutMs)
+        .then(async (answered) => ({ status: statusOf(answered), text: await textOf(answered) }))
         .catch(silent);
       return readAnswer(route, answer) as never;
     },
     stream: async function* (route, given) {
       // A line may be long in coming: servers may take their time.
-      const { statusCode, body } = await send(route, given, { headersTimeout: 0, bodyTimeout: 0 }).catch(silent);
-      if (statusCode >= 400) readAnswer(route, { status: statusCode, text: await body.text() });
+      const answered = await send(route, given, 0).catch(silent);
+      const status = statusOf(answered);
+      if (status >= 400) readAnswer(route, { status, text: await textOf(answered) });
       let rest = "";
       try {
-        for await (const chunk of body.setEncoding("utf8")) {
+        for await (const chunk of answered.setEncoding("utf8")) {
           const lines = `${rest}${chunk}`.split("\n");
           rest = lines.pop() ?? "";
-          for (const text of lines) yield readAnswer(route, { status: statusCode, text }) as never;
+          for (const text of lines) yield readAnswer(route, { status, text }) as never;
         }
       } catch (cause) {
         silent(cause);
@@ -102,6 +95,16 @@ function check(schema: z.ZodType, given: Record<string, unknown>): Record<string
   if (checked.success) return checked.data as Record<string, unknown>;
   const problems = checked.error.issues.map(({ path: [name], message }) => `${String(name)} “${shorten(given[String(name)])}”: ${message}`);
   throw new Fault("input.invalid", problems.join("\n"));
+}
+
+function statusOf({ statusCode = 0 }: IncomingMessage): number {
+  return statusCode;
+}
+
+async function textOf(answered: IncomingMessage): Promise<string> {
+  let text = "";
+  for await (const chunk of answered.setEncoding("utf8")) text += chunk;
+  return text;
 }
 
 function shorten(value: unknown): string {
@@ -126,7 +129,7 @@ function silence(cause: unknown, yard: string, url: string): Fault {
       cause,
       next: `bin/up --yard ${yard} reads the yard's certificate authority anew`,
     });
-  if (/HEADERS_TIMEOUT|BODY_TIMEOUT/.test(code))
+  if (code === ANSWER_TIMEOUT)
     return new Fault("control.timed-out", `control of yard ${yard} at ${url} did not finish its answer in time`, {
       cause,
       next: "what was asked may have been done all the same: boxyard status",

@@ -2,27 +2,7 @@
 import { readFileSync } from "node:fs";
 import { Command, Option } from "commander";
 import { isFault, renderFault } from "#base/fault.ts";
-import { actionsCommand } from "./commands/actions.ts";
-import { auditCommand } from "./commands/audit.ts";
-import { clusterCommand } from "./commands/cluster.ts";
-import { deployCommands, deploymentCommand } from "./commands/deployment.ts";
-import { doCommand } from "./commands/do.ts";
-import { domainCommand } from "./commands/domain.ts";
-import { downCommand } from "./commands/down.ts";
-import { eventsCommand } from "./commands/events.ts";
-import { findCommands } from "./commands/find.ts";
-import { governorCommand } from "./commands/governor.ts";
-import { jobsCommand } from "./commands/jobs.ts";
-import { keyCommand } from "./commands/key.ts";
-import { logsCommand } from "./commands/logs.ts";
-import { personCommand } from "./commands/person.ts";
-import { pingCommand } from "./commands/ping.ts";
-import { policyCommand } from "./commands/policy.ts";
-import { serverCommand } from "./commands/server.ts";
-import { settingsCommands } from "./commands/settings.ts";
-import { yardCommands } from "./commands/status.ts";
-import { upCommand } from "./commands/up.ts";
-import { websiteCommand } from "./commands/website.ts";
+import { loadCommands } from "./commands.ts";
 import { printable } from "./render/printable.ts";
 
 const HELP = `
@@ -44,43 +24,21 @@ const USAGE_ERROR = 2;
 process.stdout.on("error", (error: NodeJS.ErrnoException) => process.exit(error.code === "EPIPE" ? 0 : 1));
 
 try {
-  await createProgram().parseAsync();
+  const program = await createProgram();
+  await program.parseAsync();
 } catch (thrown) {
   process.stderr.write(`${printable(renderFault(thrown))}\n`);
   process.exitCode = isFault(thrown, "input.invalid") ? USAGE_ERROR : 1;
 }
 
-function createProgram(): Command {
+async function createProgram(): Promise<Command> {
   const { version } = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as { version: string };
   const program = new Command("boxyard")
     .description("Boxyard: websites on clusters of your own servers, by git push")
     .version(version)
     .addOption(new Option("--yard <name>", "the yard to talk to").default("main").env("BOXYARD_YARD"))
     .addHelpText("after", HELP);
-  const commands = [
-    ...yardCommands(),
-    pingCommand(),
-    ...findCommands(),
-    doCommand(),
-    actionsCommand(),
-    jobsCommand(),
-    governorCommand(),
-    ...settingsCommands(),
-    personCommand(),
-    policyCommand(),
-    eventsCommand(),
-    auditCommand(),
-    serverCommand(),
-    clusterCommand(),
-    websiteCommand(),
-    domainCommand(),
-    keyCommand(),
-    ...deployCommands(),
-    deploymentCommand(),
-    logsCommand(),
-    upCommand(),
-    downCommand(),
-  ];
+  const commands = await loadCommands(process.argv.slice(2));
   for (const command of commands) program.addCommand(command);
   return exitOnUsageErrors(program);
 }
