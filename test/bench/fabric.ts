@@ -12,7 +12,9 @@ import { startBroker, type TestBroker } from "#harness/broker.ts";
 import type { Order } from "./emulated-agents.ts";
 import { median, repeat, timed } from "./measure.ts";
 
-const ROUNDS = 7;
+/** Few agents are asked more often: what a figure says is to rest on many answers, from code that is compiled. */
+const LEAST_ROUNDS = 7;
+const LEAST_ANSWERS = 10_000;
 const PROCESSES = 2;
 const IDLE_MS = 10_000;
 /** As long as an agent's own answer to a ping. */
@@ -30,10 +32,25 @@ interface Figures {
   readonly firstMs: number;
   readonly lastMs: number;
   readonly plainMs: number;
-  readonly cpuPerReplyUs: number;
+  /** Processor time of each answer, in microseconds. */
+  readonly cpuUs: CpuTimes;
+  readonly plainCpuUs: CpuTimes;
   readonly brokerMegabytes: number;
   readonly idleBrokerPercent: number;
   readonly idleControlPercent: number;
+}
+
+interface CpuTimes {
+  readonly control: number;
+  readonly broker: number;
+  readonly agents: number;
+}
+
+interface Joined {
+  readonly broker: TestBroker;
+  readonly connectMs: number;
+  /** What each part has taken of the processor so far, in seconds. */
+  readonly cpuSeconds: () => Promise<CpuTimes>;
 }
 
 const figures: Figures[] = [];
@@ -45,15 +62,14 @@ await write();
 
 async function measure(size: number): Promise<Figures> {
   const servers = Array.from({ length: size }, (_, index) => `c${1 + Math.floor(index / 50)}b${1 + (index % 50)}`);
-  const plainMs = await withAgents("plain", servers, async (broker) => {
+  const plain = await withAgents("plain", servers, async ({ broker, cpuSeconds }) => {
     const connection = await broker.connectPlainly();
-    return median(await rounds(() => askPlainly(connection, servers)));
+    return rounds(size, cpuSeconds, () => askPlainly(connection, servers));
   });
-  return withAgents("agents", servers, async (broker, connectMs) => {
+  return withAgents("agents", servers, async ({ broker, connectMs, cpuSeconds }) => {
     const control = await broker.joinAsControl();
     const first: number[] = [];
-    const startedCpu = process.cpuUsage();
-    const last = await rounds(async () => {
+    const asked = await rounds(size, cpuSeconds, async () => {
       const startedAt = performance.now();
       let answered = 0;
       for await (const { fault } of control.ask(ping, servers, {}, { timeoutMs: 30_000, select: { kind: "all" } })) {
@@ -61,15 +77,15 @@ async function measure(size: number): Promise<Figures> {
         if (answered++ === 0) first.push(performance.now() - startedAt);
       }
     });
-    const { user, system } = process.cpuUsage(startedCpu);
     const idle = await idleLoad(broker.pid());
     return {
       size,
       connectMs,
       firstMs: median(first),
-      lastMs: median(last),
-      plainMs,
-      cpuPerReplyUs: (user + system) / (size * (ROUNDS + 1)),
+      lastMs: asked.medianMs,
+      plainMs: plain.medianMs,
+      cpuUs: asked.cpuUs,
+      plainCpuUs: plain.cpuUs,
       brokerMegabytes: await memoryOf(broker.pid()),
       ...idle,
     };
@@ -77,11 +93,7 @@ async function measure(size: number): Promise<Figures> {
 }
 
 /** A broker, and agents that have joined it; all end with `work`. */
-async function withAgents<T>(
-  kind: Order["kind"],
-  servers: readonly string[],
-  work: (broker: TestBroker, connectMs: number) => Promise<T>,
-): Promise<T> {
+async function withAgents<T>(kind: Order["kind"], servers: readonly string[], work: (joined: Joined) => Promise<T>): Promise<T> {
   const broker = await startBroker();
   const enrolment = await broker.enrolmentOf("c1b1");
   const startedAt = performance.now();
@@ -93,7 +105,9 @@ async function withAgents<T>(
   });
   try {
     await Promise.all(processes.map((child) => once(child, "message")));
-    return await work(broker, performance.now() - startedAt);
+    const connectMs = performance.now() - startedAt;
+    const pids = processes.map(({ pid = 0 }) => pid);
+    return await work({ broker, connectMs, cpuSeconds: () => cpuTimes(broker.pid(), pids) });
   } finally {
     await Promise.all(processes.map(endProcess));
     await broker.stop();
@@ -113,10 +127,26 @@ async function askPlainly(connection: NatsConnection, servers: readonly string[]
   });
 }
 
-/** Times of `once`; a first round warms everything up and does not count. */
-async function rounds(once: () => Promise<void>): Promise<number[]> {
-  await once();
-  return repeat(ROUNDS, () => timed(once));
+/** Asks as often as the size wants; a quarter of that before warms everything up and does not count. */
+async function rounds(
+  size: number,
+  cpuSeconds: Joined["cpuSeconds"],
+  once: () => Promise<void>,
+): Promise<{ readonly medianMs: number; readonly cpuUs: CpuTimes }> {
+  const count = Math.max(LEAST_ROUNDS, Math.ceil(LEAST_ANSWERS / size));
+  for (let round = 0; round < Math.ceil(count / 4); round++) await once();
+  const before = await cpuSeconds();
+  const times = await repeat(count, () => timed(once));
+  const after = await cpuSeconds();
+  const perAnswer = (part: keyof CpuTimes): number => ((after[part] - before[part]) * 1e6) / (count * size);
+  return { medianMs: median(times), cpuUs: { control: perAnswer("control"), broker: perAnswer("broker"), agents: perAnswer("agents") } };
+}
+
+/** This process is control. */
+async function cpuTimes(broker: number, agents: readonly number[]): Promise<CpuTimes> {
+  const { user, system } = process.cpuUsage();
+  const ofAgents = await Promise.all(agents.map(cpuSeconds));
+  return { control: (user + system) / 1e6, broker: await cpuSeconds(broker), agents: ofAgents.reduce((sum, one) => sum + one, 0) };
 }
 
 /** What heartbeats alone cost, in percent of one core. */
@@ -146,6 +176,14 @@ async function endProcess(child: ChildProcess): Promise<void> {
   await ended;
 }
 
+function sumOf({ control, broker, agents }: CpuTimes): number {
+  return control + broker + agents;
+}
+
+function besidePlain(own: number, plain: number): string {
+  return `${own.toFixed(0)} µs (plain ${plain.toFixed(0)})`;
+}
+
 async function write(): Promise<void> {
   const machine = `${cpus().length} × ${cpus()[0]?.model.trim()}, ${Math.round(totalmem() / 2 ** 30)} GiB`;
   const row = (title: string, show: (one: Figures) => string): string => `| ${title} | ${figures.map(show).join(" | ")} |`;
@@ -156,7 +194,8 @@ async function write(): Promise<void> {
       "",
       `Taken by \`node test/bench/fabric.ts\` on ${new Date().toISOString().slice(0, 10)}: ${machine}; broker, agents and control on this one machine.`,
       `Agents are emulated in ${PROCESSES} processes: real TLS connections, identities, signatures, validation and heartbeats; only roles are absent.`,
-      `"Plain" is the limit: as many connections of the NATS library that answer the same bytes, with nothing signed or looked at. Medians of ${ROUNDS}.`,
+      `"Plain" is the limit: as many connections of the NATS library that answer the same bytes, with nothing signed or looked at.`,
+      `Medians of ${LEAST_ROUNDS} rounds at least, of ${LEAST_ANSWERS.toLocaleString("en")} answers at least, after a quarter as many that do not count. CPU includes the heartbeats of that time.`,
       "",
       `| agents | ${figures.map(({ size }) => size.toLocaleString("en")).join(" | ")} |`,
       `|---|${figures.map(() => "---|").join("")}`,
@@ -165,7 +204,10 @@ async function write(): Promise<void> {
       row("the same, plain", ({ plainMs }) => `${plainMs.toFixed(0)} ms`),
       row("ratio", ({ lastMs, plainMs }) => (lastMs / plainMs).toFixed(2)),
       row("answers per second", ({ size, lastMs }) => ((size / lastMs) * 1000).toFixed(0)),
-      row("control's CPU per answer", ({ cpuPerReplyUs }) => `${cpuPerReplyUs.toFixed(0)} µs`),
+      row("CPU per answer: control", ({ cpuUs, plainCpuUs }) => besidePlain(cpuUs.control, plainCpuUs.control)),
+      row("broker", ({ cpuUs, plainCpuUs }) => besidePlain(cpuUs.broker, plainCpuUs.broker)),
+      row("agents", ({ cpuUs, plainCpuUs }) => besidePlain(cpuUs.agents, plainCpuUs.agents)),
+      row("all of them", ({ cpuUs, plainCpuUs }) => besidePlain(sumOf(cpuUs), sumOf(plainCpuUs))),
       row("broker's memory (PSS)", ({ brokerMegabytes }) => `${brokerMegabytes.toFixed(0)} MB`),
       row("all connected after", ({ connectMs }) => `${(connectMs / 1000).toFixed(1)} s`),
       row("idle: broker's share of a core", ({ idleBrokerPercent }) => `${idleBrokerPercent.toFixed(1)} %`),

@@ -1,10 +1,12 @@
 /**
- * A yard of 50 servers against 50 daemons of the real MCollective on the same machine: `node test/bench/peers.ts RAW_TSV`, where
- * RAW_TSV is what `SIZES="1 10 50" RUNS=3 mcollective.sh scale` of the shared bench folder has written before.
+ * A yard of 50 servers beside 50 daemons of the real MCollective, one after the other on this machine:
+ * `node test/bench/peers.ts MCOLLECTIVE_SH` (as root, about an hour), where MCOLLECTIVE_SH is the shared bench folder's mcollective.sh.
+ * Writes docs/benchmarks-peers.md.
  */
-import { readFile, writeFile } from "node:fs/promises";
+import { readFile, rm, writeFile } from "node:fs/promises";
 import { cpus } from "node:os";
-import type { RequestSummary } from "#contract/request.ts";
+import { execa } from "execa";
+import type { RequestAnswer, RequestSummary } from "#contract/request.ts";
 import { median, must, repeat, timed } from "./measure.ts";
 
 process.env["BOXYARD_TEST_YARD"] ??= "bench";
@@ -14,42 +16,79 @@ const { mustInServer } = await import("../harness/servers.ts");
 const ROUNDS = 7;
 /** With 4 backends, 2 caches and a shell server: 50 servers. */
 const BOXES = 43;
-const [rawTsv] = process.argv.slice(2);
+const SIZES = [1, 10, 50];
+const IDLE_MS = 30_000;
+/** A minute after it has begun an agent is no longer busy with having begun. */
+const SETTLE_MS = 60_000;
+const RESULTS = "/var/tmp/mcollective-bench/results/raw.tsv";
+const [script] = process.argv.slice(2);
 const rows: { readonly figure: string; readonly boxyard: string; readonly mcollective: string }[] = [];
 
+const theirs = script === undefined ? new Map<string, number>() : await measureTheirs(script);
 await must(bin("down", ["--yard", TEST_YARD]));
 await must(bin("up", ["--yard", TEST_YARD, "--bare"], 1_800_000));
 await boxyardJson("cluster", "create", "--boxes", String(BOXES), "--timeout", "900");
-const theirs = await readTheirs();
+await new Promise((resolve) => setTimeout(resolve, SETTLE_MS));
 await measure();
 await write();
 await must(bin("down", ["--yard", TEST_YARD]));
 
 async function measure(): Promise<void> {
-  const size = (await listServers()).length;
-  const whole = await repeat(ROUNDS, () => timed(() => must(boxyard("ping"))));
-  const last = await repeat(ROUNDS, async () => (await ask("--target", "all")).durationMs);
-  record(`whole ping command, ${size} servers`, `${median(whole).toFixed(0)} ms`, their("rpc_ping_discovery", "wall_s", 1_000, "ms"));
-  record(`request → last reply, ${size} servers`, `${median(last).toFixed(0)} ms`, their("rpc_ping_direct_all", "finished_ms", 1, "ms"));
-  record("memory of an agent (PSS), idle", `${median(await memory()).toFixed(0)} MB`, their("mem_loaded", "pss_kib", 1 / 1024, "MB"));
+  const names = (await listServers()).map(({ name }) => name);
+  for (const size of SIZES) await measureAsking(size, size === names.length ? "all" : names.slice(0, size).join(" or "));
+  const idle = await idleShares();
+  record("memory of an agent (PSS), idle", `${median(await memory()).toFixed(0)} MB`, their("mem_loaded", 50, "pss_kib", 1 / 1024, "MB"));
+  const theirIdle = their("cpu_idle", 50, "ms_per_node_per_min", 1 / 60 / 10, "%", 2);
+  record("share of a core of an idle agent: the median", `${median(idle).toFixed(2)} %`, theirIdle);
+  record("the busiest of them", `${Math.max(...idle).toFixed(2)} %`, "–");
+  await measureFaults(names.length);
+}
+
+async function measureAsking(size: number, target: string): Promise<void> {
+  const whole = await repeat(ROUNDS, () => timed(() => must(boxyard("ping", target))));
+  const last = await repeat(ROUNDS, async () => (await ask("--target", target)).durationMs);
+  const servers = size === 1 ? "1 server" : `${size} servers`;
+  record(`whole ping command, ${servers}`, `${median(whole).toFixed(0)} ms`, their("rpc_ping_discovery", size, "wall_s", 1_000, "ms"));
+  record(`request → last reply, ${servers}`, `${median(last).toFixed(0)} ms`, their("rpc_ping_direct_all", size, "finished_ms", 1, "ms"));
+}
+
+async function measureFaults(size: number): Promise<void> {
   const one = "c1b7";
   await mustInServer(one, "systemctl", "kill", "--kill-whom=main", "--signal=STOP", "boxyard-agent");
   const hanging = await timed(() => boxyard("ping", "--timeout", "1"));
   await new Promise((resolve) => setTimeout(resolve, 10_000));
   const known = await timed(() => boxyard("ping", "--timeout", "10"));
   await mustInServer(one, "systemctl", "kill", "--kill-whom=main", "--signal=CONT", "boxyard-agent");
-  record("whole ping command, one agent just stopped (time limit 1 s)", `${hanging.toFixed(0)} ms, named`, "10 s, or left out in silence");
-  record("the same 10 s later (time limit 10 s)", `${known.toFixed(0)} ms, named`, "10 s, or left out in silence");
+  const direct = their("stopped_direct", 10, "wall_s", 1_000, "ms");
+  const discovered = their("stopped_discovery", 10, "wall_s", 1_000, "ms");
+  const stopped = `${direct} (10 daemons), or ${discovered} and left out in silence`;
+  record("whole ping command, one agent just stopped (time limit 1 s)", `${hanging.toFixed(0)} ms, named`, stopped);
+  record("the same 10 s later (time limit 10 s)", `${known.toFixed(0)} ms, named`, stopped);
   const restarted = await repeat(ROUNDS, async () => {
     await mustInServer(one, "systemctl", "restart", "boxyard-agent");
     return timed(() => answering(one, 1));
   });
-  record("a fresh agent is reachable after", `${median(restarted).toFixed(0)} ms`, "–");
+  record("a fresh agent is reachable after", `${median(restarted).toFixed(0)} ms`, their("start", 25, "reachable_s", 1_000, "ms"));
   const back = await repeat(3, async () => {
     await mustInServer("control1", "systemctl", "kill", "--signal=KILL", "nats-server");
     return timed(() => answering("all", size));
   });
-  record("broker killed: all agents answer again after", `${(median(back) / 1_000).toFixed(1)} s`, "7 – 27 s with 25 daemons (design.md)");
+  const theirBack = their("broker_down_2s", 50, "port_to_all_nodes_s", 1, "s", 1);
+  record("broker killed: all agents answer again after", `${(median(back) / 1_000).toFixed(1)} s`, `${theirBack} after its port is open`);
+}
+
+/** What each agent takes of a core when nobody asks it for anything, in percent. */
+async function idleShares(): Promise<number[]> {
+  const before = await cpuSeconds();
+  await new Promise((resolve) => setTimeout(resolve, IDLE_MS));
+  const after = await cpuSeconds();
+  return [...after].map(([server, seconds]) => ((seconds - (before.get(server) ?? 0)) / (IDLE_MS / 1_000)) * 100);
+}
+
+/** Processor time of each agent since it began. */
+async function cpuSeconds(): Promise<Map<string, number>> {
+  const { answers } = await boxyardJson<{ answers: RequestAnswer[] }>("do", "agent.version");
+  return new Map(answers.map(({ server, output }) => [server, (output as { cpuSeconds: number }).cpuSeconds]));
 }
 
 async function ask(...args: string[]): Promise<RequestSummary> {
@@ -76,22 +115,19 @@ async function memory(): Promise<number[]> {
   return sizes;
 }
 
-/** Medians of MCollective's raw figures with 50 daemons, by test and metric. */
-async function readTheirs(): Promise<Map<string, number>> {
-  const text = rawTsv === undefined ? "" : await readFile(rawTsv, "utf8");
-  const values = Map.groupBy(
-    text
-      .split("\n")
-      .map((line) => line.split("\t"))
-      .filter(([, size]) => size === "50"),
-    ([test, , , metric]) => `${test} ${metric}`,
-  );
-  return new Map([...values].map(([name, lines]) => [name, median(lines.map(([, , , , value]) => Number(value)))]));
+/** Runs the real MCollective and gives the medians of its raw figures, by test, number of daemons and metric. */
+async function measureTheirs(path: string): Promise<Map<string, number>> {
+  await rm(RESULTS, { force: true });
+  const env = { SIZES: SIZES.join(" "), RUNS: "3", FAULT_RUNS: "2", BROKER_N: "50", OUTAGES: "2" };
+  for (const test of ["scale", "start", "stop_test", "broker"]) await execa("bash", [path, test], { env, stdio: "inherit" });
+  const lines = (await readFile(RESULTS, "utf8")).split("\n").map((line) => line.split("\t"));
+  const values = Map.groupBy(lines, ([test, size, , metric]) => `${test} ${size} ${metric}`);
+  return new Map([...values].map(([name, ofIt]) => [name, median(ofIt.map(([, , , , value]) => Number(value)))]));
 }
 
-function their(test: string, metric: string, factor: number, unit: string): string {
-  const value = theirs.get(`${test} ${metric}`);
-  return value === undefined ? "not taken" : `${(value * factor).toFixed(0)} ${unit}`;
+function their(test: string, size: number, metric: string, factor: number, unit: string, digits = 0): string {
+  const value = theirs.get(`${test} ${size} ${metric}`);
+  return value === undefined ? "not taken" : `${(value * factor).toFixed(digits)} ${unit}`;
 }
 
 function record(figure: string, ours: string, mcollective: string): void {
@@ -106,9 +142,9 @@ async function write(): Promise<void> {
     [
       "# Against MCollective",
       "",
-      `Taken on ${new Date().toISOString().slice(0, 10)}, one after the other on one machine (${cpus().length} × ${cpus()[0]?.model.trim()}): first`,
-      '`SIZES="1 10 50" RUNS=3 mcollective.sh scale` with MCollective 2.12.5 of Debian 12, 50 bare daemons; then `node test/bench/peers.ts RAW_TSV` with a',
-      "yard of 50 whole servers, each a system container with its agent. Medians.",
+      `Taken on ${new Date().toISOString().slice(0, 10)}, in one run of \`node test/bench/peers.ts MCOLLECTIVE_SH\`, one after the other on one machine`,
+      `(${cpus().length} × ${cpus()[0]?.model.trim()}): first MCollective 2.12.5 of Debian 12, bare daemons; then a yard of 50 whole servers, each a system`,
+      "container with its agent. Medians.",
       "",
       "| | Boxyard | MCollective |",
       "|---|---|---|",
