@@ -7,7 +7,7 @@ import { declare, group, wholeNumber } from "../command.ts";
 import { renderFacts } from "../render/table.ts";
 
 /** `boxyard limits …` and `boxyard packages …`: what an operator decides about builds and hooks, for the whole yard. */
-export function settingsCommands(): readonly Command[] {
+export function settingsCommands(): Command[] {
   return [
     group("limits", "What builds and hooks of all websites may take", [showLimits(), setLimits()]),
     group("packages", "How builds reach the places that packages come from", [showPackages(), setPackages()]),
