@@ -175,13 +175,14 @@ describe("the broker's disk", () => {
   });
 
   test("that is full stops no request and loses nothing: what could not be stored arrives when there is room", async () => {
+    const release = await commitPage(repository, "before");
+    expect((await repository.push(website.gitUrl)).exitCode).toBe(0);
     const commit = await commitPage(repository, "room");
-    const { release } = await showWebsite(website.id);
     let repair = 0;
     await whileBrokerIsFull(async () => {
       await allAreBack();
       // Control's own events wait, too: those of a deployment that no push has to bring.
-      repair = (await boxyardJson<{ id: number }>("deploy", website.id, "--ref", release ?? "")).id;
+      repair = (await boxyardJson<{ id: number }>("deploy", website.id, "--ref", release)).id;
       await boxyard("domain", "add", website.id, "full.example.test", "--no-wait");
       await mustInServer("c1v1", "sh", "-c", "echo broken > /etc/hosts");
       expect(named(await ask("server.converge", "--target", "c1v1"))).toEqual(["c1v1 answers"]);
