@@ -143,19 +143,17 @@ test("wherever control dies on the way of a deployment that keeps databases, has
   await playAll(deaths.map((death) => ({ ...WORKS, troubles: [], death })));
 }, 600_000);
 
-test.each([
-  ["works", false],
-  ["fails", true],
-])(
-  "whatever one server does with one kind of request, it ends whole when the update %s",
-  async (_how, isUpdateFailing) => {
-    await playAll(TROUBLES.map((trouble) => ({ ...WORKS, troubles: [trouble], isUpdateFailing })));
-  },
-  600_000,
-);
+test("whatever one server does with one kind of request, it ends whole", async () => {
+  await playAll(TROUBLES.map((trouble) => ({ ...WORKS, troubles: [trouble] })));
+}, 600_000);
+
+test("the same when the update fails and a server refuses or says nothing", async () => {
+  const chosen = TROUBLES.filter(({ behaviour }) => behaviour === "refuses" || behaviour === "mute");
+  await playAll(chosen.map((trouble) => ({ ...WORKS, troubles: [trouble], isUpdateFailing: true })));
+}, 600_000);
 
 /** Every pair is some thousands: each step takes as many as are wanted, evenly, and BOXYARD_MODEL_PAIRS=all takes them all. */
-const PAIRS = process.env["BOXYARD_MODEL_PAIRS"] ?? "60";
+const PAIRS = process.env["BOXYARD_MODEL_PAIRS"] ?? "40";
 
 test(`nor do two of them at once: ${PAIRS} pairs`, async () => {
   const pairs = TROUBLES.flatMap((one, index) => TROUBLES.slice(index + 1).map((other) => [one, other] as const)).filter(
