@@ -23,7 +23,7 @@ import type { Answer, AskOptions, ControlFabric, Part, ReadEventsOptions, Stored
 import { Intake } from "./intake.ts";
 import { jsonOf, listen } from "./listen.ts";
 import { Repeater } from "./repeater.ts";
-import { replicasAreCurrent } from "./replicas.ts";
+import { replicasAreCurrent, streamInfo } from "./replicas.ts";
 import { ReplyAddresses } from "./reply-addresses.ts";
 import { Request, type Result } from "./request.ts";
 import { Recipients, sealTo } from "./sealing.ts";
@@ -297,7 +297,9 @@ class ControlEnd implements ControlFabric {
   }
 
   async *readEvents({ after, last = 0, follow = false, job }: ReadEventsOptions, signal: AbortSignal): AsyncIterable<StoredEvent> {
-    const { state } = await replicasAreCurrent(this.#stream, EVENT_STREAM);
+    // The last event of a job has no number that is known before: then all brokers should have what the first has.
+    const { state } =
+      job === undefined ? await streamInfo(this.#stream, EVENT_STREAM) : await replicasAreCurrent(this.#stream, EVENT_STREAM);
     const first = Math.max(after === undefined ? (job === undefined ? state.last_seq - last + 1 : 0) : after + 1, state.first_seq, 1);
     const options = {
       deliver_policy: DeliverPolicy.StartSequence,

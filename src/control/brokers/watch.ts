@@ -26,7 +26,8 @@ export interface WatchOptions {
 }
 
 const EVERY_MS = 2_000;
-const ANSWER_MS = 1_000;
+/** Waited for only while one does not answer. */
+const ANSWER_MS = 2_000;
 
 /** Looks after the brokers of the bus: which answer, which lead, which are behind. */
 export class BrokerWatch {
