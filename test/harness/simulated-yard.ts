@@ -181,9 +181,11 @@ export class SimulatedYard {
     return [...this.rotation.keys()].filter((cache) => cache.startsWith(`c${website.slice(1)}v`));
   }
 
-  /** However it ended, all visitors meet one release; unless no box at all could be told to go back, which is said. */
+  /** However it ended, all visitors meet one release; unless nobody confirms that none are sent to who is behind, which is said. */
   #lookForTwoReleases({ website, deployment, state, line }: DeploymentEvent): void {
-    if (line.includes("goes back when its agent next converges")) return;
+    const own = this.events.filter((event) => event.deployment === deployment);
+    const isUnconfirmed = own.some((event) => /^warning: .* not confirmed whom visitors are sent to$/.test(event.line));
+    if (isUnconfirmed && line.includes("goes back when its agent next converges")) return;
     const boxes = new Set(this.cachesOf(website).flatMap((cache) => (this.#fenced.has(cache) ? [] : (this.rotation.get(cache) ?? []))));
     const served = new Map([...boxes].map((box) => [box, this.live.get(`${box} ${website}`) ?? null]));
     if (new Set(served.values()).size > 1)
