@@ -98,7 +98,7 @@ export async function startService(options: ServiceOptions): Promise<{ stop(): P
       deployer: coordinator,
       onRowsChanged,
       brokers: () => brokerWatch.states(),
-      troubles: () => [...brokerWatch.troubles(), ...provisioner.troubles(), ...planning.troubles()],
+      troubles: () => [...brokerWatch.troubles(), ...provisioner.troubles(), ...planning.troubles(), ...fabric.troubles()],
     },
     { address: config.address, port: API_PORT },
   );

@@ -27,7 +27,7 @@ import { replicasAreCurrent, streamInfo } from "./replicas.ts";
 import { ReplyAddresses } from "./reply-addresses.ts";
 import { Request, type Result } from "./request.ts";
 import { Recipients, sealTo } from "./sealing.ts";
-import { storeOnce } from "./store-once.ts";
+import { StreamWriter } from "./stream-writer.ts";
 import { ensureStreams } from "./streams.ts";
 import { EVENT_STREAM, eventSubject, PUSH_CONSUMER, PUSH_STREAM, REFUSAL_CONSUMER, subjects } from "./subjects.ts";
 
@@ -92,6 +92,7 @@ class ControlEnd implements ControlFabric {
   readonly #repeater: Repeater;
   readonly #specs = new Map<ServerName, ServerSpec>();
   readonly #events: EventSpool;
+  readonly #writer: StreamWriter;
   #expiry: NodeJS.Timeout | undefined;
 
   constructor(connection: NatsConnection, options: ControlFabricOptions) {
@@ -104,17 +105,18 @@ class ControlEnd implements ControlFabric {
     this.#recipients = new Recipients(options.caPem);
     this.#log = options.log;
     const { server } = options;
+    this.#writer = new StreamWriter(this.#stream);
     this.#events = openEventSpool({
       server,
       path: join(options.directory, "events"),
-      publish: (event, msgID) => storeOnce(this.#stream, { subject: eventSubject(server, event), text: JSON.stringify(event), msgID }),
+      publish: (event, msgID) => this.#writer.store({ subject: eventSubject(server, event), text: JSON.stringify(event), msgID }),
     });
   }
 
   start(): void {
     this.#listen(subjects.allStatuses, (message) => this.#heard(message));
-    const [connection, stream, log] = [this.#connection, this.#stream, this.#log];
-    new Intake({ connection, stream, log, specFor: (server, certificatePem) => this.#specFor(server, certificatePem) }).start();
+    const [connection, writer, log] = [this.#connection, this.#writer, this.#log];
+    new Intake({ connection, writer, log, specFor: (server, certificatePem) => this.#specFor(server, certificatePem) }).start();
     this.#expiry = setInterval(() => this.#forgetSilent(), 500);
     void this.#watchConnection();
     this.#flushEvents();
@@ -388,6 +390,11 @@ class ControlEnd implements ControlFabric {
         message.nak(2_000);
       }
     }
+  }
+
+  troubles(): string[] {
+    const trouble = this.#writer.trouble();
+    return trouble === null ? [] : [trouble];
   }
 
   isConnected(): boolean {

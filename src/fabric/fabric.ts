@@ -130,6 +130,8 @@ export interface ControlFabric {
   consumeRefusals(take: (refused: RefusedEvent) => Promise<void>, signal: AbortSignal): Promise<void>;
   /** Whether the broker is connected at the moment. */
   isConnected(): boolean;
+  /** What the broker does not do at present that it should, in words; empty when all is well. */
+  troubles(): string[];
   close(): Promise<void>;
 }
 

@@ -1,4 +1,3 @@
-import type { JetStreamClient } from "@nats-io/jetstream";
 import type { Msg, NatsConnection } from "@nats-io/transport-node";
 import { reportFault } from "#base/fault.ts";
 import type { Log } from "#base/log.ts";
@@ -7,12 +6,12 @@ import { Event } from "#contract/events.ts";
 import type { ServerName } from "#contract/names.ts";
 import { Push } from "#contract/push.ts";
 import { jsonOf, listen } from "./listen.ts";
-import { storeOnce } from "./store-once.ts";
+import type { StreamWriter } from "./stream-writer.ts";
 import { eventSubject, subjects } from "./subjects.ts";
 
 export interface IntakeOptions {
   readonly connection: NatsConnection;
-  readonly stream: JetStreamClient;
+  readonly writer: Pick<StreamWriter, "store">;
   readonly log: Log;
   /** A server's spec as it goes over the wire; null when there is none. */
   readonly specFor: (server: ServerName, certificatePem: string) => string | null;
@@ -79,7 +78,7 @@ export class Intake {
       return refusal("control takes no such thing from this server");
     }
     const { subject, body } = stored;
-    await storeOnce(this.#options.stream, { subject, text: JSON.stringify(body), msgID: `${server}-${handed.data.id}` });
+    await this.#options.writer.store({ subject, text: JSON.stringify(body), msgID: `${server}-${handed.data.id}` });
     return JSON.stringify(NO_RECEIPT);
   }
 }

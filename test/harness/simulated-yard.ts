@@ -155,6 +155,7 @@ export class SimulatedYard {
       consumeRefusals: async () => undefined,
       follow: () => new Channel(),
       isConnected: () => true,
+      troubles: () => [],
       close: async () => undefined,
     };
   }

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { createSite, removeSite, type Site } from "#harness/site.ts";
 import { Visitor } from "#harness/visitor.ts";
+import { eventually } from "#harness/yard.ts";
 
 const DOMAIN = "first.example.test";
 const BOXES = 2;
@@ -42,6 +43,8 @@ async function firstOfEachBox(): Promise<string[][]> {
 test("what a page uses is compiled on every box before the switch, so that no visitor waits for it", async () => {
   await deploy("one");
   expect(await firstOfEachBox()).toEqual(Array(BOXES).fill(["one", "not-compiled"]));
+  // PHP keeps what it has compiled when the file is two seconds old.
+  await eventually("the page to be in use", async () => (await firstOfEachBox()).every(([, was]) => was === "compiled"));
   await deploy("two");
   expect(await firstOfEachBox()).toEqual(Array(BOXES).fill(["two", "compiled"]));
 });

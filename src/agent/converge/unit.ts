@@ -16,7 +16,12 @@ export type UnitVerb = "start" | "stop" | "enable" | "disable";
 
 /** systemctl's commands as data. */
 export const systemctl = {
-  act: (verb: UnitVerb | "restart" | "try-restart" | "reload" | "reload-or-restart", unit: string): Argv => ["systemctl", verb, "--", unit],
+  act: (verb: UnitVerb | "reset-failed" | "restart" | "try-restart" | "reload" | "reload-or-restart", unit: string): Argv => [
+    "systemctl",
+    verb,
+    "--",
+    unit,
+  ],
   daemonReload: (): Argv => ["systemctl", "daemon-reload"],
 };
 

@@ -31,6 +31,8 @@ export async function serviceState(service: Service): Promise<ServiceState> {
 export async function restartService(service: Service): Promise<ServiceState> {
   const before = await serviceState(service);
   if (before.state === "inactive") throw new Fault("service.not-here", `${service} does not run on this server, and is not meant to`);
+  // Who restarts often on purpose is not a service that falls over again and again: systemd would stop it and refuse to start it.
+  await run(systemctl.act("reset-failed", `${service}.service`));
   await run(systemctl.act("restart", `${service}.service`), { timeoutMs: RESTART_LIMIT_MS }).catch((cause: unknown) => {
     const said = isFault(cause, "run.failed") ? `: ${String(cause.details["stderr"]).trim()}` : "";
     throw new Fault("service.not-restarted", `${service} did not start again${said}`, { cause, next: `journalctl -u ${service}` });
