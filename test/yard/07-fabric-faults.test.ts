@@ -197,19 +197,16 @@ describe("the broker's disk", () => {
       120_000,
     );
     await eventually("the domain to be served", async () => (await new Visitor("full.example.test").get("/")).text === "room");
-    const events = await boxyardJson<{ event: { kind: string; server: string; changed?: string[] } }[]>(
-      "events",
-      "--target",
-      "c1v1",
-      "--last",
-      "50",
-    );
-    expect(events.flatMap(({ event }) => event.changed ?? [])).toContain("file /etc/hosts");
+    type Told = { event: { changed?: string[] } }[];
+    await eventually("what the cache has told", async () => {
+      const events = await boxyardJson<Told>("events", "--target", "c1v1", "--last", "50");
+      return events.some(({ event }) => event.changed?.includes("file /etc/hosts"));
+    });
     const lines = await storedLines(repair);
     expect(lines.length).toBeGreaterThan(2);
     await eventually("all of control's events", async () => (await toldLines(repair)).length >= lines.length);
     expect((await toldLines(repair)).sort()).toEqual(lines.sort());
-    expect((await boxyard("status")).stdout).toMatch(/troubles +none/);
+    await eventually("no trouble to be left", async () => /troubles +none/.test((await boxyard("status")).stdout));
   });
 });
 
