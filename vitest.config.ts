@@ -1,7 +1,11 @@
 import { defineConfig } from "vitest/config";
 import { InOrder } from "./test/in-order.ts";
 
+/** CI's machine has other things to do at times: what fails there is tried once more, and told of when that passes. */
+const retry = process.env["CI"] === undefined ? 0 : 1;
+
 const ON_A_YARD = {
+  retry,
   globalSetup: ["test/yard/setup.ts"],
   fileParallelism: false,
   maxWorkers: 1,
@@ -20,6 +24,7 @@ export default defineConfig({
       {
         test: {
           name: "unit",
+          retry,
           include: ["src/**/*.test.ts", "test/harness/**/*.test.ts"],
           testTimeout: 30_000,
           hookTimeout: 60_000,
