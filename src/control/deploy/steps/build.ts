@@ -53,16 +53,17 @@ async function carryOut(turn: Turn): Promise<string | null> {
       if (state === "done") return null;
       if (state !== "running") output.tellLast(builder);
       if (state !== "running") return HOW[state](answer.output);
-    } else if (!isOnItsWay(answer?.fault) || performance.now() - heardAtMs > context.timing.builderMs) {
+    } else if (!isOnItsWay(answer?.fault, isThere) || performance.now() - heardAtMs > context.timing.builderMs) {
       return answer?.fault.message ?? "no answer";
     }
     await sleep(context.timing.hookLookMs, undefined, { signal: context.signal });
   }
 }
 
-/** A server is made, starts, and gets its spec; or it is out of reach for a moment. */
-function isOnItsWay(fault: FaultReport | undefined): boolean {
-  return fault !== undefined && (fault.code.startsWith("fabric.") || fault.code === "release.unknown-website");
+/** A server is made, starts, and gets its spec; or it is out of reach for a moment; or it dies while it answers, and can run nothing any more. */
+function isOnItsWay(fault: FaultReport | undefined, isThere: boolean): boolean {
+  if (fault === undefined) return false;
+  return fault.code.startsWith("fabric.") || fault.code === "release.unknown-website" || (isThere && fault.code === "run.failed");
 }
 
 const HOW: Record<Exclude<Told["state"], "done" | "running">, (told: Told) => string> = {
