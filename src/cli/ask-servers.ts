@@ -1,6 +1,6 @@
 import type { z } from "zod";
 import { Fault } from "#base/fault.ts";
-import { api } from "#contract/api.ts";
+import { requestRoutes } from "#contract/api/requests.ts";
 import type { RequestAnswer, RequestInput, RequestPart, RequestSummary } from "#contract/request.ts";
 import type { Client } from "./client.ts";
 
@@ -27,7 +27,7 @@ export async function askServers(client: Client, input: z.input<typeof RequestIn
   let request = "";
   let stopListening = (): void => undefined;
   try {
-    for await (const line of client.stream(api.request, { input })) {
+    for await (const line of client.stream(requestRoutes.request, { input })) {
       if (line.kind === "asked") {
         ({ request, servers } = line);
         for (const { name, limit } of line.governors) options.progress(`at most ${limit} at a time in the whole yard: governor ${name}`);
@@ -49,7 +49,7 @@ export async function askServers(client: Client, input: z.input<typeof RequestIn
 function cancelOnInterrupt(client: Client, request: string, { progress }: AskServersOptions): () => void {
   const onInterrupt = (): void => {
     progress("calling it off: nobody else is asked (Ctrl-C again to leave)");
-    client.call(api.cancelRequest, { params: { request } }).catch(() => undefined);
+    client.call(requestRoutes.cancelRequest, { params: { request } }).catch(() => undefined);
   };
   process.once("SIGINT", onInterrupt);
   return () => process.off("SIGINT", onInterrupt);

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
 import { Fault, renderFault } from "#base/fault.ts";
-import { api } from "#contract/api.ts";
+import { api } from "#contract/api/routes.ts";
 import { ScriptedControl } from "#harness/scripted-control.ts";
 import { createClient } from "./client.ts";
 

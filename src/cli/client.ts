@@ -1,7 +1,7 @@
 import type { IncomingMessage } from "node:http";
 import type { z } from "zod";
 import { Fault, faultFromReport } from "#base/fault.ts";
-import type { Route } from "#contract/api.ts";
+import type { Route } from "#contract/api/route.ts";
 import { FaultReport } from "#contract/fault.ts";
 import { accessOf } from "./access.ts";
 import { ANSWER_TIMEOUT, httpSender } from "./http.ts";

@@ -1,6 +1,8 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { Fault, isFault } from "#base/fault.ts";
-import { api, type Cluster, type Server, type Website } from "#contract/api.ts";
+import { type Cluster, clusterRoutes } from "#contract/api/clusters.ts";
+import { type Server, serverRoutes } from "#contract/api/servers.ts";
+import { type Website, websiteRoutes } from "#contract/api/websites.ts";
 import type { Client } from "./client.ts";
 
 export interface WaitOptions {
@@ -17,7 +19,7 @@ const LOOK_EVERY_MS = 300;
 /** Waits until a cluster has the servers that it should have, and all of them and the backends are ready. */
 export function clusterReady(client: Client, cluster: string, options: WaitOptions): Promise<Cluster> {
   return waitFor(`cluster ${cluster} is not ready`, options, async () => {
-    const value = await client.call(api.showCluster, { params: { cluster } });
+    const value = await client.call(clusterRoutes.showCluster, { params: { cluster } });
     return { value, missing: value.isReady ? null : await describeUnready(client, ofClusterOrBackend(cluster)) };
   });
 }
@@ -25,7 +27,7 @@ export function clusterReady(client: Client, cluster: string, options: WaitOptio
 /** Waits until every server that a website concerns has converged to it. */
 export function websiteReady(client: Client, website: string, options: WaitOptions): Promise<Website> {
   return waitFor(`website ${website} is not ready`, options, async () => {
-    const value = await client.call(api.showWebsite, { params: { website } });
+    const value = await client.call(websiteRoutes.showWebsite, { params: { website } });
     return { value, missing: value.isReady ? null : await describeUnready(client, ofClusterOrBackend(value.cluster)) };
   });
 }
@@ -34,7 +36,7 @@ export function websiteReady(client: Client, website: string, options: WaitOptio
 export function websiteGone(client: Client, { id, cluster }: Website, options: WaitOptions): Promise<void> {
   const mayKnowIt = (server: Server): boolean => server.state !== "deleting" && ofClusterOrBackend(cluster)(server);
   return waitFor(`website ${id} is not gone everywhere`, options, async () => {
-    const unready = unreadyOf(await client.call(api.listServers), mayKnowIt);
+    const unready = unreadyOf(await client.call(serverRoutes.listServers), mayKnowIt);
     return { value: undefined, missing: unready.length === 0 ? null : listNames(unready) };
   });
 }
@@ -42,7 +44,7 @@ export function websiteGone(client: Client, { id, cluster }: Website, options: W
 /** Waits until no server of the yard is behind its rows. */
 export function yardReady(client: Client, options: WaitOptions): Promise<void> {
   return waitFor(`yard ${client.yard} is not ready`, options, async () => {
-    const unready = unreadyOf(await client.call(api.listServers), () => true);
+    const unready = unreadyOf(await client.call(serverRoutes.listServers), () => true);
     return { value: undefined, missing: unready.length === 0 ? null : listNames(unready) };
   });
 }
@@ -50,7 +52,7 @@ export function yardReady(client: Client, options: WaitOptions): Promise<void> {
 /** Waits until a deleted cluster's servers are gone and the backends have forgotten them. */
 export function clusterGone(client: Client, cluster: string, options: WaitOptions): Promise<void> {
   return waitFor(`cluster ${cluster} is not gone`, options, async () => {
-    const servers = await client.call(api.listServers);
+    const servers = await client.call(serverRoutes.listServers);
     const left = servers.filter((server) => server.cluster === cluster);
     const unready = unreadyOf(servers, isBackend);
     return { value: undefined, missing: left.length + unready.length === 0 ? null : listNames([...left, ...unready]) };
@@ -84,7 +86,7 @@ function isBackend({ cluster, roles }: Server): boolean {
 
 /** Never null: between the two answers the last server may have become ready, and the next look will tell. */
 async function describeUnready(client: Client, isWanted: Wanted): Promise<string> {
-  return listNames(unreadyOf(await client.call(api.listServers), isWanted)) || "the last server";
+  return listNames(unreadyOf(await client.call(serverRoutes.listServers), isWanted)) || "the last server";
 }
 
 function unreadyOf(servers: readonly Server[], isWanted: Wanted): Server[] {

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { z } from "zod";
 import { operatorActions } from "./actions/operator.ts";
-import { api } from "./api.ts";
+import { api } from "./api/routes.ts";
 import { ControlConfig, OperatorAccess } from "./control-config.ts";
 import { Enrolment } from "./enrolment.ts";
 import { holdsSecret, masked } from "./secret.ts";

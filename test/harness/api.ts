@@ -1,6 +1,6 @@
 import { expect } from "vitest";
 import { silentLog } from "#base/log.ts";
-import { Cluster } from "#contract/api.ts";
+import { Cluster } from "#contract/api/clusters.ts";
 import type { ControlConfig } from "#contract/control-config.ts";
 import { FaultReport } from "#contract/fault.ts";
 import { RequestLine } from "#contract/request.ts";

@@ -8,7 +8,8 @@ import { text } from "node:stream/consumers";
 import type { z } from "zod";
 import { Fault, reportFault } from "#base/fault.ts";
 import { run } from "#base/run.ts";
-import { api, type Route } from "#contract/api.ts";
+import type { Route } from "#contract/api/route.ts";
+import { api } from "#contract/api/routes.ts";
 
 type Api = typeof api;
 

@@ -2,7 +2,7 @@ import { readFile } from "node:fs/promises";
 import { resolve } from "node:path";
 import { execa } from "execa";
 import type { z } from "zod";
-import type { api } from "#contract/api.ts";
+import type { api } from "#contract/api/routes.ts";
 
 /** The yard that the end-to-end suite makes for itself and removes. */
 export const TEST_YARD = process.env["BOXYARD_TEST_YARD"] ?? "test";

@@ -1,5 +1,5 @@
 import { type Command, Option } from "commander";
-import { api } from "#contract/api.ts";
+import { auditRoutes } from "#contract/api/audit.ts";
 import type { AuditEntry } from "#contract/audit.ts";
 import { declare, wholeNumber } from "../command.ts";
 import { renderTable } from "../render/table.ts";
@@ -11,7 +11,7 @@ export function auditCommand(): Command {
     summary: "Who changed what, who asked which servers for what, and how it ended; entries are never changed",
     examples: ["audit", "audit --last 500 --json"],
     options: (command) => command.addOption(new Option("--last <n>", "so many of the newest").argParser(wholeNumber).default(50)),
-    run: ({ client, options: { last } }) => client.call(api.audit, { input: { last } }),
+    run: ({ client, options: { last } }) => client.call(auditRoutes.audit, { input: { last } }),
     render: (entries) =>
       renderTable(entries, [
         { title: "at", show: ({ at }) => at.slice(0, 19).replace("T", " ") },

@@ -1,6 +1,6 @@
 import { type Command, Option } from "commander";
 import { Fault } from "#base/fault.ts";
-import { api, type Cluster } from "#contract/api.ts";
+import { type Cluster, clusterRoutes } from "#contract/api/clusters.ts";
 import { declare, group, wholeNumber } from "../command.ts";
 import { confirmDelete } from "../confirm.ts";
 import { renderFacts, renderTable } from "../render/table.ts";
@@ -28,7 +28,7 @@ function create(): Command {
       command.addOption(new Option("--boxes <n>", "number of boxes").argParser(wholeNumber).default(2)).addOption(minBoxesOption()),
     waits: true,
     run: async ({ client, options: { boxes, minBoxes = null }, wait }) => {
-      const cluster = await client.call(api.createCluster, { input: { boxes, minBoxes } });
+      const cluster = await client.call(clusterRoutes.createCluster, { input: { boxes, minBoxes } });
       return wait === null ? cluster : clusterReady(client, cluster.id, wait);
     },
     render: renderCluster,
@@ -40,7 +40,7 @@ function list(): Command {
     usage: "list",
     summary: "All clusters",
     examples: ["cluster list"],
-    run: ({ client }) => client.call(api.listClusters),
+    run: ({ client }) => client.call(clusterRoutes.listClusters),
     render: (clusters) =>
       renderTable(clusters, [
         { title: "id", show: ({ id }) => id },
@@ -56,7 +56,7 @@ function show(): Command {
     usage: "show <cluster>",
     summary: "One cluster with its servers",
     examples: ["cluster show c1"],
-    run: ({ client, args: [cluster] }) => client.call(api.showCluster, { params: { cluster } }),
+    run: ({ client, args: [cluster] }) => client.call(clusterRoutes.showCluster, { params: { cluster } }),
     render: renderCluster,
   });
 }
@@ -73,7 +73,7 @@ function scale(): Command {
       const { minBoxes } = options;
       const isOnlyMin = minBoxes !== undefined && options.boxes === undefined && positional === undefined;
       const boxes = isOnlyMin ? {} : { boxes: boxesOf(options.boxes, positional) };
-      const scaled = await client.call(api.scaleCluster, {
+      const scaled = await client.call(clusterRoutes.scaleCluster, {
         params: { cluster },
         input: { ...boxes, ...(minBoxes === undefined ? {} : { minBoxes }) },
       });
@@ -91,9 +91,9 @@ function remove(): Command {
     options: (command) => command.option("--yes", "do not ask (without a terminal nobody is asked)"),
     waits: true,
     run: async ({ client, args: [cluster], options, wait }) => {
-      const { servers } = await client.call(api.showCluster, { params: { cluster } });
+      const { servers } = await client.call(clusterRoutes.showCluster, { params: { cluster } });
       await confirmDelete(`cluster ${cluster} with its ${servers.length} servers and its shared files`, cluster, options);
-      const deleted = await client.call(api.deleteCluster, { params: { cluster } });
+      const deleted = await client.call(clusterRoutes.deleteCluster, { params: { cluster } });
       if (wait !== null) await clusterGone(client, cluster, wait);
       return deleted;
     },

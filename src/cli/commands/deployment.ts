@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { type Command, Option } from "commander";
 import { Fault } from "#base/fault.ts";
-import { api } from "#contract/api.ts";
+import { deploymentRoutes } from "#contract/api/deployments.ts";
 import { MOST_HOLD_SECONDS } from "#contract/boxfile-deploy.ts";
 import type { Deployment } from "#contract/deployment.ts";
 import type { Client } from "../client.ts";
@@ -33,7 +33,7 @@ function list(): Command {
     options: (command) => command.addOption(new Option("--limit <n>", "at most so many of the newest").argParser(wholeNumber).default(100)),
     next: ["deployment show 12                      one of them, server by server"],
     run: ({ client, args: [website], options: { limit } }) =>
-      client.call(api.listDeployments, { input: { limit, ...(website === undefined ? {} : { website }) } }),
+      client.call(deploymentRoutes.listDeployments, { input: { limit, ...(website === undefined ? {} : { website }) } }),
     render: (deployments) =>
       renderTable(deployments, [
         { title: "id", show: ({ id }) => String(id) },
@@ -52,7 +52,7 @@ function show(): Command {
     usage: "show <deployment>",
     summary: "One deployment with the moments of each server",
     examples: ["deployment show 12", "deployment show 12 --json"],
-    run: ({ client, args: [id] }) => client.call(api.showDeployment, { params: { deployment: idOf(id) } }),
+    run: ({ client, args: [id] }) => client.call(deploymentRoutes.showDeployment, { params: { deployment: idOf(id) } }),
     render: renderDeployment,
   });
 }
@@ -74,7 +74,7 @@ function cancel(): Command {
     summary: "Call a deployment off that has not switched yet; nothing changes on any server",
     examples: ["deployment cancel 12"],
     next: ["rollback s1                  what can be done when it has switched"],
-    run: ({ client, args: [id] }) => client.call(api.cancelDeployment, { params: { deployment: idOf(id) } }),
+    run: ({ client, args: [id] }) => client.call(deploymentRoutes.cancelDeployment, { params: { deployment: idOf(id) } }),
     render: ({ id, website, previous }) => `Deployment ${id} is cancelled; ${website} ${standsAt(previous)}.`,
   });
 }
@@ -96,7 +96,7 @@ function deploy(): Command {
     waits: true,
     run: async (invocation) => {
       const { client, args, options, progress } = invocation;
-      const { deployment, warnings } = await client.call(api.deploy, {
+      const { deployment, warnings } = await client.call(deploymentRoutes.deploy, {
         params: { website: args[0] },
         input: { revision: options.ref, ...holdOf(options.hold) },
       });
@@ -123,7 +123,7 @@ function rollback(): Command {
     run: async (invocation) => {
       const { client, args, options } = invocation;
       const input = options.to === undefined ? {} : { to: options.to };
-      const deployment = await client.call(api.rollback, { params: { website: args[0] }, input });
+      const deployment = await client.call(deploymentRoutes.rollback, { params: { website: args[0] }, input });
       return followToEnd(invocation, deployment);
     },
     render: renderDeployment,
@@ -156,10 +156,12 @@ async function follow<A, O>(
   const teller = storyTeller(progress);
   const ask = <T>(question: () => Promise<T>): Promise<T> => askPatiently({ progress, timeoutMs: CONTROL_AWAY_MS }, question);
   for (let after = 0; ; ) {
-    const { events, isFinal } = await ask(() => client.call(api.deploymentEvents, { params: { deployment }, input: { after } }));
+    const { events, isFinal } = await ask(() =>
+      client.call(deploymentRoutes.deploymentEvents, { params: { deployment }, input: { after } }),
+    );
     for (const event of events) if (event.kind === "deployment") teller.tell(event);
     after += events.length;
-    if (isFinal && events.length === 0) return ask(() => client.call(api.showDeployment, { params: { deployment } }));
+    if (isFinal && events.length === 0) return ask(() => client.call(deploymentRoutes.showDeployment, { params: { deployment } }));
     if (performance.now() > deadline)
       throw new Fault("wait.timed-out", `deployment ${deployment} has not ended after ${timeoutMs / 1000} s; it goes on`, {
         next: `boxyard deployment watch ${deployment}`,
@@ -172,7 +174,7 @@ async function follow<A, O>(
 
 async function findDeployment(client: Client, given: string): Promise<number> {
   if (!given.startsWith("s")) return idOf(given);
-  const newest = (await client.call(api.listDeployments, { input: { website: given, limit: 1 } })).at(-1);
+  const newest = (await client.call(deploymentRoutes.listDeployments, { input: { website: given, limit: 1 } })).at(-1);
   if (newest !== undefined) return newest.id;
   throw new Fault("deployment.none", `${given} has no deployment yet`, { next: `push to it: boxyard website show ${given} tells where` });
 }

@@ -1,5 +1,6 @@
 import { type Command, Option } from "commander";
-import { api, type Website } from "#contract/api.ts";
+import { domainRoutes } from "#contract/api/domains.ts";
+import type { Website } from "#contract/api/websites.ts";
 import { DomainKind } from "#contract/domain.ts";
 import { declare, group } from "../command.ts";
 import { websiteReady } from "../wait.ts";
@@ -33,7 +34,7 @@ function add(): Command {
     waits: true,
     run: async ({ client, args: [website, domain], options, wait }) => {
       const kind = options.redirect ? "redirect" : options.kind;
-      const changed = await client.call(api.addDomain, { params: { website }, input: { name: domain.toLowerCase(), kind } });
+      const changed = await client.call(domainRoutes.addDomain, { params: { website }, input: { name: domain.toLowerCase(), kind } });
       return wait === null ? changed : websiteReady(client, website, wait);
     },
     render: renderWebsite,
@@ -47,7 +48,7 @@ function remove(): Command {
     examples: ["domain remove s1 old.example.org"],
     waits: true,
     run: async ({ client, args: [website, domain], wait }) => {
-      const changed = await client.call(api.removeDomain, { params: { website, domain: domain.toLowerCase() } });
+      const changed = await client.call(domainRoutes.removeDomain, { params: { website, domain: domain.toLowerCase() } });
       return wait === null ? changed : websiteReady(client, website, wait);
     },
     render: renderWebsite,

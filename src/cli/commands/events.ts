@@ -1,12 +1,12 @@
 import { type Command, Option } from "commander";
 import type { z } from "zod";
-import { api } from "#contract/api.ts";
+import { eventRoutes } from "#contract/api/events.ts";
 import type { Event } from "#contract/events.ts";
 import { declare, wholeNumber } from "../command.ts";
 import { renderJobEvent } from "../render/job.ts";
 import { printable } from "../render/printable.ts";
 
-type Stored = z.output<typeof api.events.output>;
+type Stored = z.output<typeof eventRoutes.events.output>;
 
 interface Options {
   readonly follow?: boolean;
@@ -31,7 +31,7 @@ export function eventsCommand(): Command {
     run: async ({ client, options: { follow = false, json, last, after, target } }) => {
       const input = { last, target, follow: String(follow), ...(after === undefined ? {} : { after }) };
       const events: Stored[] = [];
-      for await (const stored of client.stream(api.events, { input })) {
+      for await (const stored of client.stream(eventRoutes.events, { input })) {
         if (follow) process.stdout.write(`${json ? JSON.stringify(stored) : renderEvent(stored)}\n`);
         else events.push(stored);
       }

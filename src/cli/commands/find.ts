@@ -1,10 +1,10 @@
 import { type Command, Option } from "commander";
 import type { z } from "zod";
-import { api } from "#contract/api.ts";
+import { serverRoutes } from "#contract/api/servers.ts";
 import { declare } from "../command.ts";
 import { renderTable } from "../render/table.ts";
 
-type Found = z.output<typeof api.findServers.output>;
+type Found = z.output<typeof serverRoutes.findServers.output>;
 
 /** `boxyard find` and `boxyard facts`: what control last heard of servers. */
 export function findCommands(): Command[] {
@@ -20,7 +20,7 @@ function find(): Command {
       command
         .option("--names", "names only, one a line, to feed another command")
         .addOption(new Option("--fact <name...>", "facts to show").default([])),
-    run: async ({ client, args: [target] }) => client.call(api.findServers, { input: { target: target.join(" ") } }),
+    run: async ({ client, args: [target] }) => client.call(serverRoutes.findServers, { input: { target: target.join(" ") } }),
     render: (found, { names, fact }) =>
       names
         ? found.map(({ name }) => name).join("\n")
@@ -46,7 +46,7 @@ function facts(): Command {
     summary: "How a fact is spread over the yard: each value with the servers that have it",
     examples: ["facts os.release", "facts agent.version box", "facts os.kernel --json"],
     run: async ({ client, args: [fact, target] }) => {
-      const found = await client.call(api.findServers, { input: { target: target.join(" ") } });
+      const found = await client.call(serverRoutes.findServers, { input: { target: target.join(" ") } });
       const values = Map.groupBy(found, ({ facts }) => String(facts[fact] ?? "(none)"));
       const counts = [...values].map(([value, having]) => ({ value, servers: having.map(({ name }) => name) }));
       return { fact, counts: counts.sort((a, b) => b.servers.length - a.servers.length) };

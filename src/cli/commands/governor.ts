@@ -1,5 +1,5 @@
 import { type Command, Option } from "commander";
-import { api } from "#contract/api.ts";
+import { governorRoutes } from "#contract/api/governors.ts";
 import type { Governor } from "#contract/governor.ts";
 import { declare, group, wholeNumber } from "../command.ts";
 import { renderTable } from "../render/table.ts";
@@ -18,7 +18,7 @@ function list(): Command {
     usage: "list",
     summary: "All governors, with the servers that make use of them now",
     examples: ["governor list"],
-    run: ({ client }) => client.call(api.listGovernors),
+    run: ({ client }) => client.call(governorRoutes.listGovernors),
     render: renderGovernors,
   });
 }
@@ -36,7 +36,8 @@ function set(): Command {
       command
         .addOption(new Option("--limit <n>", "at most so many servers at a time").argParser(wholeNumber).makeOptionMandatory())
         .option("--actions <action...>", "govern every request for these; * stands for any letters", []),
-    run: ({ client, args: [name], options: { limit, actions } }) => client.call(api.putGovernor, { input: { name, limit, actions } }),
+    run: ({ client, args: [name], options: { limit, actions } }) =>
+      client.call(governorRoutes.putGovernor, { input: { name, limit, actions } }),
     render: (governor) => renderGovernors([governor]),
   });
 }
@@ -46,7 +47,7 @@ function remove(): Command {
     usage: "remove <name>",
     summary: "Remove a governor; what waits for it goes on",
     examples: ["governor remove php"],
-    run: ({ client, args: [governor] }) => client.call(api.removeGovernor, { params: { governor } }),
+    run: ({ client, args: [governor] }) => client.call(governorRoutes.removeGovernor, { params: { governor } }),
     render: ({ name }) => `Removed ${name}`,
   });
 }

@@ -1,6 +1,6 @@
 import type { Command } from "commander";
 import { Fault } from "#base/fault.ts";
-import { api } from "#contract/api.ts";
+import { jobRoutes } from "#contract/api/jobs.ts";
 import type { Job } from "#contract/job.ts";
 import type { Client } from "../client.ts";
 import { declare } from "../command.ts";
@@ -26,7 +26,7 @@ export function jobsCommand(): Command {
         .option("--watch", "tell how it gets on, until it is over; Ctrl-C leaves it running")
         .option("--cancel", "end it on every server where it runs"),
     run: async ({ client, args: [given], options: { watch, cancel, json }, progress }) => {
-      const all = await client.call(api.listJobs);
+      const all = await client.call(jobRoutes.listJobs);
       if (given === undefined) {
         if (watch || cancel) throw new Fault("input.invalid", "say which job", { next: "boxyard jobs" });
         return all;
@@ -34,7 +34,7 @@ export function jobsCommand(): Command {
       const { job } = chosen(all, given);
       if (cancel) await endJob(client, job, progress);
       if (watch || cancel) return [await watchJob(client, job, watch && !json ? progress : undefined)];
-      return [await client.call(api.showJob, { params: { job } })];
+      return [await client.call(jobRoutes.showJob, { params: { job } })];
     },
     render: (jobs, { watch, cancel }) => renderJobs(jobs, watch === true || cancel === true || jobs.length === 1),
     exitCode: (jobs) =>
@@ -54,7 +54,7 @@ function chosen(all: readonly Job[], given: string): Job {
 }
 
 async function endJob(client: Client, job: string, progress: (line: string) => void): Promise<void> {
-  const { failed } = await client.call(api.cancelJob, { params: { job } });
+  const { failed } = await client.call(jobRoutes.cancelJob, { params: { job } });
   if (failed.length > 0) progress(`could not be told to end: ${failed.join(" ")}`);
 }
 

@@ -2,7 +2,7 @@ import { open } from "node:fs/promises";
 import type { Readable } from "node:stream";
 import type { Command } from "commander";
 import { Fault } from "#base/fault.ts";
-import { api, type SshKey } from "#contract/api.ts";
+import { keyRoutes, type SshKey } from "#contract/api/keys.ts";
 import { SshPublicKey } from "#contract/ssh-key.ts";
 import { declare, group } from "../command.ts";
 import { renderTable } from "../render/table.ts";
@@ -23,7 +23,7 @@ function add(): Command {
     examples: ["key add s1 ~/.ssh/id_ed25519.pub", 'key add s1 "ssh-ed25519 AAAA… you@example.org"', "key add s1 - < key.pub"],
     waits: true,
     run: async ({ client, args: [website, given], wait }) => {
-      const added = await client.call(api.addKey, { params: { website }, input: { publicKey: await readPublicKey(given) } });
+      const added = await client.call(keyRoutes.addKey, { params: { website }, input: { publicKey: await readPublicKey(given) } });
       if (wait !== null) await websiteReady(client, website, wait);
       return added;
     },
@@ -36,7 +36,7 @@ function list(): Command {
     usage: "list <website>",
     summary: "A website's keys",
     examples: ["key list s1"],
-    run: ({ client, args: [website] }) => client.call(api.listKeys, { params: { website } }),
+    run: ({ client, args: [website] }) => client.call(keyRoutes.listKeys, { params: { website } }),
     render: (keys) =>
       renderTable(keys, [
         { title: "fingerprint", show: ({ fingerprint }) => fingerprint },
@@ -54,7 +54,7 @@ function remove(): Command {
     examples: ["key remove s1 SHA256:nThbg6kXUpJWGl7E1IGOCspRomTxdCARLviKw6E5SY8"],
     waits: true,
     run: async ({ client, args: [website, fingerprint], wait }) => {
-      const removed = await client.call(api.removeKey, { params: { website }, input: { fingerprint } });
+      const removed = await client.call(keyRoutes.removeKey, { params: { website }, input: { fingerprint } });
       if (wait !== null) await websiteReady(client, website, wait);
       return removed;
     },

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { type Command, Option } from "commander";
-import { api } from "#contract/api.ts";
+import { logRoutes } from "#contract/api/logs.ts";
 import { declare, wholeNumber } from "../command.ts";
 import { printable } from "../render/printable.ts";
 
@@ -25,7 +25,7 @@ export function logsCommand(): Command {
     run: async ({ client, args: [website], options, progress }) => {
       const kind = options.error ? ("error" as const) : ("access" as const);
       const read = (cursors?: string) =>
-        client.call(api.readLogs, {
+        client.call(logRoutes.readLogs, {
           params: { website },
           input: { kind, lines: options.lines, ...(cursors === undefined ? {} : { cursors }) },
         });

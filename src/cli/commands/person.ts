@@ -1,6 +1,6 @@
 import { type Command, Option } from "commander";
 import { writeFileAtomic } from "#base/atomic-file.ts";
-import { api } from "#contract/api.ts";
+import { personRoutes } from "#contract/api/people.ts";
 import type { Person } from "#contract/policy.ts";
 import { type AccessFile, accessOf } from "../access.ts";
 import { declare, group, yardOf } from "../command.ts";
@@ -38,7 +38,7 @@ function list(): Command {
     usage: "list",
     summary: "Everyone but the operator that bin/up has made",
     examples: ["person list"],
-    run: ({ client }) => client.call(api.listPeople),
+    run: ({ client }) => client.call(personRoutes.listPeople),
     render: renderPeople,
   });
 }
@@ -55,7 +55,7 @@ function add(): Command {
     next: ["ping       as that person: BOXYARD_ACCESS=anna.json boxyard ping"],
     options: (made) => made.addOption(ROLE()).option(...ACCESS),
     run: async ({ client, args: [name], options: { role, access } }) =>
-      handOver(yardOf(command), await client.call(api.addPerson, { input: { name, roles: role } }), access),
+      handOver(yardOf(command), await client.call(personRoutes.addPerson, { input: { name, roles: role } }), access),
     render: renderAccess,
   });
   return command;
@@ -67,7 +67,8 @@ function set(): Command {
     summary: "Set a person's roles",
     examples: ["person set anna --role caches --role boxes"],
     options: (made) => made.addOption(ROLE()),
-    run: ({ client, args: [person], options: { role } }) => client.call(api.changePerson, { params: { person }, input: { roles: role } }),
+    run: ({ client, args: [person], options: { role } }) =>
+      client.call(personRoutes.changePerson, { params: { person }, input: { roles: role } }),
     render: (person) => renderPeople([person]),
   });
 }
@@ -79,7 +80,7 @@ function token(): Command {
     examples: ["person token anna --access anna.json"],
     options: (made) => made.option(...ACCESS),
     run: async ({ client, args: [person], options: { access } }) =>
-      handOver(yardOf(command), await client.call(api.renewToken, { params: { person } }), access),
+      handOver(yardOf(command), await client.call(personRoutes.renewToken, { params: { person } }), access),
     render: renderAccess,
   });
   return command;
@@ -93,7 +94,7 @@ function remove(): Command {
     options: (made) => made.option("--yes", "do not ask"),
     run: async ({ client, args: [person], options }) => {
       await confirmDelete(`person ${person}`, person, options);
-      return client.call(api.removePerson, { params: { person } });
+      return client.call(personRoutes.removePerson, { params: { person } });
     },
     render: ({ name }) => `Removed ${name}`,
   });

@@ -1,6 +1,6 @@
 import type { Command } from "commander";
 import { Fault } from "#base/fault.ts";
-import { api } from "#contract/api.ts";
+import { policyRoutes } from "#contract/api/policy.ts";
 import type { Rule } from "#contract/policy.ts";
 import { declare, group } from "../command.ts";
 import { renderTable } from "../render/table.ts";
@@ -15,7 +15,7 @@ function list(): Command {
     usage: "list",
     summary: "All rules; operators may everything without one",
     examples: ["policy list"],
-    run: ({ client }) => client.call(api.listRules),
+    run: ({ client }) => client.call(policyRoutes.listRules),
     render: renderRules,
   });
 }
@@ -26,7 +26,8 @@ function allow(): Command {
     summary: "Allow a role actions on the servers of a target; * stands for any letters",
     examples: ["policy allow caches 'service.*' 'log.*' --on cache", "policy allow customer1 server.ping server.disk --on c1"],
     options: (command) => command.requiredOption("--on <expression>", "which servers: names, roles, clusters, websites, facts; all"),
-    run: ({ client, args: [role, actions], options: { on } }) => client.call(api.addRule, { input: { role, actions, target: on } }),
+    run: ({ client, args: [role, actions], options: { on } }) =>
+      client.call(policyRoutes.addRule, { input: { role, actions, target: on } }),
     render: (rule) => renderRules([rule]),
   });
 }
@@ -38,7 +39,7 @@ function remove(): Command {
     examples: ["policy remove 3"],
     run: ({ client, args: [rule] }) => {
       if (!/^\d{1,9}$/.test(rule)) throw new Fault("input.invalid", `“${rule}” is no rule's number`, { next: "boxyard policy list" });
-      return client.call(api.removeRule, { params: { rule: Number(rule) } });
+      return client.call(policyRoutes.removeRule, { params: { rule: Number(rule) } });
     },
     render: ({ number }) => `Removed rule ${number}`,
   });

@@ -1,6 +1,6 @@
 import type { Command } from "commander";
 import { reportFault } from "#base/fault.ts";
-import { api, type Server } from "#contract/api.ts";
+import { type Server, serverRoutes } from "#contract/api/servers.ts";
 import { declare, group } from "../command.ts";
 import { confirmDelete } from "../confirm.ts";
 import { renderTable } from "../render/table.ts";
@@ -12,7 +12,7 @@ export function serverCommand(): Command {
     summary: "All servers with their state; what is not ready says why",
     examples: ["server list", "server list --json"],
     next: ["ping c1b1                whether a server answers now"],
-    run: ({ client }) => client.call(api.listServers),
+    run: ({ client }) => client.call(serverRoutes.listServers),
     render: renderServers,
   });
   return group("server", "The yard's servers", [list, renew(), revoke(), readmit()]);
@@ -31,8 +31,8 @@ function renew(): Command {
     next: ["audit      keys are renewed by themselves, too, every 30 days"],
     run: async ({ client, args: [target], progress }) => {
       const renewed: Renewed[] = [];
-      for (const { name: server } of await client.call(api.findServers, { input: { target: target.join(" ") } })) {
-        const error = await client.call(api.renewServer, { params: { server } }).then(
+      for (const { name: server } of await client.call(serverRoutes.findServers, { input: { target: target.join(" ") } })) {
+        const error = await client.call(serverRoutes.renewServer, { params: { server } }).then(
           () => null,
           (thrown: unknown) => reportFault(thrown).message,
         );
@@ -55,7 +55,7 @@ function revoke(): Command {
     options: (command) => command.option("--yes", "do not ask"),
     run: async ({ client, args: [server], options }) => {
       await confirmDelete(`all credentials of ${server}`, server, options);
-      return client.call(api.revokeServer, { params: { server } });
+      return client.call(serverRoutes.revokeServer, { params: { server } });
     },
     render: ({ server }) => `${server} is cut off; boxyard server readmit ${server} takes it back`,
   });
@@ -66,7 +66,7 @@ function readmit(): Command {
     usage: "readmit <server>",
     summary: "Give a server that was cut off new credentials, through the cloud",
     examples: ["server readmit c1b2"],
-    run: ({ client, args: [server] }) => client.call(api.readmitServer, { params: { server } }),
+    run: ({ client, args: [server] }) => client.call(serverRoutes.readmitServer, { params: { server } }),
     render: ({ server }) => `${server} has new credentials; boxyard ping ${server} tells when it is back`,
   });
 }

@@ -1,7 +1,7 @@
 import { readFile } from "node:fs/promises";
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { Fault } from "#base/fault.ts";
-import { api } from "#contract/api.ts";
+import { settingRoutes } from "#contract/api/settings.ts";
 import type { PackageSources, WorkLimits } from "#contract/work-settings.ts";
 import { declare, group, wholeNumber } from "../command.ts";
 import { renderFacts } from "../render/table.ts";
@@ -19,7 +19,7 @@ function showLimits(): Command {
     usage: "show",
     summary: "What builds and hooks may take",
     examples: ["limits show"],
-    run: ({ client }) => client.call(api.showLimits),
+    run: ({ client }) => client.call(settingRoutes.showLimits),
     render: renderLimits,
   });
 }
@@ -37,7 +37,7 @@ function setLimits(): Command {
         .addOption(new Option("--build-processes <n>", "of one build").argParser(wholeNumber))
         .addOption(new Option("--hook-seconds <n>", "the longest time that a Boxfile may ask for its hooks").argParser(wholeNumber)),
     run: ({ client, options: { buildSeconds, buildMemoryMegabytes, buildProcessors, buildProcesses, hookSeconds } }) =>
-      client.call(api.setLimits, { input: { buildSeconds, buildMemoryMegabytes, buildProcessors, buildProcesses, hookSeconds } }),
+      client.call(settingRoutes.setLimits, { input: { buildSeconds, buildMemoryMegabytes, buildProcessors, buildProcesses, hookSeconds } }),
     render: renderLimits,
   });
 }
@@ -47,7 +47,7 @@ function showPackages(): Command {
     usage: "show",
     summary: "npm's configuration and the authorities that builds trust beside those that everybody does",
     examples: ["packages show"],
-    run: ({ client }) => client.call(api.showPackageSources),
+    run: ({ client }) => client.call(settingRoutes.showPackageSources),
     render: renderPackages,
   });
 }
@@ -63,7 +63,7 @@ function setPackages(): Command {
         .option("--authorities <file>", "certificates (PEM) of authorities; an empty file: none"),
     run: async ({ client, options: { npmrc, authorities } }) => {
       const input = { npmrc: await contentOf(npmrc), authorities: await contentOf(authorities) };
-      return client.call(api.setPackageSources, { input });
+      return client.call(settingRoutes.setPackageSources, { input });
     },
     render: renderPackages,
   });

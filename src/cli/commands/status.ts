@@ -1,5 +1,5 @@
 import type { Command } from "commander";
-import { api, type BrokerState } from "#contract/api.ts";
+import { type BrokerState, statusRoutes } from "#contract/api/status.ts";
 import { declare } from "../command.ts";
 import { readYardState } from "../host/yard-state.ts";
 import { renderFacts } from "../render/table.ts";
@@ -15,7 +15,7 @@ function status(): Command {
     summary: "The yard at a glance",
     examples: ["status", "--yard try status --json"],
     next: ["server list              when not all servers are ready"],
-    run: ({ client }) => client.call(api.status),
+    run: ({ client }) => client.call(statusRoutes.status),
     render: ({ yard, control, edge, git, servers, brokers, clusters, websites, troubles }) =>
       renderFacts({
         yard,

@@ -1,5 +1,5 @@
 import type { Command } from "commander";
-import { api, type Website } from "#contract/api.ts";
+import { type Website, websiteRoutes } from "#contract/api/websites.ts";
 import { declare, group } from "../command.ts";
 import { confirmDelete } from "../confirm.ts";
 import { renderFacts, renderTable } from "../render/table.ts";
@@ -32,7 +32,9 @@ function create(): Command {
         .option("--branch <branch>", "the branch that deploys", "main"),
     waits: true,
     run: async ({ client, options: { cluster, domain, environment, branch }, wait }) => {
-      const website = await client.call(api.createWebsite, { input: { cluster, domain: domain.toLowerCase(), environment, branch } });
+      const website = await client.call(websiteRoutes.createWebsite, {
+        input: { cluster, domain: domain.toLowerCase(), environment, branch },
+      });
       return wait === null ? website : websiteReady(client, website.id, wait);
     },
     render: (website) => `${renderWebsite(website)}\n\n${firstSteps(website)}`,
@@ -44,7 +46,7 @@ function list(): Command {
     usage: "list",
     summary: "All websites",
     examples: ["website list"],
-    run: ({ client }) => client.call(api.listWebsites),
+    run: ({ client }) => client.call(websiteRoutes.listWebsites),
     render: (websites) =>
       renderTable(websites, [
         { title: "id", show: ({ id }) => id },
@@ -62,7 +64,7 @@ function show(): Command {
     usage: "show <website>",
     summary: "One website: addresses, domains, the release on each server",
     examples: ["website show s1", "website show s1 --json"],
-    run: ({ client, args: [website] }) => client.call(api.showWebsite, { params: { website } }),
+    run: ({ client, args: [website] }) => client.call(websiteRoutes.showWebsite, { params: { website } }),
     render: renderWebsite,
   });
 }
@@ -75,9 +77,9 @@ function remove(): Command {
     options: (command) => command.option("--yes", "do not ask (without a terminal nobody is asked)"),
     waits: true,
     run: async ({ client, args: [id], options, wait }) => {
-      const website = await client.call(api.showWebsite, { params: { website: id } });
+      const website = await client.call(websiteRoutes.showWebsite, { params: { website: id } });
       await confirmDelete(`${id} (${website.domains[0]?.name}) with its repository, database and files`, id, options);
-      const deleted = await client.call(api.deleteWebsite, { params: { website: id } });
+      const deleted = await client.call(websiteRoutes.deleteWebsite, { params: { website: id } });
       if (wait !== null) await websiteGone(client, website, wait);
       return deleted;
     },

@@ -5,7 +5,10 @@ import { Agent, request } from "undici";
 import { Fault } from "#base/fault.ts";
 import { until } from "#base/retry.ts";
 import { run } from "#base/run.ts";
-import { api, type Website, type YardStatus } from "#contract/api.ts";
+import { clusterRoutes } from "#contract/api/clusters.ts";
+import { keyRoutes } from "#contract/api/keys.ts";
+import type { YardStatus } from "#contract/api/status.ts";
+import { type Website, websiteRoutes } from "#contract/api/websites.ts";
 import type { Client } from "../client.ts";
 import { clusterReady, websiteReady } from "../wait.ts";
 import { ensureKnownHosts, ensurePersonalKey } from "./ssh.ts";
@@ -15,8 +18,8 @@ const EXAMPLE = resolve(import.meta.dirname, "../../../examples/hello");
 
 /** The example cluster: the yard's first, with two boxes, all its servers ready. */
 export async function ensureExampleCluster(client: Client, note: (text: string) => void): Promise<string> {
-  const clusters = await client.call(api.listClusters);
-  const cluster = clusters[0] ?? (await client.call(api.createCluster, { input: { boxes: 2 } }));
+  const clusters = await client.call(clusterRoutes.listClusters);
+  const cluster = clusters[0] ?? (await client.call(clusterRoutes.createCluster, { input: { boxes: 2 } }));
   await clusterReady(client, cluster.id, { progress: note });
   note(cluster.id);
   return cluster.id;
@@ -24,12 +27,12 @@ export async function ensureExampleCluster(client: Client, note: (text: string) 
 
 /** The example website on the cluster, ready to be pushed to with the person's own key. */
 export async function ensureExampleWebsite(client: Client, yard: string, cluster: string, note: (text: string) => void): Promise<Website> {
-  const websites = await client.call(api.listWebsites);
-  const website = websites[0] ?? (await client.call(api.createWebsite, { input: { cluster, domain: `www.${yard}.test` } }));
+  const websites = await client.call(websiteRoutes.listWebsites);
+  const website = websites[0] ?? (await client.call(websiteRoutes.createWebsite, { input: { cluster, domain: `www.${yard}.test` } }));
   const publicKey = await ensurePersonalKey();
-  const keys = await client.call(api.listKeys, { params: { website: website.id } });
+  const keys = await client.call(keyRoutes.listKeys, { params: { website: website.id } });
   if (!keys.some((key) => key.publicKey.split(" ")[1] === publicKey.split(" ")[1])) {
-    await client.call(api.addKey, { params: { website: website.id }, input: { publicKey } });
+    await client.call(keyRoutes.addKey, { params: { website: website.id }, input: { publicKey } });
   }
   return websiteReady(client, website.id, { progress: note });
 }

@@ -1,6 +1,8 @@
 import { Listr, ListrTaskEventType, ListrTaskState } from "listr2";
 import { until } from "#base/retry.ts";
-import { api, type Website, type YardStatus } from "#contract/api.ts";
+import { serverRoutes } from "#contract/api/servers.ts";
+import { statusRoutes, type YardStatus } from "#contract/api/status.ts";
+import type { Website } from "#contract/api/websites.ts";
 import type { ControlReplicas } from "#contract/control-config.ts";
 import { type Client, connect } from "../client.ts";
 import { websiteReady, yardReady } from "../wait.ts";
@@ -87,9 +89,9 @@ const exampleSteps: { readonly title: string; readonly run: (made: Made, note: N
 /** Control and its backends; a yard that was there already waits for all its servers. */
 async function waitForServers(made: Made, note: Note): Promise<void> {
   const client = await connect(made.yard);
-  const status = await until("the control service", () => client.call(api.status), { timeoutMs: 120_000 });
+  const status = await until("the control service", () => client.call(statusRoutes.status), { timeoutMs: 120_000 });
   await yardReady(client, { progress: note });
-  note(`${(await client.call(api.listServers)).length} ready`);
+  note(`${(await client.call(serverRoutes.listServers)).length} ready`);
   Object.assign(made, { client, status });
   await ensureGitAccess(made.yard, status);
 }

@@ -2,7 +2,9 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest"
 import { timestamp } from "#base/clock.ts";
 import { until } from "#base/retry.ts";
 import { disk } from "#contract/actions/server.ts";
-import { Cluster, type Server, Website } from "#contract/api.ts";
+import { Cluster } from "#contract/api/clusters.ts";
+import type { Server } from "#contract/api/servers.ts";
+import { Website } from "#contract/api/websites.ts";
 import type { AuditEntry } from "#contract/audit.ts";
 import { FaultReport } from "#contract/fault.ts";
 import type { RequestLine } from "#contract/request.ts";

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import { api as routes } from "#contract/api.ts";
+import { api as routes } from "#contract/api/routes.ts";
 import type { AuditEntry } from "#contract/audit.ts";
 import { TestApi } from "#harness/api.ts";
 

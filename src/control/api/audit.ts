@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { reportFault } from "#base/fault.ts";
-import type { Route } from "#contract/api.ts";
+import type { Route } from "#contract/api/route.ts";
 import type { AuditEntry } from "#contract/audit.ts";
 import { masked } from "#contract/secret.ts";
 import { appendAudit } from "../store/audit.ts";

@@ -1,4 +1,4 @@
-import type { Cluster } from "#contract/api.ts";
+import type { Cluster } from "#contract/api/clusters.ts";
 import type { ControlConfig } from "#contract/control-config.ts";
 import type { ClusterId } from "#contract/names.ts";
 import { makeHostKey } from "../host-key.ts";

@@ -1,5 +1,5 @@
 import type { Log } from "#base/log.ts";
-import type { BrokerState } from "#contract/api.ts";
+import type { BrokerState } from "#contract/api/status.ts";
 import type { ControlConfig } from "#contract/control-config.ts";
 import type { ControlFabric } from "#fabric/fabric.ts";
 import type { BusKeys } from "../authority/bus-keys.ts";

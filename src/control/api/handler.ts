@@ -1,5 +1,5 @@
 import type { z } from "zod";
-import type { api } from "#contract/api.ts";
+import type { api } from "#contract/api/routes.ts";
 import type { Caller } from "../requests/run.ts";
 import type { ApiContext } from "./context.ts";
 

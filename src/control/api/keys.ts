@@ -1,6 +1,6 @@
 import { Fault } from "#base/fault.ts";
 import { run } from "#base/run.ts";
-import type { SshKey } from "#contract/api.ts";
+import type { SshKey } from "#contract/api/keys.ts";
 import * as websites from "../store/websites.ts";
 import type { Handler } from "./handler.ts";
 

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { ping } from "#contract/actions/server.ts";
 import { serviceRestart, serviceStatus } from "#contract/actions/service.ts";
-import { api as routes } from "#contract/api.ts";
+import { api as routes } from "#contract/api/routes.ts";
 import type { AuditEntry } from "#contract/audit.ts";
 import type { Policy } from "#contract/policy.ts";
 import type { RequestLine } from "#contract/request.ts";

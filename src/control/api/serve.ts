@@ -5,7 +5,8 @@ import { bodyLimit } from "hono/body-limit";
 import { stream } from "hono/streaming";
 import { z } from "zod";
 import { Fault, reportFault } from "#base/fault.ts";
-import { api, type Route } from "#contract/api.ts";
+import type { Route } from "#contract/api/route.ts";
+import { api } from "#contract/api/routes.ts";
 import type { Caller } from "../requests/run.ts";
 import { ChangeAudit } from "./audit.ts";
 import { callerOf } from "./caller.ts";
@@ -14,7 +15,7 @@ import { handlers } from "./handlers.ts";
 
 const MAX_BODY_BYTES = 256 * 1024;
 
-/** Serves the HTTP API of contract/api.ts over TLS; gives the way to stop it. */
+/** Serves the HTTP API of contract/api/ over TLS; gives the way to stop it. */
 export function serveApi(
   context: ApiContext,
   { address, port }: { readonly address: string; readonly port: number },

@@ -1,5 +1,5 @@
 import { Fault } from "#base/fault.ts";
-import type { Server } from "#contract/api.ts";
+import type { Server } from "#contract/api/servers.ts";
 import type { ServerStatus } from "#contract/status.ts";
 import * as resolve from "../requests/resolve.ts";
 import { listServerRows, requireServer, type ServerRow } from "../store/servers.ts";

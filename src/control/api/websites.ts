@@ -1,4 +1,5 @@
-import type { Server, Website } from "#contract/api.ts";
+import type { Server } from "#contract/api/servers.ts";
+import type { Website } from "#contract/api/websites.ts";
 import type { Role, WebsiteId } from "#contract/names.ts";
 import { certificateFor } from "../authority/website-certificate.ts";
 import { requireCluster } from "../store/clusters.ts";

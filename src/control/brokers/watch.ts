@@ -2,7 +2,7 @@ import type { NatsConnection } from "@nats-io/transport-node";
 import { reportFault } from "#base/fault.ts";
 import type { Log } from "#base/log.ts";
 import { type Loop, loop } from "#base/loop.ts";
-import type { BrokerState } from "#contract/api.ts";
+import type { BrokerState } from "#contract/api/status.ts";
 import type { ServerName } from "#contract/names.ts";
 import { ALL_BROKERS, type BrokerHealth, readBrokerHealth } from "#fabric/broker-health.ts";
 import { connectBus } from "#fabric/connection.ts";

@@ -1,0 +1,41 @@
+import { z } from "zod";
+import { Address, ServerName, YardName } from "../names.ts";
+import { none, route } from "./route.ts";
+
+/** `behind`: it has not all yet that is stored; `joining`: it is no part of the bus yet. */
+export const BrokerState = z.object({
+  server: ServerName,
+  address: Address,
+  state: z.enum(["ready", "behind", "away", "joining"]),
+  /** Streams of which it accepts what is new; "brokers": of the list of streams. */
+  leads: z.array(z.string()),
+  /** Entries. */
+  behindBy: z.int(),
+});
+export type BrokerState = z.infer<typeof BrokerState>;
+
+export const YardStatus = z.object({
+  yard: YardName,
+  control: z.object({ url: z.string(), version: z.string() }),
+  edge: z.object({ address: Address.nullable() }),
+  git: z.object({ address: Address.nullable(), hostKey: z.string() }),
+  servers: z.object({ total: z.int(), ready: z.int() }),
+  brokers: z.array(BrokerState),
+  clusters: z.int(),
+  websites: z.int(),
+  /** What control cannot do at the moment, in words (cloud out of reach, missing rights, …). */
+  troubles: z.array(z.string()),
+});
+export type YardStatus = z.infer<typeof YardStatus>;
+
+export const statusRoutes = {
+  status: route({
+    method: "GET",
+    path: "/v1/status",
+    summary: "The yard at a glance",
+    params: none,
+    input: none,
+    output: YardStatus,
+    isOpen: true,
+  }),
+} as const;
