@@ -3,8 +3,9 @@ import { reportFault } from "#base/fault.ts";
 import type { Route } from "#contract/api/route.ts";
 import type { AuditEntry } from "#contract/audit.ts";
 import { masked } from "#contract/secret.ts";
-import { appendAudit } from "../store/audit.ts";
+import { appendAudit, listAudit } from "../store/audit.ts";
 import type { ApiContext } from "./context.ts";
+import type { Handler } from "./handler.ts";
 
 /** One request to change something. */
 export interface Change {
@@ -18,6 +19,8 @@ export interface Change {
 /** What is written of a request's answer: not whole lists of servers. */
 const MOST_OUTPUT = 4_000;
 const MOST_TARGET = 300;
+
+export const audit: Handler<"audit"> = ({ store }, { input: { last } }) => listAudit(store, last);
 
 /** Writes into the audit what becomes of one request to change something: that it was refused, or what was asked, and then how it ended. */
 export class ChangeAudit {

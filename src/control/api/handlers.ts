@@ -1,3 +1,4 @@
+import { audit } from "./audit.ts";
 import { createCluster, deleteCluster, listClusters, scaleCluster, showCluster } from "./clusters.ts";
 import { cancelDeployment, deploy, deploymentEvents, listDeployments, rollback, showDeployment } from "./deployments.ts";
 import { addDomain, removeDomain } from "./domains.ts";
@@ -7,8 +8,9 @@ import type { Handlers } from "./handler.ts";
 import { cancelJob, listJobs, showJob, watchJob } from "./jobs.ts";
 import { addKey, listKeys, removeKey } from "./keys.ts";
 import { readLogs } from "./logs.ts";
-import { addPerson, addRule, changePerson, listPeople, listRules, removePerson, removeRule, renewToken } from "./people.ts";
-import { audit, cancelRequest, request } from "./requests.ts";
+import { addPerson, changePerson, listPeople, removePerson, renewToken } from "./people.ts";
+import { addRule, listRules, removeRule } from "./policy.ts";
+import { cancelRequest, request } from "./requests.ts";
 import { findServers, listServers, readmitServer, renewServer, revokeServer } from "./servers.ts";
 import { setLimits, setPackageSources, showLimits, showPackageSources } from "./settings.ts";
 import { status } from "./status.ts";

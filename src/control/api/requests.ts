@@ -1,4 +1,3 @@
-import { listAudit } from "../store/audit.ts";
 import type { Handler, StreamHandler } from "./handler.ts";
 
 export const request: StreamHandler<"request"> = ({ requests }, { input, caller }, gone) => requests.run(input, caller, gone);
@@ -7,5 +6,3 @@ export const cancelRequest: Handler<"cancelRequest"> = async ({ requests }, { pa
   requests.cancel(params.request, caller);
   return { request: params.request };
 };
-
-export const audit: Handler<"audit"> = ({ store }, { input: { last } }) => listAudit(store, last);
