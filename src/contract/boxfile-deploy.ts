@@ -1,3 +1,4 @@
+import { z } from "zod";
 import { quote } from "./boxfile-path.ts";
 import type { MappingEntry, Place, Value } from "./boxfile-syntax.ts";
 import type { WorkLimits } from "./work-settings.ts";
@@ -33,6 +34,8 @@ export const PLAIN_DEPLOY: ParsedDeploy = {
 
 /** Visitors do not wait for longer: edges and browsers would give up. */
 export const MOST_HOLD_SECONDS = 60;
+/** How long a visitor's request may wait in hold mode. */
+export const HoldSeconds = z.int().min(1).max(MOST_HOLD_SECONDS);
 
 const HOOK_KEYS = ["update", "after", "snapshot", "seconds"] as const;
 const BUILD_KEYS = ["commands", "seconds"] as const;

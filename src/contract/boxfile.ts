@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { checkAgainstTree, checkClashes } from "./boxfile-checks.ts";
-import { type LongestSeconds, MOST_HOLD_SECONDS } from "./boxfile-deploy.ts";
+import { HoldSeconds, type LongestSeconds } from "./boxfile-deploy.ts";
 import { parseBoxfile } from "./boxfile-parse.ts";
 import type { BoxfileProblem } from "./boxfile-syntax.ts";
 import { detectDocroot, type RepositoryTree } from "./repository-tree.ts";
@@ -43,9 +43,6 @@ export const HookName = z.enum(["update", "after"]);
 export type HookName = z.infer<typeof HookName>;
 
 export const NO_HOOKS: Hooks = { update: [], after: [] };
-
-/** How long a visitor's request may wait in hold mode. */
-export const HoldSeconds = z.int().min(1).max(MOST_HOLD_SECONDS);
 
 /** How a release is deployed. */
 export const Procedure = z.object({

@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { action } from "../action.ts";
-import { HoldSeconds } from "../boxfile.ts";
+import { HoldSeconds } from "../boxfile-deploy.ts";
 import { DomainName } from "../domain.ts";
 import { CommitId, Timestamp, WebsiteId } from "../names.ts";
 

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { HoldSeconds } from "../boxfile.ts";
+import { HoldSeconds } from "../boxfile-deploy.ts";
 import { Deployment } from "../deployment.ts";
 import { Event } from "../events.ts";
 import { BranchName, WebsiteId } from "../names.ts";

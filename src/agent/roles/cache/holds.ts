@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { z } from "zod";
 import { writeFileAtomic } from "#base/atomic-file.ts";
 import { microsOf, nowMicros } from "#base/clock.ts";
-import { HoldSeconds } from "#contract/boxfile.ts";
+import { HoldSeconds } from "#contract/boxfile-deploy.ts";
 import { DomainName } from "#contract/domain.ts";
 import { Timestamp, type WebsiteId } from "#contract/names.ts";
 

@@ -1,6 +1,7 @@
 import { readdir, readFile } from "node:fs/promises";
 import { z } from "zod";
-import { HoldSeconds, HookName } from "#contract/boxfile.ts";
+import { HookName } from "#contract/boxfile.ts";
+import { HoldSeconds } from "#contract/boxfile-deploy.ts";
 import { CommitId, EnvironmentLabel, Timestamp } from "#contract/names.ts";
 import type { SitePaths } from "../paths.ts";
 
