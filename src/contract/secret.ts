@@ -61,6 +61,16 @@ function partsOf(schema: Schema): readonly Schema[] {
       return [def.in, def.out];
     case "lazy":
       return [def.getter()];
+    case "promise":
+      return [def.innerType];
+    default:
+      return wrapped(def) ?? leaf(def.type);
+  }
+}
+
+/** The one schema that another only adds to, as `.optional()` does, so that the value of one is a value of the other; null for other kinds. */
+function wrapped(def: Def): readonly [Schema] | null {
+  switch (def.type) {
     case "optional":
     case "nullable":
     case "nonoptional":
@@ -68,10 +78,9 @@ function partsOf(schema: Schema): readonly Schema[] {
     case "prefault":
     case "catch":
     case "readonly":
-    case "promise":
       return [def.innerType];
     default:
-      return leaf(def.type);
+      return null;
   }
 }
 
@@ -106,17 +115,14 @@ function maskedParts(schema: Schema, value: unknown): unknown {
       return holdsSecret(def.in) ? MASK : masked(def.out, value);
     case "lazy":
       return masked(def.getter(), value);
-    case "optional":
-    case "nullable":
-    case "nonoptional":
-    case "default":
-    case "prefault":
-    case "catch":
-    case "readonly":
-      return masked(def.innerType, value);
     default:
-      return MASK;
+      return ofWrapped(def, value);
   }
+}
+
+function ofWrapped(def: Def, value: unknown): unknown {
+  const [inner] = wrapped(def) ?? [];
+  return inner === undefined ? MASK : masked(inner, value);
 }
 
 function ofFields(value: unknown, schemaOf: (name: string) => Schema | undefined): unknown {
