@@ -1,42 +1,32 @@
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { beforeEach, describe, expect, test } from "vitest";
 import { silentLog } from "#base/log.ts";
 import { makeBusKey } from "#contract/actions/credentials.ts";
-import type { ControlFabric } from "#fabric/fabric.ts";
 import { credentialsForServer, hasRights } from "#fabric/identity.ts";
-import { startBroker, type TestBroker } from "#harness/broker.ts";
-import { startPostgres, type TestPostgres } from "#harness/postgres.ts";
+import { useBusAndStore } from "#harness/bus-and-store.ts";
 import { addBusKey, listCurrentKeys, listRevokedKeys } from "../store/bus-keys.ts";
 import { insertCluster } from "../store/clusters.ts";
-import type { Store } from "../store/schema.ts";
 import { addServer } from "../store/servers.ts";
 import { BusKeys } from "./bus-keys.ts";
 
 const OLDER_RIGHTS = 1;
 
-let postgres: TestPostgres;
-let broker: TestBroker;
-let fabric: ControlFabric;
-let store: Store;
+const control = useBusAndStore();
 
-beforeAll(async () => {
-  [postgres, broker] = await Promise.all([startPostgres(), startBroker()]);
-  fabric = await broker.joinAsControl();
-});
-afterAll(() => Promise.all([postgres.stop(), broker.stop()]));
 beforeEach(async () => {
-  store = await postgres.freshStore();
+  const { store } = control;
   await insertCluster(store);
   for (const name of ["c1b1", "c1b2", "c1b3"])
     await addServer(store, "10.99.0.0/24", { name, roles: ["box"], cluster: "c1", hostKey: null });
 });
 
 async function keyOf(server: string): Promise<string> {
-  const [made] = await fabric.askAll(makeBusKey, [server], {});
+  const [made] = await control.fabric.askAll(makeBusKey, [server], {});
   return made?.output?.current ?? "none";
 }
 
 describe("keys that were given rights of an older form", () => {
   test("are renewed, all of them that can be reached, and no others", async () => {
+    const { broker, fabric, store } = control;
     await broker.joinAsServer("c1b1");
     await broker.joinAsServer("c1b2");
     const [older, present] = [await keyOf("c1b1"), await keyOf("c1b2")];
@@ -59,7 +49,7 @@ describe("keys that were given rights of an older form", () => {
 
 describe("credentials", () => {
   test("tell whether they give a server the rights that it should have", async () => {
-    const box = await credentialsForServer(broker.keys, { server: "c1b1", roles: ["box"] });
+    const box = await credentialsForServer(control.broker.keys, { server: "c1b1", roles: ["box"] });
     expect(hasRights(box, { server: "c1b1", roles: ["box"] })).toBe(true);
     expect(hasRights(box, { server: "c1b1", roles: ["git"] })).toBe(false);
     expect(hasRights(box, { server: "c1b2", roles: ["box"] })).toBe(false);

@@ -1,58 +1,46 @@
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import type { ControlFabric } from "#fabric/fabric.ts";
-import { startBroker, type TestBroker } from "#harness/broker.ts";
-import { startPostgres, type TestPostgres } from "#harness/postgres.ts";
+import { beforeEach, describe, expect, test } from "vitest";
+import { useBusAndStore } from "#harness/bus-and-store.ts";
 import { insertCluster } from "../store/clusters.ts";
-import type { Store } from "../store/schema.ts";
 import { addServer, listServerRows, removeServerRow } from "../store/servers.ts";
 import { listGenerations, listSpecs } from "../store/specs.ts";
 import { Publisher } from "./publish.ts";
 
 const SUBNET = "10.99.0.0/24";
 
-let postgres: TestPostgres;
-let broker: TestBroker;
-let fabric: ControlFabric;
-let store: Store;
+const control = useBusAndStore();
 let publisher: Publisher;
 
-beforeAll(async () => {
-  [postgres, broker] = await Promise.all([startPostgres(), startBroker()]);
-  fabric = await broker.joinAsControl();
-});
-afterAll(() => Promise.all([postgres.stop(), broker.stop()]));
 beforeEach(async () => {
-  store = await postgres.freshStore();
   publisher = new Publisher({
-    store,
-    fabric,
+    store: control.store,
+    fabric: control.fabric,
     yard: "trial",
     defaultCertificate: { chainPem: "", keyPem: "" },
-    brokers: [...broker.brokers],
+    brokers: [...control.broker.brokers],
     broker: null,
   });
-  await insertCluster(store);
+  await insertCluster(control.store);
   await add("c1v1", "cache");
 });
 
 const add = (name: string, role: "cache" | "box"): Promise<void> =>
-  addServer(store, SUBNET, { name, roles: [role], cluster: "c1", hostKey: null });
+  addServer(control.store, SUBNET, { name, roles: [role], cluster: "c1", hostKey: null });
 
 describe("a plan", () => {
   test("raises the generation of the servers that a change concerns, and of no other", async () => {
     await publisher.plan();
     await publisher.plan();
-    expect(await listGenerations(store)).toEqual(new Map([["c1v1", 1]]));
+    expect(await listGenerations(control.store)).toEqual(new Map([["c1v1", 1]]));
     await add("c1b1", "box");
     await publisher.plan();
-    expect(await listGenerations(store)).toEqual(
+    expect(await listGenerations(control.store)).toEqual(
       new Map([
         ["c1b1", 1],
         ["c1v1", 2],
       ]),
     );
     await publisher.plan();
-    expect((await listGenerations(store)).get("c1v1")).toBe(2);
+    expect((await listGenerations(control.store)).get("c1v1")).toBe(2);
   });
 
   test("knows every change that was made before it was asked for, however many are asked for at once", async () => {
@@ -63,32 +51,32 @@ describe("a plan", () => {
       void publisher.plan();
     }
     await publisher.plan();
-    const cache = (await listSpecs(store)).find(({ server }) => server === "c1v1");
+    const cache = (await listSpecs(control.store)).find(({ server }) => server === "c1v1");
     expect(cache?.roles.cache?.boxes.map(({ name }) => name)).toEqual(boxes);
   });
 
   test("that fails is not in the way of the next", async () => {
-    await store.schema.alterTable("spec").renameTo("hidden").execute();
+    await control.store.schema.alterTable("spec").renameTo("hidden").execute();
     await expect(publisher.plan()).rejects.toThrow();
-    await store.schema.alterTable("hidden").renameTo("spec").execute();
+    await control.store.schema.alterTable("hidden").renameTo("spec").execute();
     await publisher.plan();
-    expect((await listGenerations(store)).get("c1v1")).toBe(1);
+    expect((await listGenerations(control.store)).get("c1v1")).toBe(1);
   });
 });
 
 describe("what is delivered", () => {
   test("reaches its server, and a server that comes back under a removed one's name", async () => {
-    const agent = await broker.joinAsServer("c1v1", ["cache"]);
+    const agent = await control.broker.joinAsServer("c1v1", ["cache"]);
     await publisher.plan();
     await publisher.deliver();
     expect((await agent.readSpec())?.generation).toBe(1);
-    await removeServerRow(store, "c1v1");
+    await removeServerRow(control.store, "c1v1");
     await publisher.withdraw("c1v1");
     expect(await agent.readSpec()).toBeNull();
     await add("c1v1", "cache");
     await publisher.plan();
     await publisher.deliver();
     expect((await agent.readSpec())?.generation).toBe(1);
-    expect(await listServerRows(store)).toHaveLength(1);
+    expect(await listServerRows(control.store)).toHaveLength(1);
   });
 });
