@@ -7,6 +7,7 @@ import { until } from "#base/retry.ts";
 import { action } from "#contract/action.ts";
 import type { Push } from "#contract/push.ts";
 import { startBroker, type TestBroker } from "#harness/broker.ts";
+import { pushWith } from "#harness/push.ts";
 import { connectBus } from "./connection.ts";
 import type { AgentFabric, ControlFabric } from "./fabric.ts";
 import { type Credentials, publicKeyOf } from "./native-keys.ts";
@@ -102,16 +103,6 @@ async function storedLines(): Promise<string[]> {
 }
 
 const eventOf = (server: string, line: string) => ({ kind: "server" as const, at: timestamp(), server, line });
-const pushOf = (id: string): Push => ({
-  id,
-  website: "s1",
-  branch: "main",
-  commit: "a".repeat(40),
-  previous: null,
-  acceptedAt: timestamp(),
-  server: "git1",
-  needsBuild: false,
-});
 
 describe("three brokers", () => {
   test.each(BROKERS.map((nth) => ({ nth, killed: `control${nth + 1}` })))(
@@ -139,7 +130,7 @@ describe("three brokers", () => {
           async () =>
             agents
               .get("git1")
-              ?.publishPush(pushOf(id))
+              ?.publishPush(pushWith({ id }))
               .then(() => true) ?? null,
           { timeoutMs: AGREE_MS },
         );

@@ -11,6 +11,7 @@ import type { Event, RefusedEvent } from "#contract/events.ts";
 import type { Push } from "#contract/push.ts";
 import type { ServerStatus } from "#contract/status.ts";
 import { startBroker, type TestBroker } from "#harness/broker.ts";
+import { pushWith } from "#harness/push.ts";
 import { connectBus, identityCheck } from "./connection.ts";
 import type { AgentFabric, ControlFabric, ReadEventsOptions, StoredEvent } from "./fabric.ts";
 import { subjects } from "./subjects.ts";
@@ -191,17 +192,6 @@ describe("a spec", () => {
   });
 });
 
-const push = (id: string): Push => ({
-  id,
-  website: "s1",
-  branch: "main",
-  commit: "a".repeat(40),
-  previous: null,
-  acceptedAt: timestamp(),
-  server: "git1",
-  needsBuild: false,
-});
-
 describe("a push", () => {
   test("comes again until it is taken, counts once however often it is sent, and survives a broker that is killed", async () => {
     const stopped = new AbortController();
@@ -212,8 +202,8 @@ describe("a push", () => {
       if (!mayTake) throw new Error("not now");
     };
     const consuming = control.consumePushes(take, stopped.signal);
-    await agent("git1").publishPush(push("p1"));
-    await agent("git1").publishPush(push("p1"));
+    await agent("git1").publishPush(pushWith({ id: "p1" }));
+    await agent("git1").publishPush(pushWith({ id: "p1" }));
     await until("the push to come", async () => tried[0] ?? null, { timeoutMs: 10_000 });
     const isBack = new Promise<void>((resolve) => agent("git1").onNudge(resolve));
     await broker.kill();
@@ -225,7 +215,7 @@ describe("a push", () => {
       "control to be back",
       () =>
         agent("git1")
-          .publishPush(push("p2"))
+          .publishPush(pushWith({ id: "p2" }))
           .then(() => true),
       { timeoutMs: 10_000 },
     );

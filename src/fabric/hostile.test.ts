@@ -5,23 +5,17 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest"
 import { z } from "zod";
 import { timestamp } from "#base/clock.ts";
 import { until } from "#base/retry.ts";
-import { action, streamAction } from "#contract/action.ts";
+import { streamAction } from "#contract/action.ts";
 import type { Sealed } from "#contract/envelope.ts";
 import type { ServerStatus } from "#contract/status.ts";
 import { startBroker, type TestBroker } from "#harness/broker.ts";
+import { pushWith } from "#harness/push.ts";
+import { act } from "#harness/trial-act.ts";
 import { Signer } from "./envelope.ts";
 import type { AgentFabric, ControlFabric } from "./fabric.ts";
 import { createYardKeys } from "./identity.ts";
 import { openSealed, sealTo } from "./sealing.ts";
 
-const act = action("trial.act", {
-  summary: "Something that is seen",
-  input: z.object({ text: z.string().max(100) }),
-  output: z.object({ done: z.boolean() }),
-  timeoutMs: 2_000,
-  idempotent: true,
-  faults: [],
-});
 const flood = streamAction("trial.flood", {
   summary: "Answer in parts",
   input: z.object({}),
@@ -198,8 +192,7 @@ describe("a broker in wrong hands", () => {
     ];
     for (const subject of subjects) bus.publish(subject, data);
     await bus.flush();
-    const push = { website: "s1", branch: "main", commit: "a".repeat(40), previous: null, server: "git1", needsBuild: false };
-    await git.publishPush({ ...push, id: `after-${what}`, acceptedAt: timestamp() });
+    await git.publishPush(pushWith({ id: `after-${what}` }));
     const deployment = { deployment: 1, website: "s1", push: null, commit: "a".repeat(40), server: null, line: "news" } as const;
     await control.publishEvent({ kind: "deployment", at: timestamp(), state: "live", ...deployment });
     await until("both to come", async () => heard.length === 2 || null, { timeoutMs: 5_000 });

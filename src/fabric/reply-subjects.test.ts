@@ -1,20 +1,10 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { z } from "zod";
 import { timestamp } from "#base/clock.ts";
-import { action } from "#contract/action.ts";
 import type { Role } from "#contract/names.ts";
 import { startBroker, type TestBroker } from "#harness/broker.ts";
+import { act } from "#harness/trial-act.ts";
 import type { ControlFabric } from "./fabric.ts";
 import { rightsOf } from "./identity.ts";
-
-const act = action("trial.act", {
-  summary: "Something that is seen",
-  input: z.object({ text: z.string().max(100) }),
-  output: z.object({ done: z.boolean() }),
-  timeoutMs: 2_000,
-  idempotent: true,
-  faults: [],
-});
 
 let broker: TestBroker;
 let control: ControlFabric;

@@ -12,6 +12,7 @@ import { Rotation } from "#control/rotation/rotation.ts";
 import { listDeployments, listUnsettled } from "#control/store/deployments.ts";
 import type { Store } from "#control/store/schema.ts";
 import type { ControlFabric } from "#fabric/fabric.ts";
+import { pushWith } from "./push.ts";
 
 /** Times of a yard where everything is near and nobody waits for long. */
 const QUICK: Timing = {
@@ -104,7 +105,7 @@ async function addBackend(store: Store, name: ServerName, role: Role, address: s
 export function pushOf(website: WebsiteId, nth: number): Push {
   const commit = `${website.slice(1)}${String(nth).padStart(3, "0")}`.padEnd(40, "0");
   const acceptedAt = `2026-11-23T08:00:00.${String(nth).padStart(6, "0")}Z`;
-  return { id: `${website}-${nth}`, website, branch: "main", commit, previous: null, acceptedAt, server: "git1", needsBuild: false };
+  return pushWith({ id: `${website}-${nth}`, website, commit, acceptedAt });
 }
 
 /** Waits until so many deployments have ended and their pushes are settled; oldest first. */

@@ -4,6 +4,7 @@ import { Deployment } from "#contract/deployment.ts";
 import type { DeploymentEvent } from "#contract/events.ts";
 import type { Push } from "#contract/push.ts";
 import { startPostgres, type TestPostgres } from "#harness/postgres.ts";
+import { pushWith } from "#harness/push.ts";
 import {
   decideTurningBack,
   deploymentEvents,
@@ -41,7 +42,7 @@ beforeEach(async () => {
 
 function push(id: string, commit: string, second = 0): Push {
   const acceptedAt = `2026-11-23T08:00:${String(second).padStart(2, "0")}.123456Z`;
-  return { id, website: "s1", branch: "main", commit, previous: null, acceptedAt, server: "git1", needsBuild: false };
+  return pushWith({ id, commit, acceptedAt });
 }
 
 function event(deployment: number, line: string): DeploymentEvent {

@@ -2,6 +2,7 @@ import { mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
+import { pushWith } from "#harness/push.ts";
 import { type PushRecord, PushRecords } from "./push-records.ts";
 
 let directory: string;
@@ -18,16 +19,7 @@ const commitOf = (number: number): string => String(number).padStart(40, "0");
 
 function record(number: number, isLive: boolean | null, previous = number - 1): PushRecord {
   const acceptedAt = `2026-11-23T08:00:00.${String(number).padStart(6, "0")}Z`;
-  const push = {
-    id: `s1-${number}`,
-    website: "s1",
-    branch: "main",
-    commit: commitOf(number),
-    previous: commitOf(previous),
-    acceptedAt,
-    server: "git1",
-    needsBuild: false,
-  };
+  const push = pushWith({ id: `s1-${number}`, commit: commitOf(number), previous: commitOf(previous), acceptedAt });
   return { push, publishedAt: null, outcome: isLive === null ? null : { isLive, reason: null, at: acceptedAt } };
 }
 
