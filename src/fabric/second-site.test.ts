@@ -1,7 +1,5 @@
 import type { ChildProcess } from "node:child_process";
-import { once } from "node:events";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
@@ -10,7 +8,7 @@ import { silentLog } from "#base/log.ts";
 import { until } from "#base/retry.ts";
 import { ping } from "#contract/actions/server.ts";
 import { issueCertificate } from "#control/authority/authority.ts";
-import { runBroker, startBroker, type TestBroker } from "#harness/broker.ts";
+import { freePort, runBroker, startBroker, type TestBroker } from "#harness/broker.ts";
 import { connectAgent } from "./agent.ts";
 import { renderBrokerConfig } from "./broker-config.ts";
 import type { AgentFabric, ControlFabric } from "./fabric.ts";
@@ -28,7 +26,7 @@ let agent: AgentFabric;
 /** docs/fabric.md, “A second site”, word for word. */
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), "boxyard-site-"));
-  const [port, leafPort] = [await freePort(), await freePort()];
+  const [port, leafPort] = [await freePort(SITE), await freePort(SITE)];
   first = await startBroker({
     replicas: 3,
     beside: ({ address, certificatePath, keyPath }) =>
@@ -98,12 +96,3 @@ test("the link of a second site moves to another broker when the one it is at di
     await first.restart(nth);
   }
 }, 120_000);
-
-async function freePort(): Promise<number> {
-  const probe = createServer().listen(0, SITE);
-  await once(probe, "listening");
-  const address = probe.address();
-  probe.close();
-  if (address === null || typeof address === "string") throw new Error("no port");
-  return address.port;
-}

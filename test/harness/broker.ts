@@ -64,7 +64,7 @@ export async function startBroker({ replicas = 1, beside = () => "" }: BrokerWan
   const folder = await mkdtemp(join(tmpdir(), "boxyard-broker-"));
   const authority = await createAuthority(YARD);
   const keys = createYardKeys();
-  const port = await freePort();
+  const port = await freePort(HOST);
   const hosts = HOSTS.slice(0, replicas);
   const configPaths = await writeConfigs({ folder, authority, keys, port, hosts, beside });
 
@@ -193,7 +193,7 @@ async function writeConfigs(yard: {
   await writeFile(keyPath, certificate.keyPem, { mode: 0o600 });
   await writeFile(caPath, authority.certificatePem);
   const members = hosts.map((address, nth) => ({ name: `control${nth + 1}`, address }));
-  const cluster = members.length === 1 ? null : { name: YARD, port: await freePort(), password: "of-the-brokers", members };
+  const cluster = members.length === 1 ? null : { name: YARD, port: await freePort(HOST), password: "of-the-brokers", members };
   const configPaths: string[] = [];
   for (const { name: serverName, address } of members) {
     const storeDirectory = join(folder, `store-${serverName}`);
@@ -224,11 +224,12 @@ export async function runBroker(configPath: string): Promise<ChildProcess> {
   return broker;
 }
 
-async function freePort(): Promise<number> {
-  const probe = createServer().listen(0, HOST);
+/** A port of this address that nobody listens on at the moment. */
+export async function freePort(address: string): Promise<number> {
+  const probe = createServer().listen(0, address);
   await once(probe, "listening");
-  const address = probe.address();
+  const bound = probe.address();
   probe.close();
-  if (address === null || typeof address === "string") throw new Error("no port");
-  return address.port;
+  if (bound === null || typeof bound === "string") throw new Error("no port");
+  return bound.port;
 }

@@ -1,6 +1,6 @@
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { dirname, join } from "node:path";
+import { join } from "node:path";
 import { execa } from "execa";
 import { repositoryConfiguration } from "#agent/roles/git/configuration-files.ts";
 import { PushDesk } from "#agent/roles/git/push-desk.ts";
@@ -16,6 +16,7 @@ import type { Event } from "#contract/events.ts";
 import type { Push } from "#contract/push.ts";
 import type { GitSpec } from "#contract/spec/git.ts";
 import type { AgentFabric } from "#fabric/fabric.ts";
+import { WorkingCopy } from "./working-copy.ts";
 
 export interface TrialPush {
   readonly exitCode: number;
@@ -166,12 +167,11 @@ export class TrialGitServer {
 }
 
 /** A site owner's clone that pushes to a trial git server. */
-export class TrialWorkingCopy {
-  readonly directory: string;
+export class TrialWorkingCopy extends WorkingCopy {
   readonly #server: TrialGitServer;
 
   constructor(directory: string, server: TrialGitServer) {
-    this.directory = directory;
+    super(directory);
     this.#server = server;
   }
 
@@ -180,19 +180,6 @@ export class TrialWorkingCopy {
     await this.git("init", "-q", "-b", "main");
     await this.write(files);
     await this.commit("First");
-  }
-
-  async write(files: Readonly<Record<string, string>>): Promise<void> {
-    for (const [path, content] of Object.entries(files)) {
-      await mkdir(dirname(join(this.directory, path)), { recursive: true });
-      await writeFile(join(this.directory, path), content);
-    }
-  }
-
-  async commit(message: string): Promise<string> {
-    await this.git("add", "-A");
-    await this.git("commit", "-q", "--allow-empty", "-m", message);
-    return (await this.git("rev-parse", "HEAD")).trim();
   }
 
   async push(website: string, ...args: string[]): Promise<TrialPush> {
@@ -210,7 +197,7 @@ export class TrialWorkingCopy {
     return { exitCode: result.exitCode ?? -1, stderr: result.stderr };
   }
 
-  async git(...args: string[]): Promise<string> {
+  override async git(...args: string[]): Promise<string> {
     return (await execa("git", args, { cwd: this.directory, env: GIT })).stdout;
   }
 }

@@ -1,16 +1,16 @@
-import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { execa } from "execa";
+import { WorkingCopy } from "./working-copy.ts";
 import { boxyardJson, type CommandResult } from "./yard.ts";
 
 /** A site owner's working copy: real git, pushing over real SSH with a key of its own. */
-export class Repository {
-  readonly directory: string;
+export class Repository extends WorkingCopy {
   readonly #key: string;
 
   private constructor(directory: string, key: string) {
-    this.directory = directory;
+    super(directory);
     this.#key = key;
   }
 
@@ -35,26 +35,12 @@ export class Repository {
     await boxyardJson("key", "add", website, this.publicKeyFile);
   }
 
-  async write(files: Readonly<Record<string, string>>): Promise<void> {
-    for (const [path, content] of Object.entries(files)) {
-      await mkdir(dirname(join(this.directory, path)), { recursive: true });
-      await writeFile(join(this.directory, path), content);
-    }
-  }
-
-  /** Commits everything and gives the commit. */
-  async commit(message: string): Promise<string> {
-    await this.git("add", "-A");
-    await this.git("commit", "-q", "--allow-empty", "-m", message);
-    return (await this.git("rev-parse", "HEAD")).trim();
-  }
-
   /** Pushes; never throws. */
   async push(url: string, ref = "main", ...options: string[]): Promise<CommandResult> {
     return this.#run(["push", ...options, url, ref.includes(":") ? ref : `HEAD:refs/heads/${ref}`]);
   }
 
-  async git(...args: string[]): Promise<string> {
+  override async git(...args: string[]): Promise<string> {
     const result = await this.#run(args);
     if (result.exitCode !== 0) throw new Error(`git ${args[0]}: ${result.stderr}`);
     return result.stdout;
