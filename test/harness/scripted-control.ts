@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { createServer, type Server } from "node:https";
 import type { AddressInfo } from "node:net";
@@ -7,9 +7,9 @@ import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import type { z } from "zod";
 import { Fault, reportFault } from "#base/fault.ts";
-import { run } from "#base/run.ts";
 import type { Route } from "#contract/api/route.ts";
 import { api } from "#contract/api/routes.ts";
+import { createAuthority, issueCertificate } from "#control/authority/authority.ts";
 
 type Api = typeof api;
 
@@ -52,8 +52,10 @@ export class ScriptedControl {
 
   static async start(): Promise<ScriptedControl> {
     const directory = await mkdtemp(join(tmpdir(), "boxyard-cli-"));
-    const { caPem, cert, key } = await issueCertificates(directory);
-    const control = new ScriptedControl(directory, createServer({ cert, key }), caPem);
+    const authority = await createAuthority("main");
+    const request = { commonName: "control1", dnsNames: [], addresses: ["127.0.0.1"], validDays: 2 };
+    const { certificatePem: cert, keyPem: key } = await issueCertificate(authority, request);
+    const control = new ScriptedControl(directory, createServer({ cert, key }), authority.certificatePem);
     await new Promise<void>((resolve) => control.#server.listen(0, "127.0.0.1", resolve));
     await control.writeYard("main");
     return control;
@@ -112,29 +114,4 @@ async function match(incoming: IncomingMessage): Promise<{ name: keyof Api; para
     return { name, params, input: body === "" ? Object.fromEntries(url.searchParams) : JSON.parse(body) };
   }
   throw new Fault("api.unknown-route", `there is no ${incoming.method} ${url.pathname}`);
-}
-
-async function issueCertificates(directory: string): Promise<{ caPem: string; cert: string; key: string }> {
-  const at = (name: string): string => join(directory, name);
-  const newKey = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"];
-  await run([
-    "openssl",
-    "req",
-    "-x509",
-    ...newKey,
-    "-keyout",
-    at("ca.key"),
-    "-out",
-    at("ca.pem"),
-    "-subj",
-    "/CN=Test authority",
-    "-days",
-    "2",
-  ]);
-  await run(["openssl", "req", ...newKey, "-keyout", at("key.pem"), "-out", at("csr.pem"), "-subj", "/CN=control1"]);
-  await writeFile(at("san"), "subjectAltName=IP:127.0.0.1\n");
-  const issue = ["x509", "-req", "-in", at("csr.pem"), "-CA", at("ca.pem"), "-CAkey", at("ca.key"), "-CAcreateserial", "-days", "2"];
-  await run(["openssl", ...issue, "-extfile", at("san"), "-out", at("cert.pem")]);
-  const [caPem, cert, key] = await Promise.all([at("ca.pem"), at("cert.pem"), at("key.pem")].map((path) => readFile(path, "utf8")));
-  return { caPem: caPem ?? "", cert: cert ?? "", key: key ?? "" };
 }

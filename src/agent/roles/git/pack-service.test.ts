@@ -1,5 +1,5 @@
 import { once } from "node:events";
-import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, readFile, rm } from "node:fs/promises";
 import type { IncomingMessage } from "node:http";
 import { Agent, request } from "node:https";
 import { tmpdir } from "node:os";
@@ -7,17 +7,13 @@ import { join } from "node:path";
 import { execa } from "execa";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { silentLog } from "#base/log.ts";
+import { createAuthority, issueCertificate, type KeyPair } from "#control/authority/authority.ts";
 import { TrialGitServer } from "#harness/git-server.ts";
 import { PackService } from "./pack-service.ts";
 import { PackStore } from "./pack-store.ts";
 
-interface Identity {
-  readonly certificatePem: string;
-  readonly keyPem: string;
-}
-
 let scratch: string;
-let caPem: string;
+let authority: KeyPair;
 let server: TrialGitServer;
 let packs: PackStore;
 let service: PackService;
@@ -29,8 +25,7 @@ const agents = new Map<string, Agent>();
 
 beforeAll(async () => {
   scratch = await mkdtemp(join(tmpdir(), "boxyard-packs-"));
-  await makeAuthority("ca");
-  caPem = await readFile(join(scratch, "ca.crt"), "utf8");
+  authority = await createAuthority("trial");
   server = await TrialGitServer.start();
   await server.addWebsite("s1");
   await server.addWebsite("s2");
@@ -45,7 +40,7 @@ beforeAll(async () => {
   packs = new PackStore(join(scratch, "packs"));
   await packs.start();
   service = new PackService({
-    enrolment: { caPem, ...(await makeIdentity("git1", "ca")) },
+    enrolment: { caPem: authority.certificatePem, ...(await identityOf("git1", authority)) },
     log: silentLog(),
     packs,
     websites: () => server.websites,
@@ -53,14 +48,8 @@ beforeAll(async () => {
     neededOf: () => needed,
   });
   await service.listening(0).apply(AbortSignal.timeout(5_000));
-  for (const [name, authority] of [
-    ["c1b1", "ca"],
-    ["c2b1", "ca"],
-    ["s1x", "ca"],
-  ] as const)
-    agents.set(name, await agentOf(await makeIdentity(name, authority)));
-  await makeAuthority("other");
-  agents.set("stranger", await agentOf(await makeIdentity("c1b1", "other")));
+  for (const name of ["c1b1", "c2b1", "s1x"]) agents.set(name, agentOf(await identityOf(name, authority)));
+  agents.set("stranger", agentOf(await identityOf("c1b1", await createAuthority("other"))));
 });
 
 function websiteOf(id: string) {
@@ -146,7 +135,7 @@ describe("nobody else gets anything:", () => {
   });
 
   test("no certificate", async () => {
-    agents.set("nobody", new Agent({ ca: caPem }));
+    agents.set("nobody", new Agent({ ca: authority.certificatePem }));
     await expect(ask("nobody", `/pack/s1/${second}`)).rejects.toThrow();
   });
 });
@@ -232,8 +221,8 @@ describe("what was built of a commit", () => {
 });
 
 test("a resumed session is still known by its certificate's name", async () => {
-  const { certificatePem: cert, keyPem: key } = await makeIdentity("c1b1", "ca");
-  const agent = new Agent({ ca: caPem, cert, key, keepAlive: false, maxCachedSessions: 10 });
+  const { certificatePem: cert, keyPem: key } = await identityOf("c1b1", authority);
+  const agent = new Agent({ ca: authority.certificatePem, cert, key, keepAlive: false, maxCachedSessions: 10 });
   agents.set("resuming", agent);
   for (let round = 0; round < 3; round++) expect((await ask("resuming", `/pack/s1/${first}`)).status).toBe(200);
 });
@@ -256,69 +245,11 @@ async function box1(pack: Buffer): Promise<string> {
   return path;
 }
 
-async function agentOf({ certificatePem: cert, keyPem: key }: Identity): Promise<Agent> {
-  return new Agent({ ca: caPem, cert, key, keepAlive: true });
+function agentOf({ certificatePem: cert, keyPem: key }: KeyPair): Agent {
+  return new Agent({ ca: authority.certificatePem, cert, key, keepAlive: true });
 }
 
-async function makeAuthority(name: string): Promise<void> {
-  const [key, crt] = [join(scratch, `${name}.key`), join(scratch, `${name}.crt`)];
-  await openssl(
-    "req",
-    "-x509",
-    "-newkey",
-    "ec",
-    "-pkeyopt",
-    "ec_paramgen_curve:P-256",
-    "-nodes",
-    "-days",
-    "2",
-    "-subj",
-    `/CN=${name}`,
-    "-keyout",
-    key,
-    "-out",
-    crt,
-  );
-}
-
-async function makeIdentity(name: string, authority: string): Promise<Identity> {
-  const at = (ending: string): string => join(scratch, `${authority}-${name}.${ending}`);
-  await openssl(
-    "req",
-    "-newkey",
-    "ec",
-    "-pkeyopt",
-    "ec_paramgen_curve:P-256",
-    "-nodes",
-    "-subj",
-    `/CN=${name}`,
-    "-keyout",
-    at("key"),
-    "-out",
-    at("csr"),
-  );
-  await writeFile(at("ext"), `subjectAltName=DNS:${name},IP:127.0.0.1\n`);
-  const [ca, caKey] = [join(scratch, `${authority}.crt`), join(scratch, `${authority}.key`)];
-  await openssl(
-    "x509",
-    "-req",
-    "-in",
-    at("csr"),
-    "-CA",
-    ca,
-    "-CAkey",
-    caKey,
-    "-CAcreateserial",
-    "-days",
-    "2",
-    "-extfile",
-    at("ext"),
-    "-out",
-    at("crt"),
-  );
-  return { certificatePem: await readFile(at("crt"), "utf8"), keyPem: await readFile(at("key"), "utf8") };
-}
-
-async function openssl(...args: string[]): Promise<void> {
-  await execa("openssl", args);
+/** A server's own certificate. */
+function identityOf(name: string, authority: KeyPair): Promise<KeyPair> {
+  return issueCertificate(authority, { commonName: name, dnsNames: [name], addresses: ["127.0.0.1"], validDays: 2 });
 }

@@ -1,4 +1,4 @@
-import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { mkdtemp, rm } from "node:fs/promises";
 import { createServer, type Server } from "node:https";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
@@ -7,6 +7,7 @@ import type { TLSSocket } from "node:tls";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { reportFault } from "#base/fault.ts";
 import { run } from "#base/run.ts";
+import { createAuthority, issueCertificate, type KeyPair } from "#control/authority/authority.ts";
 import { PackSource } from "./pack-source.ts";
 import { openRepository } from "./repository.ts";
 import { TestSite } from "./test-site.ts";
@@ -19,74 +20,17 @@ const asked: string[] = [];
 const sockets = new Set<unknown>();
 const signal = new AbortController().signal;
 
-const read = (name: string): Promise<string> => readFile(join(scratch, name), "utf8");
-
-async function certificate(name: string, extension: string): Promise<void> {
-  const openssl = (...args: string[]) => run(["openssl", ...args], { cwd: scratch });
-  await openssl(
-    "req",
-    "-newkey",
-    "ec",
-    "-pkeyopt",
-    "ec_paramgen_curve:prime256v1",
-    "-nodes",
-    "-keyout",
-    `${name}.key`,
-    "-out",
-    `${name}.csr`,
-    "-subj",
-    `/CN=${name}`,
-    "-addext",
-    extension,
-  );
-  await openssl(
-    "x509",
-    "-req",
-    "-in",
-    `${name}.csr`,
-    "-CA",
-    "ca.pem",
-    "-CAkey",
-    "ca.key",
-    "-days",
-    "2",
-    "-copy_extensions",
-    "copy",
-    "-out",
-    `${name}.pem`,
-  );
-}
-
 beforeAll(async () => {
   scratch = await mkdtemp(join(tmpdir(), "boxyard-packs-"));
   site = await TestSite.create();
-  await run(
-    [
-      "openssl",
-      "req",
-      "-x509",
-      "-newkey",
-      "ec",
-      "-pkeyopt",
-      "ec_paramgen_curve:prime256v1",
-      "-nodes",
-      "-keyout",
-      "ca.key",
-      "-out",
-      "ca.pem",
-      "-days",
-      "2",
-      "-subj",
-      "/CN=yard",
-    ],
-    { cwd: scratch },
-  );
-  await certificate("git1", "subjectAltName=DNS:git1,IP:127.0.0.1");
-  await certificate("c1b1", "subjectAltName=DNS:c1b1");
+  const authority = await createAuthority("trial");
+  const ofServer = (name: string, addresses: readonly string[] = []): Promise<KeyPair> =>
+    issueCertificate(authority, { commonName: name, dnsNames: [name], addresses, validDays: 2 });
+  const [git, box] = [await ofServer("git1", ["127.0.0.1"]), await ofServer("c1b1")];
   const tls = {
-    ca: await read("ca.pem"),
-    cert: await read("git1.pem"),
-    key: await read("git1.key"),
+    ca: authority.certificatePem,
+    cert: git.certificatePem,
+    key: git.keyPem,
     requestCert: true,
     rejectUnauthorized: true,
   };
@@ -103,7 +47,7 @@ beforeAll(async () => {
     return undefined;
   });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  packs = new PackSource({ caPem: await read("ca.pem"), certificatePem: await read("c1b1.pem"), keyPem: await read("c1b1.key") });
+  packs = new PackSource({ caPem: authority.certificatePem, ...box });
 });
 
 afterAll(async () => {
