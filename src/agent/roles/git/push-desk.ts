@@ -1,5 +1,6 @@
 import { timestamp } from "#base/clock.ts";
 import { Fault, renderFault, reportFault } from "#base/fault.ts";
+import { Locks } from "#base/locks.ts";
 import type { Log } from "#base/log.ts";
 import { type Loop, loop } from "#base/loop.ts";
 import type { CommitId, ServerName, WebsiteId } from "#contract/names.ts";
@@ -9,7 +10,6 @@ import type { AgentFabric } from "#fabric/fabric.ts";
 import { type CommitRules, checkCommit } from "./check-commit.ts";
 import { DeploymentNews } from "./deployment-news.ts";
 import { branchRef, NO_COMMIT } from "./git-command.ts";
-import { Locks } from "./locks.ts";
 import type { PushRecord, PushRecords } from "./push-records.ts";
 import { STORY_TIMING, type StoryTiming, tellStory, type Verdict } from "./push-story.ts";
 import type { Repository } from "./repository.ts";

@@ -1,5 +1,6 @@
 import { timestampOf } from "#base/clock.ts";
 import { Fault, isFault, reportFault } from "#base/fault.ts";
+import { Locks } from "#base/locks.ts";
 import type { Log } from "#base/log.ts";
 import type { CommitId, WebsiteId } from "#contract/names.ts";
 import type { GitSource, WebsiteOnServer } from "#contract/spec/website.ts";
@@ -44,7 +45,8 @@ export class WebsiteReleases {
   readonly #withoutSpare = new Map<WebsiteId, CommitId>();
   /** What may be switched to next, however old it is. */
   readonly #lastAsked = new Map<WebsiteId, CommitId>();
-  readonly #turns = new Map<WebsiteId, Promise<unknown>>();
+  /** One piece of work at a time on a website. */
+  readonly #locks = new Locks();
 
   constructor(options: WebsiteReleasesOptions) {
     this.#options = options;
@@ -56,7 +58,7 @@ export class WebsiteReleases {
 
   async stage(id: WebsiteId, commit: CommitId, signal: AbortSignal): Promise<StagedRelease> {
     this.#lastAsked.set(id, commit);
-    return this.#inTurn(id, async () => {
+    return this.#locks.hold(id, async () => {
       const { git: source, website } = this.#find(id);
       const { packs, log } = this.#options;
       const staged = await stageRelease({ website, commit, paths: this.paths(id), source, packs, log, signal });
@@ -124,7 +126,7 @@ export class WebsiteReleases {
   }
 
   async removeSurplus(website: Pick<WebsiteOnServer, "id" | "goodReleases">, signal: AbortSignal): Promise<void> {
-    await this.#inTurn(website.id, async () => removeReleases(this.paths(website.id), await this.surplus(website), signal));
+    await this.#locks.hold(website.id, async () => removeReleases(this.paths(website.id), await this.surplus(website), signal));
   }
 
   /** Whether the next release could be made from a copy of the live one that is there already. */
@@ -135,7 +137,7 @@ export class WebsiteReleases {
 
   /** Tries it once for each release: without it the next one takes longer, and that is all. */
   async makeSpare(id: WebsiteId, signal: AbortSignal): Promise<void> {
-    await this.#inTurn(id, async () => {
+    await this.#locks.hold(id, async () => {
       const live = await this.#stagedLive(id);
       if (live === null) return;
       await makeSpare(this.paths(id), live, signal).catch((thrown: unknown) => {
@@ -163,17 +165,5 @@ export class WebsiteReleases {
     const website = carried?.websites.find((one) => one.id === id);
     if (carried === null || website === undefined) throw new Fault("release.unknown-website", `this server does not carry website ${id}`);
     return { git: carried.git, website };
-  }
-
-  /** One after the other for each website; whoever waits goes on when the one before has ended, well or not. */
-  async #inTurn<T>(id: WebsiteId, work: () => Promise<T>): Promise<T> {
-    const before = this.#turns.get(id) ?? Promise.resolve();
-    const mine = before.then(work, work);
-    this.#turns.set(id, mine);
-    try {
-      return await mine;
-    } finally {
-      if (this.#turns.get(id) === mine) this.#turns.delete(id);
-    }
   }
 }

@@ -1,4 +1,4 @@
-/** One piece of work at a time for each name, in the order asked. */
+/** One piece of work at a time for each name, in the order asked; whoever waits goes on when the one before has ended, well or not. */
 export class Locks {
   readonly #last = new Map<string, Promise<unknown>>();
 
