@@ -113,6 +113,32 @@ describe("a request", () => {
     expect(trace.endedAtMs).toBe(200);
   });
 
+  test("to very many lets the first answer before the last are asked; called off then, it asks no more of them", async () => {
+    const servers = Array.from({ length: 1_000 }, (_, index) => `s${index}`);
+    const asked: string[] = [];
+    const request = new Request<string>({
+      action: "trial",
+      servers,
+      timeoutMs: TIMEOUT_MS,
+      limits: {},
+      send: (server) => asked.push(server),
+    });
+    request.start();
+    const first = asked.length;
+    expect(first).toBeLessThan(servers.length);
+    await new Promise(setImmediate);
+    expect(asked.length).toBeGreaterThan(first);
+    expect(asked).toEqual(servers.slice(0, asked.length));
+    const before = asked.length;
+    request.cancel();
+    await new Promise(setImmediate);
+    expect(asked.length).toBe(before);
+    const codes: (string | undefined)[] = [];
+    for await (const { fault } of request.answers) codes.push(fault?.code);
+    expect(codes.filter((code) => code === "fabric.cancelled").length).toBe(before);
+    expect(codes.filter((code) => code === "fabric.not-asked").length).toBe(servers.length - before);
+  });
+
   test("to nobody ends at once", async () => {
     expect(await play({})).toMatchObject({ answers: [], endedAtMs: 0 });
   });

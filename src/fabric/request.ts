@@ -12,6 +12,9 @@ export type Result<O> = { readonly output: O; readonly fault?: never } | { reado
 /** A reader that does not keep up with what servers send loses the oldest of it. */
 const MOST_PARTS_UNREAD = 10_000;
 
+/** Then what is written goes out, and answers are read: the first of thousands are at work while the others are asked. */
+const ASKED_IN_ONE_GO = 100;
+
 export interface RequestOptions {
   /** For people: the action's name. */
   readonly action: string;
@@ -121,7 +124,11 @@ export class Request<O, P = never> {
   #askMore(): void {
     const { limits } = this.#options;
     const { atOnce = Number.POSITIVE_INFINITY } = limits;
-    while (this.#underWay.size < atOnce && this.#leftInBatch > 0 && this.#next === undefined) {
+    for (let asked = 0; this.#underWay.size < atOnce && this.#leftInBatch > 0 && this.#next === undefined; asked++) {
+      if (asked === ASKED_IN_ONE_GO) {
+        setImmediate(() => this.#askMore());
+        break;
+      }
       const server = this.#waiting.pop();
       if (server === undefined) break;
       this.#leftInBatch--;
