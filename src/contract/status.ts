@@ -24,7 +24,7 @@ export const ServerStatus = z.object({
 export type ServerStatus = z.infer<typeof ServerStatus>;
 
 /** Heartbeats come this often; a server that has been silent for `REGISTRY_EXPIRY_MS` is unreachable. */
-export const HEARTBEAT_MS = 2_000;
-export const REGISTRY_EXPIRY_MS = 7_000;
+export const HEARTBEAT_MS = 3_000;
+export const REGISTRY_EXPIRY_MS = 8_000;
 /** Two heartbeats that are no further apart count as one unbroken time in which the server was heard of. */
-export const GAP_MS = 5_000;
+export const GAP_MS = 6_000;
