@@ -1,4 +1,5 @@
-import { createPrivateKey, createPublicKey, type KeyObject, sign, verify } from "node:crypto";
+import { createPrivateKey, createPublicKey, type KeyObject, sign } from "node:crypto";
+import sodium from "sodium-native";
 import { microsOf, nowMicros, timestamp, timestampOf } from "#base/clock.ts";
 import { Fault } from "#base/fault.ts";
 import { type Envelope, SignedPayload } from "#contract/envelope.ts";
@@ -39,7 +40,8 @@ export class Signer {
 
 /** Opens envelopes that are meant for one server, and refuses all others with the reason. */
 export class Verifier {
-  readonly #key: KeyObject;
+  /** The 32 bytes of the signer's public key. */
+  readonly #key: Buffer;
   readonly #yard: string;
   readonly #server: string;
   /** Ids of requests with the moment until which they must be remembered. */
@@ -48,7 +50,7 @@ export class Verifier {
   constructor(yard: string, server: string, publicPem: string) {
     this.#yard = yard;
     this.#server = server;
-    this.#key = createPublicKey(publicPem);
+    this.#key = rawKey(publicPem);
   }
 
   /** The payload of a genuine envelope for this server and action. Faults: fabric.malformed, fabric.refused-{signature,target,early,expired,replayed}. */
@@ -66,10 +68,15 @@ export class Verifier {
     const envelope = parseJson(text);
     if (!isEnvelope(envelope)) throw new Fault("fabric.malformed", "not an envelope");
     const { payload, signature } = envelope;
-    if (!verify(null, Buffer.from(payload), this.#key, Buffer.from(signature, "base64url"))) {
+    if (!this.#isSigned(Buffer.from(payload), Buffer.from(signature, "base64url"))) {
       throw new Fault("fabric.refused-signature", "the signature is not the control plane's");
     }
     return SignedPayload.parse(JSON.parse(payload));
+  }
+
+  /** By libsodium, which takes half of OpenSSL's time: most of what a server does for a short request is this (ADR 12). */
+  #isSigned(payload: Buffer, signature: Buffer): boolean {
+    return signature.length === sodium.crypto_sign_BYTES && sodium.crypto_sign_verify_detached(signature, payload, this.#key);
   }
 
   #refuseOldAndRepeated({ id, issuedAt }: SignedPayload, expiresAtMicros: number): void {
@@ -96,6 +103,13 @@ export class Verifier {
   #forgetExpired(now: number): void {
     for (const [id, until] of this.#seen) if (until < now || this.#seen.size > REMEMBERED_IDS) this.#seen.delete(id);
   }
+}
+
+/** Throws when it is no Ed25519 key. */
+function rawKey(publicPem: string): Buffer {
+  const { crv, x = "" } = createPublicKey(publicPem).export({ format: "jwk" });
+  if (crv !== "Ed25519") throw new Error(`the signer's key is ${crv}, not Ed25519`);
+  return Buffer.from(x, "base64url");
 }
 
 /** Two texts and nothing else that is looked at: checked by hand, since every message that anybody sends comes here. */

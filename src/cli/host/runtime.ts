@@ -10,6 +10,8 @@ import type { Cloud } from "#cloud/driver.ts";
 
 const ROOT = resolve(import.meta.dirname, "../../..");
 const RELEASES = "/opt/boxyard/releases";
+/** What packages bring along for machines that no server is. */
+const OTHER_MACHINES = ["*/prebuilds/[!l]*", "*/prebuilds/linux-arm64", "*/prebuilds/*.bare"];
 
 /** Twelve digits that change with the code and with the locked packages. */
 export async function runtimeHash(): Promise<string> {
@@ -34,6 +36,7 @@ export async function ensureRuntime(cloud: Cloud, server: string, hash: string):
         "-cf",
         archive,
         "--exclude=*.test.ts",
+        ...OTHER_MACHINES.map((pattern) => `--exclude=${pattern}`),
         "package.json",
         "src",
         "node_modules/.bin/node",
