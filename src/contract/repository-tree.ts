@@ -1,5 +1,5 @@
 /** What stands at a path of a commit. */
-type EntryKind = "file" | "link" | "folder" | "submodule";
+export type EntryKind = "file" | "link" | "folder" | "submodule";
 
 /** One line of `git ls-tree -r`: the mode as Git writes it ("100644", "120000", …) and the path from the repository root. */
 export interface TreeEntry {
@@ -46,7 +46,8 @@ function isFile(tree: RepositoryTree, path: string): boolean {
   return kind === "file" || kind === "link";
 }
 
-function kindOfMode(mode: string): EntryKind {
+/** What an entry with this mode is. */
+export function kindOfMode(mode: string): EntryKind {
   if (mode.startsWith("12")) return "link";
   if (mode.startsWith("16")) return "submodule";
   return mode.startsWith("04") ? "folder" : "file";

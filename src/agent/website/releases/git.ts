@@ -21,8 +21,6 @@ export const git = {
   init: (repository: string): Argv => ["git", "init", "--quiet", "--bare", "--", repository],
   indexPack: (repository: string): Argv => of(repository, "index-pack", "--stdin", "--fix-thin"),
   listTree: (repository: string, commit: CommitId): Argv => of(repository, "ls-tree", "-r", "-z", "--full-tree", commit),
-  diffTree: (repository: string, from: string, to: CommitId): Argv =>
-    of(repository, "diff-tree", "-r", "-z", "--no-renames", "--no-ext-diff", from, to),
   /** Reads every object that is referred to. */
   check: (repository: string): Argv => of(repository, "fsck", "--full", "--no-dangling", "--no-progress"),
   readObjects: (repository: string): Argv => of(repository, "cat-file", "--batch-command"),

@@ -13,6 +13,8 @@ export interface TreeChanges {
   /** Paths to take away first: removed, or about to be written anew. */
   readonly removals: readonly string[];
   readonly additions: readonly ListedEntry[];
+  /** Their content is in another repository, so that the release lacks it. */
+  readonly submodules: readonly string[];
 }
 
 const SUBMODULE = "160000";
@@ -26,30 +28,14 @@ export function parseListing(output: string): ListedEntry[] {
   });
 }
 
-/** The output of `git diff-tree -r -z --no-renames`; submodules are left out. */
-export function parseChanges(output: string): TreeChanges {
-  const removals: string[] = [];
-  const additions: ListedEntry[] = [];
-  const fields = records(output);
-  for (let at = 0; at + 1 < fields.length; at += 2) {
-    const header = fields[at] ?? "";
-    const path = checkPath(fields[at + 1] ?? "");
-    const [, mode, object, status] = /^:\d{6} (\d{6}) [0-9a-f]{40} ([0-9a-f]{40}) ([AMDT])$/.exec(header) ?? [];
-    if (mode === undefined || object === undefined || status === undefined) throw unreadable(header);
-    if (status !== "A") removals.push(path);
-    if (status !== "D" && mode !== SUBMODULE) additions.push({ mode, object, path });
-  }
-  return { removals, additions };
-}
-
 /** Every file and link of a listing as an addition. */
 export function additionsOf(listing: readonly ListedEntry[]): TreeChanges {
-  return { removals: [], additions: listing.filter((entry) => entry.mode !== SUBMODULE) };
+  const submodules = listing.filter(isSubmodule).map(({ path }) => path);
+  return { removals: [], additions: listing.filter((entry) => !isSubmodule(entry)), submodules };
 }
 
-/** Submodules of a commit: their content is in another repository, so that a release lacks it. */
-export function submodulesOf(listing: readonly ListedEntry[]): string[] {
-  return listing.filter((entry) => entry.mode === SUBMODULE).map((entry) => entry.path);
+export function isSubmodule({ mode }: Pick<ListedEntry, "mode">): boolean {
+  return mode === SUBMODULE;
 }
 
 function records(output: string): string[] {
@@ -57,7 +43,7 @@ function records(output: string): string[] {
 }
 
 /** Git refuses such trees when it is asked to; a tree made by hand may still have come through. */
-function checkPath(path: string): string {
+export function checkPath(path: string): string {
   const isHostile = path.split("/").some((step) => step === "" || step === "." || step === ".." || step.toLowerCase() === ".git");
   if (isHostile || path.includes("\uFFFD"))
     throw new Fault("release.bad-path", `the commit has the path ${JSON.stringify(path)}, which no release may have`, {

@@ -9,7 +9,7 @@ export interface Blob {
   readonly chunks: AsyncIterable<Buffer>;
 }
 
-/** Reads blobs of a repository, in the order they are asked for, through one `git cat-file --batch-command`. */
+/** Reads objects of a repository, in the order they are asked for, through one `git cat-file --batch-command`. */
 export class ObjectReader {
   readonly #process: GitProcess;
   readonly #input: ByteQueue;
@@ -29,13 +29,20 @@ export class ObjectReader {
   async sizes(ids: readonly string[]): Promise<number[]> {
     this.#command("info", ids);
     const sizes: number[] = [];
-    for (const _id of ids) sizes.push(await this.#header());
+    for (const _id of ids) sizes.push(await this.#header("blob"));
     return sizes;
   }
 
   async next(): Promise<Blob> {
-    const bytes = await this.#header();
+    const bytes = await this.#header("blob");
     return { bytes, chunks: this.#content(bytes) };
+  }
+
+  /** A folder as Git stores it; also by "<commit>^{tree}". */
+  async readTree(id: string): Promise<Buffer> {
+    this.ask([id]);
+    const bytes = await this.#header("tree");
+    return collect({ bytes, chunks: this.#content(bytes) });
   }
 
   /** The whole content of one small blob. */
@@ -55,11 +62,11 @@ export class ObjectReader {
     if (ids.length > 0) this.#process.stdin.write(ids.map((id) => `${name} ${id}\n`).join(""));
   }
 
-  /** "<object> blob <size>" */
-  async #header(): Promise<number> {
+  /** "<object> <type> <size>" */
+  async #header(wanted: "blob" | "tree"): Promise<number> {
     const header = (await this.#input.line()).toString("utf8");
-    const [, bytes] = /^[0-9a-f]{40} blob (\d+)$/.exec(header) ?? [];
-    if (bytes === undefined) throw new Fault("git.no-blob", `the repository lacks a file of the commit (${header})`);
+    const [, type, bytes] = /^[0-9a-f]{40} (\w+) (\d+)$/.exec(header) ?? [];
+    if (type !== wanted) throw new Fault("git.no-object", `the repository lacks a ${wanted} of the commit (${header})`);
     return Number(bytes);
   }
 

@@ -12,12 +12,13 @@ export interface SharedFoldersOptions {
   readonly files: string;
   readonly folders: readonly string[];
   readonly owner: { readonly uid: number; readonly gid: number };
-  readonly listing: readonly ListedEntry[];
+  /** Everything that is in the commit. */
+  readonly listAll: () => Promise<readonly ListedEntry[]>;
   readonly objects: ObjectReader;
 }
 
 /** Makes the shared folders that are not there yet, each with what the commit has at its place; never touches one that is there. */
-export async function ensureSharedFolders({ files, folders, owner, listing, objects }: SharedFoldersOptions): Promise<void> {
+export async function ensureSharedFolders({ files, folders, owner, listAll, objects }: SharedFoldersOptions): Promise<void> {
   for (const folder of folders) {
     await makeParents(files, posix.dirname(folder));
     if (await isFolder(`${files}/${folder}`)) continue;
@@ -25,7 +26,7 @@ export async function ensureSharedFolders({ files, folders, owner, listing, obje
     const seed = `${files}/.seed-${randomBytes(6).toString("hex")}`;
     try {
       await mkdir(seed, { mode: 0o755 });
-      await fillSeed(seed, { prefix: `${folder}/`, owner, listing, objects });
+      await fillSeed(seed, { prefix: `${folder}/`, owner, listing: await listAll(), objects });
       await rename(seed, `${files}/${folder}`).catch(unlessItIsThere);
     } finally {
       await rm(seed, { recursive: true, force: true });
@@ -33,7 +34,8 @@ export async function ensureSharedFolders({ files, folders, owner, listing, obje
   }
 }
 
-interface SeedOptions extends Pick<SharedFoldersOptions, "owner" | "listing" | "objects"> {
+interface SeedOptions extends Pick<SharedFoldersOptions, "owner" | "objects"> {
+  readonly listing: readonly ListedEntry[];
   readonly prefix: string;
 }
 

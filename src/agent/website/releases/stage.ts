@@ -7,11 +7,11 @@ import type { Log } from "#base/log.ts";
 import { readBoxfile } from "#contract/boxfile.ts";
 import { describeBoxfileProblem } from "#contract/boxfile-syntax.ts";
 import type { CommitId, WebsiteId } from "#contract/names.ts";
-import { type RepositoryTree, treeOf } from "#contract/repository-tree.ts";
 import type { GitSource } from "#contract/spec/website.ts";
 import type { SitePaths } from "../paths.ts";
+import { CommitTree } from "./commit-tree.ts";
 import { git, runGit } from "./git.ts";
-import { additionsOf, type ListedEntry, parseChanges, parseListing, submodulesOf, type TreeChanges } from "./listing.ts";
+import { additionsOf, type ListedEntry, parseListing, type TreeChanges } from "./listing.ts";
 import { ObjectReader } from "./object-reader.ts";
 import { type Overlay, overlayMask, planOverlay } from "./overlay.ts";
 import type { PackSource } from "./pack-source.ts";
@@ -68,8 +68,8 @@ async function makeRelease(options: StageOptions): Promise<StagedRelease> {
   try {
     await fetchCommit(repository, options);
     const content = await repository.contentOf(commit);
-    const listing = parseListing(await runGit(git.listTree(repository.directory, content), signal));
-    return await materialise(options, { content, repository, listing, objects });
+    const listAll = async () => parseListing(await runGit(git.listTree(repository.directory, content), signal));
+    return await materialise(options, { content, repository, tree: new CommitTree(objects, content), listAll, objects });
   } finally {
     await objects.close();
   }
@@ -79,16 +79,17 @@ interface Commit {
   /** Whose tree it is. */
   readonly content: CommitId;
   readonly repository: ReleaseRepository;
-  readonly listing: readonly ListedEntry[];
+  readonly tree: CommitTree;
+  /** Everything that is in it, which takes as long as the site is large. */
+  readonly listAll: () => Promise<readonly ListedEntry[]>;
   readonly objects: ObjectReader;
 }
 
 async function materialise(
   { website, commit, paths, log, signal }: StageOptions,
-  { content, repository, listing, objects }: Commit,
+  { content, repository, tree, listAll, objects }: Commit,
 ): Promise<StagedRelease> {
-  const tree = treeOf(listing);
-  const overlay = await readOverlay({ website, files: paths.files, listing, tree, objects });
+  const overlay = await readOverlay({ website, files: paths.files, tree, objects });
   if (overlay.needsBuild && content === commit) {
     // When it has been built it is fetched again, with what was built of it.
     await repository.forget(commit);
@@ -97,15 +98,15 @@ async function materialise(
   const base = await findBase(paths, overlay, repository);
   const changes =
     base === null
-      ? additionsOf(listing)
-      : parseChanges(await runGit(git.diffTree(repository.directory, await repository.contentOf(base.commit), content), signal));
+      ? additionsOf(await listAll())
+      : await tree.changesSince(new CommitTree(objects, await repository.contentOf(base.commit)));
   const isMasked = overlayMask(overlay);
-  const unmasked: TreeChanges = {
+  const unmasked = {
     removals: changes.removals.filter((path) => !isMasked(path)),
     additions: changes.additions.filter(({ path }) => !isMasked(path)),
   };
-  await ensureSpace(paths.releases, await spaceOf(unmasked, { listing, objects }));
-  const submodules = submodulesOf(listing);
+  await ensureSpace(paths.releases, await spaceOf(unmasked.additions, objects));
+  const { submodules } = changes;
   if (submodules.length > 0) log.warn({ website: website.id, commit, submodules }, "submodules are left out of the release");
   const temporary = `${paths.release(commit)}.tmp-${randomBytes(6).toString("hex")}`;
   try {
@@ -116,7 +117,7 @@ async function materialise(
     const written = await writeEntries(writer, unmasked.additions, objects);
     const owner = { uid: website.uid, gid: website.uid };
     if (base === null) await layOver(writer, overlay, owner);
-    await ensureSharedFolders({ files: paths.files, folders: overlay.sharedFolders, owner, listing, objects });
+    await ensureSharedFolders({ files: paths.files, folders: overlay.sharedFolders, owner, listAll, objects });
     const staged = {
       commit,
       docroot: overlay.docroot,
@@ -153,17 +154,17 @@ async function fetchCommit(repository: ReleaseRepository, { website, commit, pat
 interface OverlayQuestion {
   readonly website: StageOptions["website"];
   readonly files: string;
-  readonly listing: readonly ListedEntry[];
-  readonly tree: RepositoryTree;
+  readonly tree: CommitTree;
   readonly objects: ObjectReader;
 }
 
-async function readOverlay({ website, files, listing, tree, objects }: OverlayQuestion): Promise<Overlay> {
-  const entry = listing.find(({ path, mode }) => path === "Boxfile" && mode.startsWith("100"));
-  const content = entry === undefined ? null : await objects.read(entry.object);
-  const { boxfile, problems } = readBoxfile(content, { label: website.environment, tree });
+async function readOverlay({ website, files, tree, objects }: OverlayQuestion): Promise<Overlay> {
+  const entry = await tree.find("Boxfile");
+  const content = entry?.mode.startsWith("100") ? await objects.read(entry.object) : null;
+  const { environment } = website;
+  const { boxfile, problems } = await tree.consult((seen) => readBoxfile(content, { label: environment, tree: seen }));
   if (boxfile === null) throw new Fault("release.bad-boxfile", problems.map(describeBoxfileProblem).join("\n"));
-  return planOverlay({ boxfile, environment: website.environment, tree, files });
+  return tree.consult((seen) => planOverlay({ boxfile, environment, tree: seen, files }));
 }
 
 /** A release that has the same overlay, so that most of its files are the new one's: one with a spare, else the newest. */
@@ -177,8 +178,9 @@ async function findBase(paths: SitePaths, overlay: Overlay, repository: ReleaseR
   return newest;
 }
 
-async function spaceOf({ additions }: TreeChanges, { listing, objects }: Pick<Commit, "listing" | "objects">): Promise<number> {
-  const folders = new Set(listing.map(({ path }) => posix.dirname(path)));
+/** How much is added at most; what the release shares with its base takes next to nothing. */
+async function spaceOf(additions: readonly ListedEntry[], objects: ObjectReader): Promise<number> {
+  const folders = new Set(additions.map(({ path }) => posix.dirname(path)));
   return spaceFor(await objects.sizes(additions.map(({ object }) => object)), folders.size);
 }
 
@@ -186,7 +188,7 @@ async function layOver(writer: TreeWriter, overlay: Overlay, owner: { uid: numbe
   for (const link of overlay.links) await writer.writeLink(link.path, link.target, link.owner === "website" ? owner : null);
 }
 
-function countRemoved({ removals, additions }: TreeChanges): number {
+function countRemoved({ removals, additions }: Pick<TreeChanges, "removals" | "additions">): number {
   const added = new Set(additions.map(({ path }) => path));
   return removals.filter((path) => !added.has(path)).length;
 }
