@@ -29,7 +29,7 @@ export function loop(options: LoopOptions): Loop {
       await options.work(stopping.signal).catch((thrown: unknown) => {
         if (!stopping.signal.aborted) options.onFault(thrown);
       });
-      await sleep(options.everyMs, undefined, { signal: AbortSignal.any([wake.signal, stopping.signal]) }).catch(() => undefined);
+      await sleep(options.everyMs, undefined, { signal: wake.signal }).catch(() => undefined);
     }
   }
 
@@ -40,6 +40,7 @@ export function loop(options: LoopOptions): Loop {
     nudge: () => wake.abort(),
     stop: async () => {
       stopping.abort();
+      wake.abort();
       await running;
     },
   };
