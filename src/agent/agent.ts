@@ -88,6 +88,8 @@ export class Agent {
       this.#heartbeats.nudge();
       this.#turns.nudge();
     });
+    // Roles look at what is there before the bus is waited for.
+    if (this.#spec !== null) await this.#roleGroups(this.#spec);
     this.#turns.start();
     this.#heartbeats.start();
     void this.#fabric.rehearse(ping, {});
@@ -116,6 +118,7 @@ export class Agent {
     const outcome = await convergeGroups([commonGroup(this.#enrolment, spec), ...(await this.#roleGroups(spec))], signal);
     this.#outcome = outcome;
     if (outcome.faults.length === 0) this.#reached = spec.generation;
+    this.#tellRoles();
     this.#retryUnless(hasNewest && outcome.faults.length === 0);
     this.#heartbeats.nudge();
     this.#report(spec, outcome);
@@ -143,13 +146,19 @@ export class Agent {
 
   async #take(spec: ServerSpec | null): Promise<void> {
     const known = this.#spec?.generation ?? 0;
-    if (spec !== null && spec.generation >= known) this.#isConfirmed = true;
-    if (spec === null || spec.generation === known) return;
+    if (spec === null) return;
     // Signed, but of another day: a broker that gives it out again would undo what came after it.
     if (spec.generation < known) return this.#log.warn({ known, given: spec.generation }, "older spec refused");
-    this.#spec = spec;
+    this.#isConfirmed = true;
+    if (spec.generation > known) this.#spec = spec;
+    this.#tellRoles();
+    if (spec.generation === known) return;
     // A full disk must not keep a server from its spec; it is stored again with the next change.
     await this.#ledger.writeSpec(spec).catch((thrown: unknown) => this.#log.warn({ fault: reportFault(thrown) }, "spec not stored"));
+  }
+
+  #tellRoles(): void {
+    for (const role of this.#running.values()) role.look?.();
   }
 
   async #roleGroups(spec: ServerSpec): Promise<ResourceGroup[]> {
@@ -201,7 +210,7 @@ export class Agent {
 
   async #status(factsMaxAgeMs = 0): Promise<ServerStatus> {
     const releases: Record<WebsiteId, CommitId | null> = {};
-    for (const role of this.#running.values()) Object.assign(releases, await role.releases?.());
+    for (const role of this.#running.values()) Object.assign(releases, role.releases?.());
     return {
       server: this.#enrolment.server,
       at: timestamp(),

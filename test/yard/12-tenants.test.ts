@@ -105,6 +105,26 @@ describe("a website's .htaccess", () => {
     for (const index of ways.keys()) expect(await ask(`/read${index}/x.txt`)).not.toContain("DB_PASSWORD");
   });
 
+  test("makes its box neither ready nor unready, and shows nothing of that", async () => {
+    const [file, address] = ["/run/boxyard/box-health", "http://127.0.0.1/boxyard-health"];
+    const forge = `foreach (['${file}', '${file}.new', '/run/boxyard/box-ready', '/run/boxyard/x'] as $path)
+      echo @file_put_contents($path, 'forged') || @unlink($path) || @rename($path, "$path.gone") || @symlink('/etc', $path) ? 'forged' : 'kept', "\n";`;
+    const ways = [
+      "RewriteRule ^ /run/boxyard/box-health [L]",
+      "RewriteRule ^ /boxyard-health [L]",
+      "ErrorDocument 404 /run/boxyard/box-health",
+    ];
+    for (const [index, way] of ways.entries())
+      await owner.repository.write({ [`docroot/health${index}/.htaccess`]: `RewriteEngine On\n${way}\n` });
+    await owner.repository.write({ "docroot/forge.php": `<?php header('Cache-Control: no-store');\n${forge}` });
+    await push(owner);
+    expect(await ask("/forge.php")).toMatch(/(?:kept\n?){4}$/);
+    for (const index of ways.keys()) expect(await ask(`/health${index}/x`)).not.toMatch(/^ready$/m);
+    expect(await ask("/boxyard-health")).toMatch(/^HTTP\/1\.1 404/);
+    expect(await mustInServer(BOX, "curl", "-s", address)).toBe("ready");
+    expect(await mustInServer(BOX, "ls", "/run/boxyard")).toBe("box-health\nbox-ready");
+  });
+
   test("does all that Drupal's and WordPress's own files ask for", async () => {
     await owner.repository.write({
       Boxfile: "version: 2.0\nshared_folders:\n  - docroot/files\n",

@@ -25,7 +25,9 @@ export interface RunningRole<S> {
   /** What the server should have for this role; called at each turn, acts on nothing. */
   groups(spec: S, server: ServerSpec): ResourceGroup[];
   /** The live release of each website that this role carries, for the heartbeat. */
-  releases?(): Promise<Record<WebsiteId, CommitId | null>>;
+  releases?(): Record<WebsiteId, CommitId | null>;
+  /** Called at once when the context may answer otherwise than before; quick, and throws nothing. */
+  look?(): void;
   /** Ends what `start` began. May be called twice. */
   stop(): Promise<void>;
 }

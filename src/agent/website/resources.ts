@@ -62,7 +62,7 @@ export function noOtherWebsites(websites: readonly WebsiteOnServer[], alsoRemove
 
 async function releaseMismatch(website: WebsiteOnServer, releases: WebsiteReleases): Promise<string | null> {
   const expected = releases.expected(website);
-  const live = await releases.live(website.id);
+  const live = releases.live(website.id);
   if (live !== expected) return `${live ?? "no release"} is live, not ${expected ?? "none"}`;
   if (expected === null) return null;
   const staged = await readReleaseFile(releases.paths(website.id).release(expected));

@@ -1,17 +1,18 @@
+import { dirname } from "node:path";
 import type { BoxSpec } from "#contract/spec/box.ts";
 import type { WebsiteOnServer } from "#contract/spec/website.ts";
 import type { ConfigurationFile } from "../../converge/configuration.ts";
 import { logDirectory, sitePaths } from "../../website/paths.ts";
 import { servedDomains } from "../../website/snippets/website-facts.ts";
-import { fromOwnReleasesOnly, HTACCESS, OUTGOING, OUTGOING_DROP_IN, outgoingRules } from "./containment.ts";
-import { READY_MARKER } from "./health.ts";
+import { fromOwnReleasesOnly, HTACCESS, OUTGOING, OUTGOING_DROP_IN, OUTGOING_RULES } from "./containment.ts";
+import { HEALTH_FILE, READY, READY_MARKER } from "./health.ts";
 import { busyPage, noReleasePage } from "./pages.ts";
 import { poolSocket } from "./php.ts";
 
 const MODULES = [
   ...["mpm_event", "authn_core", "authn_file", "authz_core", "authz_host", "authz_user", "authz_groupfile", "auth_basic", "access_compat"],
   ...["alias", "deflate", "dir", "env", "expires", "filter", "headers", "mime", "negotiation"],
-  ...["proxy", "proxy_fcgi", "proxy_http", "remoteip", "reqtimeout", "rewrite", "setenvif"],
+  ...["proxy", "proxy_fcgi", "remoteip", "reqtimeout", "rewrite", "setenvif"],
 ];
 
 /** Files that a page brings with it, by their endings; nothing that is run. */
@@ -22,14 +23,11 @@ const ASSETS = [
 
 const SITES = "/etc/apache2/boxyard";
 
-/** Where the agent says whether this box may get visitors' requests. */
-export const HEALTH_PORT = 8101;
-
 /** Apache's whole configuration: the server's own part, and a file per website. */
 export function apacheFiles(spec: BoxSpec, server: string): ConfigurationFile[] {
   return [
     { path: "/etc/apache2/apache2.conf", content: mainFile(spec, server) },
-    { path: OUTGOING, content: outgoingRules(HEALTH_PORT) },
+    { path: OUTGOING, content: OUTGOING_RULES },
     OUTGOING_DROP_IN,
     ...spec.websites.map((website) => ({ path: `${SITES}/${website.id}.conf`, content: virtualHost(website) })),
   ];
@@ -95,12 +93,23 @@ DirectoryIndex index.php index.html
   Require all denied
 </FilesMatch>
 
-# Requests for no website of this box; the caches ask here whether the box may serve.
+# The caches ask here whether the box may serve. Its agent has written that down and is not asked; since a boot it may not have looked yet.
 <VirtualHost *:80>
   ServerName boxyard.invalid
   DocumentRoot /var/empty
-  ProxyPass "/boxyard-health" "http://127.0.0.1:${HEALTH_PORT}/" retry=0 timeout=5
-  RedirectMatch 404 "^/(?!boxyard-health$)"
+  RewriteEngine On
+  # A website that this box has not heard of yet: the caches ask another one.
+  RewriteRule "!^/boxyard-health$" "-" "[E=REASON:there is no such website here,R=503,L]"
+  RewriteCond "${HEALTH_FILE}" !-f
+  RewriteRule "^" "-" "[E=REASON:nobody has looked yet,R=503,L]"
+  RewriteCond expr "file('${HEALTH_FILE}') =~ m#^(?!${READY}\\n$)(.*)$#"
+  RewriteRule "^" "-" "[E=REASON:%1,R=503,L]"
+  RewriteRule "^" "${HEALTH_FILE}" [L]
+  ErrorDocument 503 "%{reqenv:REASON}"
+  <Directory ${dirname(HEALTH_FILE)}>
+    ForceType "text/plain; charset=utf-8"
+    Require all granted
+  </Directory>
 </VirtualHost>
 
 IncludeOptional ${SITES}/*.conf

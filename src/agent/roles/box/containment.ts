@@ -47,19 +47,17 @@ ExecStartPre=/usr/sbin/nft -f ${OUTGOING}
 `,
 };
 
-/** Rules of nft(8): Apache answers, and begins no connection of its own but the one to the box's health; a rewrite with [P] leads nowhere. */
-export function outgoingRules(healthPort: number): string {
-  const table = "table inet boxyard_apache";
-  return `# Written by Boxyard.
-${table}
-delete ${table}
-${table} {
+const TABLE = "table inet boxyard_apache";
+
+/** Rules of nft(8): Apache answers, and begins no connection of its own; a rewrite with [P] leads nowhere. */
+export const OUTGOING_RULES = `# Written by Boxyard.
+${TABLE}
+delete ${TABLE}
+${TABLE} {
   chain output {
     type filter hook output priority 0; policy accept;
-    oifname "lo" ip daddr 127.0.0.1 tcp dport ${healthPort} accept
     meta skuid "www-data" tcp flags & (syn | ack) == syn reject with tcp reset
     meta skuid "www-data" meta l4proto udp reject
   }
 }
 `;
-}

@@ -21,7 +21,7 @@ import { snippets } from "../../website/snippets/snippets.ts";
 import { mainDomain, websiteFacts } from "../../website/snippets/website-facts.ts";
 import { systemAuthorities } from "../../website/system-authorities.ts";
 import type { RoleContext, StartRole } from "../role.ts";
-import { APACHE_OWNS, apacheFiles, HEALTH_PORT } from "./apache.ts";
+import { APACHE_OWNS, apacheFiles } from "./apache.ts";
 import { OUTGOING } from "./containment.ts";
 import { startHealth } from "./health.ts";
 import { readLogFile } from "./log-reader.ts";
@@ -37,15 +37,17 @@ export const startBox: StartRole<BoxSpec> = async (context) => {
     log,
     carried,
     onStaged: (website, staged, signal) => warmRelease({ website, staged, log, signal }),
+    onSwitched: () => health.look(),
   });
   answerReleaseActions(fabric, releases);
   answerBoxActions(context, carried);
-  const health = await startHealth({ port: HEALTH_PORT, isConverged, isConfirmed, websites: () => carried()?.websites ?? null, releases });
+  const health = startHealth({ isConverged, isConfirmed, websites: () => carried()?.websites ?? null, releases, log });
   return {
     groups: (spec, server) => boxGroups(spec, { server, releases, caPem: enrolment.caPem }),
     releases: () => releases.liveOfAll(),
+    look: () => health.look(),
     stop: async () => {
-      await health.stop();
+      health.stop();
       releases.close();
     },
   };

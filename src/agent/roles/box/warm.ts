@@ -24,7 +24,7 @@ export interface WarmOptions {
 /** Has the website's PHP compile the staged release's most used files before it goes live; a failure costs speed only. */
 export async function warmRelease({ website, staged, log, signal }: WarmOptions): Promise<void> {
   const paths = sitePaths(website.id);
-  const live = await readLive(paths);
+  const live = readLive(paths);
   if (live === null) return;
   const environment = {
     SCRIPT_FILENAME: SCRIPT,

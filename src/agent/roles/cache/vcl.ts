@@ -13,7 +13,7 @@ import directors;
 import vtc;
 `;
 
-/** Asked through the box's web server, so that it vouches for the web server and for the agent behind it. */
+/** Asked of the box's web server, so that it vouches for that, and tells what the box's agent has last found. */
 const PROBE = `probe health {
   .request = "GET /boxyard-health HTTP/1.1" "Host: boxyard-health" "Connection: close";
   .interval = 1s;

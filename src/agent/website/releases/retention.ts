@@ -9,7 +9,7 @@ import { readCommitLink, readLive } from "./switch.ts";
 /** Staged releases that nobody needs: not those in `kept`, the live one, the one before it, or the newest, which may go live in a moment. */
 export async function findSurplus(paths: SitePaths, kept: Iterable<CommitId>): Promise<CommitId[]> {
   const [newest, ...others] = (await listStaged(paths)).map(({ commit }) => commit);
-  const needed = new Set([...kept, await readLive(paths), await readCommitLink(paths.previous), newest]);
+  const needed = new Set([...kept, readLive(paths), readCommitLink(paths.previous), newest]);
   return others.filter((commit) => !needed.has(commit));
 }
 

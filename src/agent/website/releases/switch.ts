@@ -1,6 +1,6 @@
 import { randomBytes } from "node:crypto";
-import { renameSync, rmSync } from "node:fs";
-import { lstat, readlink, rename, rm, symlink } from "node:fs/promises";
+import { readlinkSync, renameSync, rmSync } from "node:fs";
+import { lstat, rename, rm, symlink } from "node:fs/promises";
 import { setTimeout as sleep } from "node:timers/promises";
 import { microsOf, nowMicros } from "#base/clock.ts";
 import { Fault } from "#base/fault.ts";
@@ -43,7 +43,7 @@ export async function switchRelease({ paths, release, when, signal, isStillWante
     throw new Fault("release.not-staged", `cannot switch to release ${release}: it is not staged on this server`, {
       next: "stage it first (push the commit again)",
     });
-  const previous = await readLive(paths);
+  const previous = readLive(paths);
   if (previous === release) {
     // Asked again, by somebody who did not hear the answer: what counts is when visitors met it first.
     onSwitched?.();
@@ -67,7 +67,7 @@ export async function switchRelease({ paths, release, when, signal, isStillWante
 
 /** Takes the live release off; the website then answers as before its first deployment. */
 export async function withdrawRelease(paths: SitePaths, isStillWanted?: () => boolean): Promise<CommitId | null> {
-  const previous = await readLive(paths);
+  const previous = readLive(paths);
   if (isStillWanted?.() === false) return previous;
   try {
     rmSync(paths.current, { force: true });
@@ -78,15 +78,24 @@ export async function withdrawRelease(paths: SitePaths, isStillWanted?: () => bo
 }
 
 /** The live release, null when there is none. */
-export async function readLive(paths: SitePaths): Promise<CommitId | null> {
+export function readLive(paths: SitePaths): CommitId | null {
   return readCommitLink(paths.current);
 }
 
-/** The commit that `current` or `previous` names. */
-export async function readCommitLink(link: string): Promise<CommitId | null> {
-  const target = await readlink(link).catch(() => "");
+/** The commit that `current` or `previous` names; read at once, so that nothing can switch between the question and the answer. */
+export function readCommitLink(link: string): CommitId | null {
+  const target = readLink(link);
+  if (target === null) return null;
   const commit = CommitId.safeParse(target.replace(/^releases\//, ""));
   return commit.success ? commit.data : null;
+}
+
+function readLink(link: string): string | null {
+  try {
+    return readlinkSync(link);
+  } catch {
+    return null;
+  }
 }
 
 /** When the link was put in its place: a rename changes its status. */

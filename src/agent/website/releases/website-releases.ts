@@ -28,6 +28,8 @@ export interface WebsiteReleasesOptions {
   readonly roots?: SiteRoots;
   /** Told of each release that was staged and is not live yet. */
   readonly onStaged?: (website: WebsiteOnServer, staged: StagedRelease, signal: AbortSignal) => Promise<void>;
+  /** Told at once when another release is live, or is expected to be. */
+  readonly onSwitched?: () => void;
 }
 
 interface Hold {
@@ -62,7 +64,7 @@ export class WebsiteReleases {
       const { git: source, website } = this.#find(id);
       const { packs, log } = this.#options;
       const staged = await stageRelease({ website, commit, paths: this.paths(id), source, packs, log, signal });
-      if ((await this.live(id)) !== commit) await this.#options.onStaged?.(website, staged, signal);
+      if (this.live(id) !== commit) await this.#options.onStaged?.(website, staged, signal);
       return staged;
     });
   }
@@ -86,14 +88,14 @@ export class WebsiteReleases {
   }
 
   /** The live release. */
-  live(id: WebsiteId): Promise<CommitId | null> {
+  live(id: WebsiteId): CommitId | null {
     return readLive(this.paths(id));
   }
 
   /** The live release of each website. */
-  async liveOfAll(): Promise<Record<WebsiteId, CommitId | null>> {
+  liveOfAll(): Record<WebsiteId, CommitId | null> {
     const websites = this.#options.carried()?.websites ?? [];
-    return Object.fromEntries(await Promise.all(websites.map(async ({ id }) => [id, await this.live(id)] as const)));
+    return Object.fromEntries(websites.map(({ id }) => [id, this.live(id)] as const));
   }
 
   /** The release that the website should serve now: the spec's, or that of a deployment under way. */
@@ -109,12 +111,14 @@ export class WebsiteReleases {
     const release = this.expected(website);
     // A deployment may switch at any moment, also between two steps of this one; the next turn sees what holds then.
     const isStillWanted = (): boolean => this.expected(website) === release;
+    const onSwitched = (): void => this.#options.onSwitched?.();
     if (release === null) {
       await withdrawRelease(this.paths(website.id), isStillWanted);
-      return;
+      return onSwitched();
     }
     await this.stage(website.id, release, signal);
-    await switchRelease({ paths: this.paths(website.id), release, when: null, signal, isStillWanted }).catch((thrown: unknown) => {
+    const when = { when: null, isStillWanted, onSwitched };
+    await switchRelease({ paths: this.paths(website.id), release, signal, ...when }).catch((thrown: unknown) => {
       if (!isFault(thrown, "release.overtaken")) throw thrown;
     });
   }
@@ -148,7 +152,7 @@ export class WebsiteReleases {
   }
 
   async #stagedLive(id: WebsiteId): Promise<StagedRelease | null> {
-    const live = await this.live(id);
+    const live = this.live(id);
     return live === null ? null : readReleaseFile(this.paths(id).release(live));
   }
 
@@ -158,6 +162,7 @@ export class WebsiteReleases {
 
   #hold(id: WebsiteId, release: CommitId | null, decision: number): void {
     this.#holds.set(id, { release, decision, untilMs: performance.now() + HOLD_MS });
+    this.#options.onSwitched?.();
   }
 
   #find(id: WebsiteId): { git: GitSource; website: WebsiteOnServer } {
