@@ -105,6 +105,21 @@ describe("convergence", () => {
   });
 });
 
+test("an agent that is started anew before the spec tells of a switch does not take it back", async () => {
+  const [one, two] = [await staged("one"), await staged("two")];
+  site.website = { ...site.website, release: one, decision: 1 };
+  await releases.converge(site.website, signal);
+  await releases.switchTo({ website: "s1", release: two, decision: 2 }, inMs(0), signal);
+  const next = site.releases();
+  expect(next.expected(site.website)).toBe(two);
+  await next.converge(site.website, signal);
+  expect(next.live("s1")).toBe(two);
+  site.website = { ...site.website, decision: 3 };
+  await next.converge(site.website, signal);
+  expect(next.live("s1")).toBe(one);
+  expect(site.releases().expected({ ...site.website, decision: 1 }), "what the spec has overtaken is forgotten").toBe(one);
+});
+
 test("what the spec says of an earlier decision comes too late to take a switch back", async () => {
   const [one, two] = [await staged("one"), await staged("two")];
   await releases.switchTo({ website: "s1", release: two, decision: 7 }, inMs(0), signal);

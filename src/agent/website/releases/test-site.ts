@@ -49,6 +49,7 @@ export class TestSite {
       log: silentLog(),
       carried: () => ({ git: { server: "git1", address: "127.0.0.1", port: 1 }, websites: [this.website] }),
       roots: this.roots,
+      holds: join(this.scratch, "holds"),
     });
   }
 

@@ -5,6 +5,7 @@ import type { Log } from "#base/log.ts";
 import type { CommitId, WebsiteId } from "#contract/names.ts";
 import type { GitSource, WebsiteOnServer } from "#contract/spec/website.ts";
 import { type SitePaths, type SiteRoots, sitePaths } from "../paths.ts";
+import { Holds } from "./holds.ts";
 import type { PackSource } from "./pack-source.ts";
 import { readReleaseFile, type StagedRelease } from "./release-file.ts";
 import { findSurplus, removeReleases } from "./retention.ts";
@@ -12,37 +13,24 @@ import { hasSpare, makeSpare } from "./spare.ts";
 import { stageRelease } from "./stage.ts";
 import { readLive, switchRelease, withdrawRelease } from "./switch.ts";
 
-/**
- * A switch that was asked for stands against specs of earlier decisions for this long: control writes the new release into
- * the spec only when all servers serve it (within a second), and what it wrote before may come later still.
- * Until then a convergence turn must not take the switch back. Not longer:
- * a server that missed the switch back serves the withdrawn release until then.
- */
-const HOLD_MS = 30_000;
-
 export interface WebsiteReleasesOptions {
   readonly packs: Pick<PackSource, "fetchInto" | "close">;
   readonly log: Log;
   /** What the server carries now; null before the first spec. */
   readonly carried: () => { readonly git: GitSource; readonly websites: readonly WebsiteOnServer[] } | null;
   readonly roots?: SiteRoots;
+  /** Where the agent after this one finds the switches that the spec does not tell of yet; the server's own place unless told. */
+  readonly holds?: string;
   /** Told of each release that was staged and is not live yet. */
   readonly onStaged?: (website: WebsiteOnServer, staged: StagedRelease, signal: AbortSignal) => Promise<void>;
   /** Told at once when another release is live, or is expected to be. */
   readonly onSwitched?: () => void;
 }
 
-interface Hold {
-  readonly release: CommitId | null;
-  /** The hold ends when the spec tells of this decision or a later one. */
-  readonly decision: number;
-  readonly untilMs: number;
-}
-
 /** The releases of all websites that a server carries: one at a time is staged for each. */
 export class WebsiteReleases {
   readonly #options: WebsiteReleasesOptions;
-  readonly #holds = new Map<WebsiteId, Hold>();
+  readonly #holds: Holds;
   /** The release of which no spare could be made. */
   readonly #withoutSpare = new Map<WebsiteId, CommitId>();
   /** What may be switched to next, however old it is. */
@@ -52,6 +40,7 @@ export class WebsiteReleases {
 
   constructor(options: WebsiteReleasesOptions) {
     this.#options = options;
+    this.#holds = new Holds(options.holds);
   }
 
   paths(id: WebsiteId): SitePaths {
@@ -100,10 +89,8 @@ export class WebsiteReleases {
 
   /** The release that the website should serve now: the spec's, or that of a deployment under way. */
   expected(website: Pick<WebsiteOnServer, "id" | "release" | "decision">): CommitId | null {
-    const hold = this.#holds.get(website.id);
-    if (hold !== undefined && website.decision < hold.decision && performance.now() < hold.untilMs) return hold.release;
-    this.#holds.delete(website.id);
-    return website.release;
+    const held = this.#holds.find(website);
+    return held === undefined ? website.release : held;
   }
 
   /** Makes the expected release live, staging it when it is not. */
@@ -161,7 +148,7 @@ export class WebsiteReleases {
   }
 
   #hold(id: WebsiteId, release: CommitId | null, decision: number): void {
-    this.#holds.set(id, { release, decision, untilMs: performance.now() + HOLD_MS });
+    this.#holds.add(id, { release, decision });
     this.#options.onSwitched?.();
   }
 
