@@ -44,8 +44,9 @@ const TROUBLES = {
     round: (work, { box }) => onSmallDisk([box], website.id, work),
     trouble: (work, { box }) => whileFull([box], website.id, work),
   },
-  "control is killed": { trouble: (work) => afterHaving("boxyard-control", work) },
-  "the broker is killed": { trouble: (work) => afterHaving("nats-server", work) },
+  "a box's agent is killed": { trouble: (work, { box }) => afterKilling(box, "boxyard-agent", work) },
+  "control is killed": { trouble: (work) => afterKilling("control1", "boxyard-control", work) },
+  "the broker is killed": { trouble: (work) => afterKilling("control1", "nats-server", work) },
   "a cache is shut down": { trouble: (work, { cache }) => whileStopping(cache, work) },
   "a cache loses its power": { trouble: (work, { cache }) => whilePoweredOff(cache, work) },
 } satisfies Record<string, Trouble>;
@@ -69,8 +70,8 @@ const BOXFILES = {
   built: (version: string) => `version: 3\nbuild: [sleep 2, echo ${version} > docroot/built.txt]\n`,
 } as const;
 
-async function afterHaving(service: string, work: Work): Promise<void> {
-  await mustInServer("control1", "systemctl", "kill", "--signal=KILL", service);
+async function afterKilling(server: string, service: string, work: Work): Promise<void> {
+  await mustInServer(server, "systemctl", "kill", "--signal=KILL", service);
   await work();
 }
 
