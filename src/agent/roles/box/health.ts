@@ -35,7 +35,7 @@ export interface HealthOptions {
 const GRACE_MS = 60_000;
 
 /** What changes without anybody telling: time that has passed, and links that were moved by hand. */
-const LOOK_EVERY_MS = 1_000;
+const LOOK_EVERY_MS = 5_000;
 
 /** What the box says of itself to the caches' probes, on the web server's lips. */
 export interface Health {
@@ -45,7 +45,7 @@ export interface Health {
   stop(): void;
 }
 
-/** Looks at once, then each second and whenever it is told to. */
+/** Looks at once, then every five seconds and whenever it is told to. */
 export function startHealth(options: HealthOptions): Health {
   const { file = HEALTH_FILE, log } = options;
   const reasonAgainst = reasons(options);
