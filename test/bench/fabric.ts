@@ -214,7 +214,7 @@ async function write(): Promise<void> {
       row("idle: control's share of a core", ({ idleControlPercent }) => `${idleControlPercent.toFixed(1)} %`),
       "",
       "What it is to be: 250 ms for 1,000, 2.5 s for 10,000, and three times plain at most. The greatest part of what is above plain are the agents'",
-      "signature checks (about 0.13 ms each), which here share two cores, and in a yard have a server each.",
+      "signature checks (about 0.06 ms each), which here share two cores, and in a yard have a server each.",
       "",
     ].join("\n"),
   );
