@@ -15,6 +15,11 @@ const rows: { figure: string; median: string; spread: string; target: string }[]
 
 await benchUp();
 const cluster = await benchCluster();
+const OTHERS = `Each with the command that takes them, the machine and the date:
+
+- [the fabric with 100, 1,000 and 10,000 agents](benchmarks-fabric.md), and [beside MCollective](benchmarks-peers.md)
+- [deployments beside an ssh loop, Capistrano and Ansible](benchmarks-deployments.md), and [what visitors notice of one](benchmarks-visitors.md)
+`;
 await benchDeployment(cluster);
 await benchAddBox(cluster);
 await benchMemory();
@@ -186,6 +191,7 @@ async function write(): Promise<void> {
       "|---|---|---|---|",
       ...table,
       "",
+      OTHERS,
     ].join("\n"),
   );
 }
