@@ -11,15 +11,15 @@ const { Repository } = await import("../harness/repository.ts");
 
 const ROUNDS = 5;
 const IMAGE_CACHE = "/var/cache/boxyard/images";
-const rows: { figure: string; median: string; spread: string; target: string }[] = [];
-
-await benchUp();
-const cluster = await benchCluster();
 const OTHERS = `Each with the command that takes them, the machine and the date:
 
 - [the fabric with 100, 1,000 and 10,000 agents](benchmarks-fabric.md), and [beside MCollective](benchmarks-peers.md)
 - [deployments beside an ssh loop, Capistrano and Ansible](benchmarks-deployments.md), and [what visitors notice of one](benchmarks-visitors.md)
 `;
+const rows: { figure: string; median: string; spread: string; target: string }[] = [];
+
+await benchUp();
+const cluster = await benchCluster();
 await benchDeployment(cluster);
 await benchAddBox(cluster);
 await benchMemory();
