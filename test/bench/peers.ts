@@ -153,6 +153,9 @@ async function write(): Promise<void> {
       "|---|---|---|",
       ...lines,
       "",
+      "What it is to be: the whole command within 400 ms, five times as fast as MCollective from request to last reply with 50 servers, an agent of 60 MB at most",
+      "that takes less than 0.1 % of a core when idle, and a stopped one that costs no more than its time limit.",
+      "",
     ].join("\n"),
   );
 }
