@@ -39,6 +39,18 @@ describe("an envelope", () => {
     expect(verifier.open(sealedSpec, "spec").body).toEqual({ a: 1 });
   });
 
+  test.each([
+    ["none", () => ""],
+    ["a part of it", (whole: Buffer) => whole.subarray(0, 63).toString("base64url")],
+    ["more than it", (whole: Buffer) => Buffer.concat([whole, whole]).toString("base64url")],
+    ["one bit of it changed", (whole: Buffer) => whole.fill((whole[63] ?? 0) ^ 1, 63).toString("base64url")],
+    ["nothing that is base64", () => "\u0000§"],
+  ])("is refused when its signature is %s", (_, damage) => {
+    const { payload, signature } = JSON.parse(signer.seal(request)) as { payload: string; signature: string };
+    const damaged = JSON.stringify({ payload, signature: damage(Buffer.from(signature, "base64url")) });
+    expect(() => verifier.open(damaged, "server.ping")).toThrow(expect.objectContaining({ code: "fabric.refused-signature" }));
+  });
+
   test("for all is opened by each server once, and only when it says who is meant", () => {
     const sealed = signer.seal({ ...request, target: "*", select: { kind: "all" } });
     expect(verifier.open(sealed, "server.ping").select).toEqual({ kind: "all" });

@@ -74,7 +74,7 @@ export class Verifier {
     return SignedPayload.parse(JSON.parse(payload));
   }
 
-  /** By libsodium, which takes half of OpenSSL's time: most of what a server does for a short request is this (ADR 12). */
+  /** By libsodium, which takes half of OpenSSL's time for what is done with every message (ADR 12). */
   #isSigned(payload: Buffer, signature: Buffer): boolean {
     return signature.length === sodium.crypto_sign_BYTES && sodium.crypto_sign_verify_detached(signature, payload, this.#key);
   }

@@ -2,7 +2,7 @@ import { randomBytes } from "node:crypto";
 import { chmod, lchown, lstat, mkdir, rename, rm } from "node:fs/promises";
 import { posix } from "node:path";
 import { Fault } from "#base/fault.ts";
-import type { ListedEntry } from "./listing.ts";
+import { isSubmodule, type ListedEntry } from "./listing.ts";
 import type { ObjectReader } from "./object-reader.ts";
 import { TreeWriter } from "./tree-writer.ts";
 import { writeEntries } from "./write-entries.ts";
@@ -41,7 +41,7 @@ interface SeedOptions extends Pick<SharedFoldersOptions, "owner" | "objects"> {
 
 async function fillSeed(seed: string, { prefix, owner, listing, objects }: SeedOptions): Promise<void> {
   const entries = listing
-    .filter((entry) => entry.path.startsWith(prefix) && entry.mode !== "160000")
+    .filter((entry) => entry.path.startsWith(prefix) && !isSubmodule(entry))
     .map((entry) => ({ ...entry, path: entry.path.slice(prefix.length) }));
   await writeEntries(new TreeWriter(seed), entries, objects);
   const folders = new Set(entries.flatMap(({ path }) => foldersAbove(path)));
