@@ -35,6 +35,8 @@ export const SignedPayload = z.object({
   select: Select.optional(),
   /** Who caused it: "control", or a person. */
   caller: z.string().max(120),
+  /** Rises with every control service that takes the lead: what one signs that has lost it and does not know is refused. */
+  term: z.int().nonnegative().default(0),
   issuedAt: Timestamp,
   /** Absent for specs, which stay valid until the next. */
   expiresAt: Timestamp.optional(),

@@ -1,25 +1,28 @@
 /** The control service: `node src/control/main.ts`, as user boxyard, on a control server that setup has made ready. */
 import { readFile } from "node:fs/promises";
 import { openLog } from "#base/log.ts";
-import { until } from "#base/retry.ts";
 import { CONTROL_CONFIG_PATH, CONTROL_STATE, ControlConfig } from "#contract/control-config.ts";
 import { connectControl } from "#fabric/control.ts";
 import { credentialsForControl } from "#fabric/identity.ts";
-import { brokerUrls, readBusMembers } from "./brokers/members.ts";
+import { brokerUrls, controlServers, readBusMembers } from "./brokers/members.ts";
+import { beginTerm, takeLead } from "./leadership/lead.ts";
 import { readSecrets } from "./secrets.ts";
 import { startService } from "./service.ts";
 import { openStore } from "./store/open.ts";
 
-const START_MS = 120_000;
+/** This server's own, by its socket: whoever leads works on the database that is written to, or on none. */
+const DATABASE = { host: "/var/run/postgresql", database: "boxyard", user: "boxyard" };
 
 const log = openLog("control");
+let isStopping = false;
 const config = ControlConfig.parse(JSON.parse(await readFile(CONTROL_CONFIG_PATH, "utf8")));
 const { version } = JSON.parse(await readFile(new URL("../../package.json", import.meta.url), "utf8")) as { version: string };
 const secrets = await readSecrets();
-const store = await until("PostgreSQL", () => openStore({ host: "/var/run/postgresql", database: "boxyard", user: "boxyard" }), {
-  timeoutMs: START_MS,
-});
-log.info("database open");
+const lead = await takeLead(DATABASE, { onWait: () => log.info("the database here is not there yet, or a copy: standing by") });
+void lead.lost.then(endWithoutLead);
+const store = await openStore(DATABASE);
+const term = await beginTerm(store, config.server);
+log.info({ term }, "leading");
 const members = await readBusMembers(config);
 const fabric = await connectControl({
   brokers: brokerUrls(members),
@@ -28,6 +31,8 @@ const fabric = await connectControl({
   name: "control",
   yard: config.yard,
   server: config.server,
+  formerly: controlServers(config).map(({ name }) => name),
+  term,
   signerPrivatePem: secrets.keys.signerPrivatePem,
   directory: CONTROL_STATE,
   log,
@@ -39,8 +44,17 @@ log.info({ version }, "control started");
 for (const signal of ["SIGTERM", "SIGINT"] as const) process.once(signal, () => void stop());
 
 async function stop(): Promise<void> {
+  isStopping = true;
   await service.stop();
   await fabric.close();
   await store.destroy();
+  await lead.release();
   process.exit(0);
+}
+
+/** Another one may lead from now on: nothing is finished here, and the next process stands by. */
+function endWithoutLead(): void {
+  if (isStopping) return;
+  log.error("the database has ended the session that this lead hangs on: beginning again");
+  process.exit(1);
 }

@@ -5,7 +5,7 @@ import { loop } from "#base/loop.ts";
 import { clouds } from "#cloud/clouds.ts";
 import { serviceRestart } from "#contract/actions/service.ts";
 import type { ControlConfig } from "#contract/control-config.ts";
-import type { ServerName } from "#contract/names.ts";
+import type { Role, ServerName } from "#contract/names.ts";
 import type { ControlFabric } from "#fabric/fabric.ts";
 import { serveApi } from "./api/serve.ts";
 import { BusKeys } from "./authority/bus-keys.ts";
@@ -15,6 +15,7 @@ import { BrokerWatch } from "./brokers/watch.ts";
 import type { Builders } from "./deploy/context.ts";
 import { startCoordinator } from "./deploy/coordinator.ts";
 import { makeHostKey } from "./host-key.ts";
+import { Standbys } from "./leadership/standbys.ts";
 import { API_PORT, BROKER_PORT } from "./ports.ts";
 import { Provisioner } from "./provision/provisioner.ts";
 import { Planning } from "./publish/planning.ts";
@@ -27,7 +28,7 @@ import { appendAudit } from "./store/audit.ts";
 import { ensureBuilder, retireBuilders } from "./store/builders.ts";
 import { learnBusKeys } from "./store/bus-keys.ts";
 import type { Store } from "./store/schema.ts";
-import { addServer } from "./store/servers.ts";
+import { addServer, setServerRoles } from "./store/servers.ts";
 
 export interface ServiceOptions {
   readonly config: ControlConfig;
@@ -75,7 +76,8 @@ export async function startService(options: ServiceOptions): Promise<{ stop(): P
   };
   const tending = loop({ work: () => tendJobLeases(store, fabric), everyMs: TEND_MS, onFault: onFault("leases of jobs are not tended") });
   const keysTending = loop({ work: () => busKeys.tend(), everyMs: KEYS_MS, onFault: onFault("keys of the bus are not tended") });
-  for (const one of [tending, keysTending, planning, provisioning, brokerWatch]) one.start();
+  const standbys = new Standbys({ store, servers: controlServers(config), leads: config.server, log });
+  for (const one of [tending, keysTending, planning, provisioning, brokerWatch, standbys]) one.start();
   // A leaving box is retired when its caches' heartbeats say that they have converged.
   const unsubscribe = fabric.onRegistryChange(() => provisioning.nudge());
   // Unlike planning.plan() it throws when the rows cannot be planned: a fence counts as confirmed only with a plan that has it.
@@ -98,7 +100,8 @@ export async function startService(options: ServiceOptions): Promise<{ stop(): P
       deployer: coordinator,
       onRowsChanged,
       brokers: () => brokerWatch.states(),
-      troubles: () => [...brokerWatch.troubles(), ...provisioner.troubles(), ...planning.troubles(), ...fabric.troubles()],
+      controls: () => standbys.states(),
+      troubles: () => [...brokerWatch.troubles(), ...standbys.troubles(), ...provisioner.troubles(), ...planning.troubles(), ...fabric.troubles()],
     },
     { address: config.address, port: API_PORT },
   );
@@ -109,7 +112,7 @@ export async function startService(options: ServiceOptions): Promise<{ stop(): P
       await api.stop();
       await coordinator.stop();
       await rotation.stop();
-      await Promise.all([planning.stop(), provisioning.stop(), tending.stop(), keysTending.stop(), brokerWatch.stop()]);
+      await Promise.all([planning.stop(), provisioning.stop(), tending.stop(), keysTending.stop(), brokerWatch.stop(), standbys.stop()]);
     },
   };
 }
@@ -173,10 +176,13 @@ function makeBusTending({ config, secrets, members, store, fabric, log }: Servic
 
 /** The servers that every yard has. */
 async function ensureBackends({ config, store }: ServiceOptions): Promise<void> {
-  const { subnet, server, address } = config;
-  await addServer(store, subnet, { name: server, roles: ["control"], cluster: null, hostKey: null }, address);
-  for (const other of controlServers(config).slice(1))
-    await addServer(store, subnet, { name: other.name, roles: ["broker"], cluster: null, hostKey: null }, other.address);
+  const { subnet } = config;
+  for (const [nth, { name, address }] of controlServers(config).entries()) {
+    // The first one's broker is made by setup, before there is anybody to converge it.
+    const roles: Role[] = nth === 0 ? ["control"] : ["control", "broker"];
+    await addServer(store, subnet, { name, roles, cluster: null, hostKey: null }, address);
+    await setServerRoles(store, name, roles);
+  }
   await addServer(store, subnet, { name: "edge1", roles: ["edge"], cluster: null, hostKey: null });
   await addServer(store, subnet, { name: "db1", roles: ["database"], cluster: null, hostKey: null });
   await addServer(store, subnet, { name: "git1", roles: ["git"], cluster: null, hostKey: await makeHostKey("git1") });

@@ -30,6 +30,7 @@ import { rehearse } from "./rehearsal.ts";
 import { NOT_MEANT } from "./request.ts";
 import { openSealed } from "./sealing.ts";
 import { subjects } from "./subjects.ts";
+import { Terms } from "./terms.ts";
 
 const MAX_AT_ONCE = 64;
 /** How long control may take to store something or to give a spec. */
@@ -118,7 +119,8 @@ class ServerEnd implements AgentFabric {
     const publish = (event: Event): Promise<void> => this.#events.add(event);
     this.#jobs = new Jobs({ server: enrolment.server, path: join(directory, "jobs"), publish });
     this.#refusals = new Refusals({ server: enrolment.server, log, publish });
-    this.#verifier = new Verifier(enrolment.yard, enrolment.server, enrolment.signerPem);
+    const terms = new Terms(join(directory, "term"));
+    this.#verifier = new Verifier(enrolment.yard, enrolment.server, enrolment.signerPem, terms);
   }
 
   start(): void {

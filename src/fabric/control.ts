@@ -35,6 +35,10 @@ export interface ControlFabricOptions extends BusOptions {
   readonly yard: string;
   /** The control server's name, which its events carry. */
   readonly server: ServerName;
+  /** Others that may have led before, and whose events count as well. */
+  readonly formerly?: readonly ServerName[];
+  /** Of this lead, for what it signs. */
+  readonly term?: number;
   readonly signerPrivatePem: string;
   /** Where the process keeps what must outlive it: events that wait for the broker. */
   readonly directory: string;
@@ -72,7 +76,8 @@ class ControlEnd implements ControlFabric {
   readonly #connection: NatsConnection;
   readonly #stream: JetStreamClient;
   readonly #signer: Signer;
-  readonly #server: ServerName;
+  /** Control servers: what they tell of deployments and servers counts. */
+  readonly #controls: ReadonlySet<ServerName>;
   readonly #recipients: Recipients;
   readonly #log: Log;
   readonly #statuses = new Map<ServerName, ServerStatus>();
@@ -100,8 +105,8 @@ class ControlEnd implements ControlFabric {
     this.#isClustered = connection.info?.cluster !== undefined;
     this.#repeater = new Repeater({ mayMove: this.#isClustered });
     this.#stream = jetstream(connection);
-    this.#signer = new Signer(options.yard, options.signerPrivatePem);
-    this.#server = options.server;
+    this.#signer = new Signer(options.yard, options.signerPrivatePem, options.term);
+    this.#controls = new Set([options.server, ...(options.formerly ?? [])]);
     this.#recipients = new Recipients(options.caPem);
     this.#log = options.log;
     const { server } = options;
@@ -349,8 +354,8 @@ class ControlEnd implements ControlFabric {
 
   /** What stands under a server's name must be of itself. */
   #isOf(event: Event, subject: string): boolean {
-    const emitter = subject.split(".")[1];
-    return emitter === this.#server || (event.kind !== "deployment" && emitter === event.server);
+    const emitter = subject.split(".")[1] ?? "";
+    return this.#controls.has(emitter) || (event.kind !== "deployment" && emitter === event.server);
   }
 
   consumePushes(take: (push: Push) => Promise<void>, signal: AbortSignal): Promise<void> {

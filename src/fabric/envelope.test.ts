@@ -1,6 +1,10 @@
 import { generateKeyPairSync } from "node:crypto";
+import { mkdtemp } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { Signer, Verifier } from "./envelope.ts";
+import { Terms } from "./terms.ts";
 
 const pair = () => {
   const { privateKey, publicKey } = generateKeyPairSync("ed25519");
@@ -49,6 +53,20 @@ describe("an envelope", () => {
     const { payload, signature } = JSON.parse(signer.seal(request)) as { payload: string; signature: string };
     const damaged = JSON.stringify({ payload, signature: damage(Buffer.from(signature, "base64url")) });
     expect(() => verifier.open(damaged, "server.ping")).toThrow(expect.objectContaining({ code: "fabric.refused-signature" }));
+  });
+
+  test("of an earlier term than one that the server has heard is refused, after the agent's restart as well", async () => {
+    const path = join(await mkdtemp(join(tmpdir(), "boxyard-terms-")), "term");
+    const terms = new Terms(path);
+    const inTerm = (term: number): string => new Signer("trial", keys.privatePem, term).seal({ ...request, id: `term-${term}` });
+    const before = new Verifier("trial", "c1b1", keys.publicPem, terms);
+    expect(before.open(inTerm(7), "server.ping").term).toBe(7);
+    expect(() => before.open(inTerm(6), "server.ping")).toThrow(expect.objectContaining({ code: "fabric.refused-term" }));
+    before.open(inTerm(8), "server.ping");
+    await terms.settled();
+    const after = new Verifier("trial", "c1b1", keys.publicPem, new Terms(path));
+    expect(() => after.open(inTerm(7), "server.ping")).toThrow(expect.objectContaining({ code: "fabric.refused-term" }));
+    expect(after.open(inTerm(8), "server.ping").term).toBe(8);
   });
 
   test("for all is opened by each server once, and only when it says who is meant", () => {

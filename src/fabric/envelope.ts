@@ -4,6 +4,7 @@ import { microsOf, nowMicros, timestamp, timestampOf } from "#base/clock.ts";
 import { Fault } from "#base/fault.ts";
 import { type Envelope, SignedPayload } from "#contract/envelope.ts";
 import type { Target } from "#contract/target.ts";
+import { Terms } from "./terms.ts";
 
 /** Clocks of one yard may differ by this much before a request counts as expired. */
 const CLOCK_TOLERANCE_MICROS = 5_000_000;
@@ -20,20 +21,23 @@ export interface Message {
   readonly validMs?: number;
 }
 
-/** Signs messages for one yard. */
+/** Signs messages for one yard, in the name of one term of control. */
 export class Signer {
   readonly #key: KeyObject;
   readonly #yard: string;
+  readonly #term: number;
 
-  constructor(yard: string, privatePem: string) {
+  constructor(yard: string, privatePem: string, term = 0) {
     this.#yard = yard;
     this.#key = createPrivateKey(privatePem);
+    this.#term = term;
   }
 
   /** The envelope as it goes over the wire. */
   seal({ validMs, ...message }: Message): string {
     const expiry = validMs === undefined ? {} : { expiresAt: timestampOf(nowMicros() + validMs * 1000) };
-    const payload = JSON.stringify({ ...message, yard: this.#yard, issuedAt: timestamp(), ...expiry } satisfies SignedPayload);
+    const [yard, term] = [this.#yard, this.#term];
+    const payload = JSON.stringify({ ...message, yard, term, issuedAt: timestamp(), ...expiry } satisfies SignedPayload);
     return JSON.stringify({ payload, signature: sign(null, Buffer.from(payload), this.#key).toString("base64url") } satisfies Envelope);
   }
 }
@@ -46,20 +50,23 @@ export class Verifier {
   readonly #server: string;
   /** Ids of requests with the moment until which they must be remembered. */
   readonly #seen = new Map<string, number>();
+  readonly #terms: Terms;
 
-  constructor(yard: string, server: string, publicPem: string) {
+  constructor(yard: string, server: string, publicPem: string, terms: Terms = new Terms()) {
     this.#yard = yard;
     this.#server = server;
     this.#key = rawKey(publicPem);
+    this.#terms = terms;
   }
 
-  /** The payload of a genuine envelope for this server and action. Faults: fabric.malformed, fabric.refused-{signature,target,early,expired,replayed}. */
+  /** The payload of a genuine envelope for this server and action. Faults: fabric.malformed, fabric.refused-{signature,target,term,early,expired,replayed}. */
   open(text: string, action: string): SignedPayload {
     const payload = this.#verify(text);
     const isForThis = payload.target === this.#server || (payload.target === "*" && payload.select !== undefined);
     if (payload.yard !== this.#yard || !isForThis || payload.action !== action) {
       throw new Fault("fabric.refused-target", `a message for ${payload.yard}/${payload.target} ${payload.action} is not for this server`);
     }
+    this.#terms.refuseEarlier(payload.term);
     if (payload.expiresAt !== undefined) this.#refuseOldAndRepeated(payload, microsOf(payload.expiresAt));
     return payload;
   }

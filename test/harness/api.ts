@@ -88,6 +88,7 @@ export class TestApi {
         this.changes++;
       },
       brokers: () => [],
+      controls: () => [],
       troubles: () => [],
     });
   }

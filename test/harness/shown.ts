@@ -13,7 +13,11 @@ export const PUBLIC_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGkFZ0Q8Y5d0vA me
 
 export const STATUS: YardStatus = {
   yard: "main",
-  control: { url: "https://10.99.0.2:8443", version: "0.1.0" },
+  control: {
+    url: "https://10.99.0.2:8443",
+    version: "0.1.0",
+    servers: [{ server: "control1", address: "10.99.0.2", state: "leads" }],
+  },
   edge: { address: "10.99.0.3" },
   git: { address: "10.99.0.4", hostKey: "ssh-ed25519 AAAA" },
   servers: { total: 9, ready: 9 },

@@ -1,5 +1,5 @@
 import type { Command } from "commander";
-import { type BrokerState, statusRoutes } from "#contract/api/status.ts";
+import { type BrokerState, statusRoutes, type YardStatus } from "#contract/api/status.ts";
 import { declare } from "../command.ts";
 import { readYardState } from "../host/yard-state.ts";
 import { renderFacts } from "../render/table.ts";
@@ -19,7 +19,7 @@ function status(): Command {
     render: ({ yard, control, edge, git, servers, brokers, clusters, websites, troubles }) =>
       renderFacts({
         yard,
-        control: `${control.url} (version ${control.version})`,
+        control: describeControl(control),
         edge: edge.address ?? "none yet",
         git: git.address ?? "none yet",
         servers: `${servers.ready} of ${servers.total} ready`,
@@ -29,6 +29,11 @@ function status(): Command {
         troubles: troubles.length === 0 ? "none" : troubles.join("\n"),
       }),
   });
+}
+
+function describeControl({ url, version, servers }: YardStatus["control"]): string {
+  const address = `${url} (version ${version})`;
+  return servers.length === 1 ? address : [address, ...servers.map(({ server, state }) => `${server} ${state}`)].join("\n");
 }
 
 function describeBroker({ server, state, leads, behindBy }: BrokerState): string {

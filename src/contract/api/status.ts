@@ -14,9 +14,13 @@ export const BrokerState = z.object({
 });
 export type BrokerState = z.infer<typeof BrokerState>;
 
+/** A control server: it `leads`, could take over (`stands by`), or neither. */
+export const ControlState = z.object({ server: ServerName, address: Address, state: z.enum(["leads", "stands by", "away"]) });
+export type ControlState = z.infer<typeof ControlState>;
+
 export const YardStatus = z.object({
   yard: YardName,
-  control: z.object({ url: z.string(), version: z.string() }),
+  control: z.object({ url: z.string(), version: z.string(), servers: z.array(ControlState) }),
   edge: z.object({ address: Address.nullable() }),
   git: z.object({ address: Address.nullable(), hostKey: z.string() }),
   servers: z.object({ total: z.int(), ready: z.int() }),

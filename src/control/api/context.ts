@@ -1,5 +1,5 @@
 import type { Log } from "#base/log.ts";
-import type { BrokerState } from "#contract/api/status.ts";
+import type { BrokerState, ControlState } from "#contract/api/status.ts";
 import type { ControlConfig } from "#contract/control-config.ts";
 import type { ControlFabric } from "#fabric/fabric.ts";
 import type { BusKeys } from "../authority/bus-keys.ts";
@@ -22,6 +22,8 @@ export interface ApiContext {
   readonly deployer: Pick<Coordinator, "order" | "cancel">;
   /** How each broker of the bus is. */
   readonly brokers: () => BrokerState[];
+  /** Which control server leads, and which could take over. */
+  readonly controls: () => ControlState[];
   readonly log: Log;
   readonly version: string;
   /**

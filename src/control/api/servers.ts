@@ -2,7 +2,7 @@ import { Fault } from "#base/fault.ts";
 import type { Server } from "#contract/api/servers.ts";
 import type { ServerStatus } from "#contract/status.ts";
 import * as resolve from "../requests/resolve.ts";
-import { listServerRows, requireServer, type ServerRow } from "../store/servers.ts";
+import { isMadeByHost, listServerRows, requireServer, type ServerRow } from "../store/servers.ts";
 import { listGenerations } from "../store/specs.ts";
 import type { ApiContext } from "./context.ts";
 import type { Handler } from "./handler.ts";
@@ -21,9 +21,9 @@ export async function describeServers({ store, fabric, busKeys }: ApiContext): P
   );
 }
 
-/** A backend that websites need; brokers beside control's own are there for each other, and one that is away keeps nobody waiting. */
+/** A backend that websites need; control servers are there for each other, and one that is away keeps nobody waiting. */
 export function isNeededBackend({ cluster, roles }: Pick<Server, "cluster" | "roles">): boolean {
-  return cluster === null && roles.some((role) => role !== "broker");
+  return cluster === null && !roles.includes("control");
 }
 
 export const listServers: Handler<"listServers"> = (context) => describeServers(context);
@@ -42,7 +42,7 @@ export const findServers: Handler<"findServers"> = async (context, { input: { ta
 
 export const revokeServer: Handler<"revokeServer"> = async ({ store, busKeys }, { params: { server: name } }) => {
   const server = await requireServer(store, name);
-  if (server.roles.includes("control"))
+  if (isMadeByHost(server))
     throw new Fault("server.needed", `${name} carries the control plane: cut off, it could not be readmitted`, {
       next: "renew its key instead: boxyard server renew",
     });
@@ -97,8 +97,7 @@ function stateBesideFence({ row, targetGeneration, status, clockOffsetMs, isCutO
     return { state: "deleting", reason: row.state === "leaving" ? "its caches stop using it" : "it is being removed" };
   if (isCutOff) return { state: "unreachable", reason: `its credentials were revoked: boxyard server readmit ${row.name}` };
   if (status === undefined) {
-    // Control's own server is enrolled by setup, the others when they are created.
-    if (row.enrolment === null && !row.roles.includes("control")) return { state: "creating", reason: "it is being created" };
+    if (row.enrolment === null && !isMadeByHost(row)) return { state: "creating", reason: "it is being created" };
     return { state: "unreachable", reason: "no heartbeat: it is starting, off, or cut off from the broker" };
   }
   if (Math.abs(clockOffsetMs) > WRONG_CLOCK_MS) return { state: "failed", reason: describeClock(clockOffsetMs) };

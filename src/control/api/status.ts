@@ -16,7 +16,7 @@ export const status: Handler<"status"> = async (context) => {
   const withRole = (role: "edge" | "git") => rows.find((row) => row.roles.includes(role));
   return {
     yard: config.yard,
-    control: { url: `https://${config.address}:${API_PORT}`, version },
+    control: { url: `https://${config.address}:${API_PORT}`, version, servers: context.controls() },
     edge: { address: withRole("edge")?.address ?? null },
     git: { address: withRole("git")?.address ?? null, hostKey: withRole("git")?.host_key?.publicKey ?? "" },
     servers: { total: servers.length, ready: servers.filter((server) => server.state === "ready").length },

@@ -8,10 +8,10 @@ import type { Secrets } from "../secrets.ts";
 /** A server with a broker. */
 export type BusMember = BusMembers[number];
 
-/** The control servers that the yard should have, the one with control first; their addresses are below those that others get. */
-export function controlServers({ server, address, subnet, replicas }: ControlConfig): BusMember[] {
-  const others = [2, 3].map((nth) => ({ name: `control${nth}`, address: subnet.replace(/\d+\/\d+$/, String(nth + 1)) }));
-  return [{ name: server, address }, ...(replicas === 3 ? others : [])];
+/** The control servers that the yard should have, whichever of them asks; their addresses are below those that others get. */
+export function controlServers({ subnet, replicas }: Pick<ControlConfig, "subnet" | "replicas">): BusMember[] {
+  const addressOf = (nth: number): string => subnet.replace(/\d+\/\d+$/, String(nth + 1));
+  return [1, 2, 3].slice(0, replicas).map((nth) => ({ name: `control${nth}`, address: addressOf(nth) }));
 }
 
 /** The servers whose brokers are the bus at present. */

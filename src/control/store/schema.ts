@@ -133,6 +133,14 @@ interface BusKeyTable {
   rights: number;
 }
 
+/** One row: the control server that leads. */
+interface LeadershipTable {
+  is_only: Generated<boolean>;
+  term: string;
+  server: ServerName;
+  since: ColumnType<Date, never, Date>;
+}
+
 /** The yard's rows. */
 export interface Tables extends DeploymentTables {
   server: ServerTable;
@@ -150,6 +158,7 @@ export interface Tables extends DeploymentTables {
   lease: LeaseTable;
   bus_key: BusKeyTable;
   setting: SettingTable;
+  leadership: LeadershipTable;
 }
 
 /** Access to the yard's rows. */

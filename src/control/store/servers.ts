@@ -69,6 +69,14 @@ export async function addServer(store: Store, subnet: string, server: NewServer,
     .execute();
 }
 
+export async function setServerRoles(store: Store, name: ServerName, roles: readonly Role[]): Promise<void> {
+  await store
+    .updateTable("server")
+    .set({ roles: JSON.stringify(roles) })
+    .where("name", "=", name)
+    .execute();
+}
+
 /** Keeps a server's enrolment. */
 export async function setEnrolment(store: Store, name: ServerName, enrolment: Enrolment): Promise<void> {
   await store
@@ -84,6 +92,11 @@ export async function setServerState(store: Store, names: readonly ServerName[],
 
 export async function removeServerRow(store: Store, name: ServerName): Promise<void> {
   await store.deleteFrom("server").where("name", "=", name).execute();
+}
+
+/** The first control server: the machine that carries the yard makes and enrols it, since nobody else is there yet. */
+export function isMadeByHost({ roles }: Pick<ServerRow, "roles">): boolean {
+  return roles.includes("control") && !roles.includes("broker");
 }
 
 function freeAddress(subnet: string, taken: ReadonlySet<string>): string {
