@@ -6,15 +6,16 @@ import { secret } from "./secret.ts";
 export const ControlReplicas = z.union([z.literal(1), z.literal(3)]);
 export type ControlReplicas = z.infer<typeof ControlReplicas>;
 
-/** /etc/boxyard/control.json (mode 0600) on the control server, written by `boxyard up` before its first start. */
+/** /etc/boxyard/control.json (mode 0600) on each control server, written by `boxyard up`. */
 export const ControlConfig = z.object({
   yard: YardName,
+  /** The control server that the file lies on. */
   server: ServerName,
   address: Address,
-  /** The yard's network: servers get addresses from it; .1 is the gateway, .2 the control server. */
+  /** The yard's network: servers get addresses from it; .1 is the gateway, .2 to .4 are control servers. */
   subnet: z.cidrv4(),
   gateway: Address,
-  /** How many control servers the yard should have; each carries a broker, the first also control itself. */
+  /** How many control servers the yard should have; each carries a broker and can lead. */
   replicas: ControlReplicas.default(1),
   cloud: z.object({
     driver: z.literal("incus"),
@@ -40,6 +41,13 @@ export const CONTROL_CONFIG_PATH = "/etc/boxyard/control.json";
 export const BusMembers = z.array(z.object({ name: ServerName, address: Address }));
 export type BusMembers = z.infer<typeof BusMembers>;
 export const BUS_MEMBERS_PATH = "/var/lib/boxyard/brokers.json";
+
+/** Owner boxyard, mode 0700: the yard's secrets, the same on all control servers but for each one's own certificate. */
+export const SECRETS_DIRECTORY = "/var/lib/boxyard/secrets";
+export const SECRETS_PATH = `${SECRETS_DIRECTORY}/yard.json`;
+
+/** Where it exists, the server's database is one of three that are the same; there is no way back. */
+export const DATABASE_REPLICATED = "/var/lib/boxyard/database-replicated";
 
 /** /var/lib/boxyard/operator.json on the control server: how an operator reaches the API. */
 export const OperatorAccess = z.object({ url: z.string(), token: secret(z.string()), caPem: z.string() });

@@ -5,9 +5,9 @@ import { CONTROL_CONFIG_PATH, CONTROL_STATE, ControlConfig } from "#contract/con
 import { connectControl } from "#fabric/control.ts";
 import { credentialsForControl } from "#fabric/identity.ts";
 import { brokerUrls, controlServers, readBusMembers } from "./brokers/members.ts";
-import { beginTerm, takeLead } from "./leadership/lead.ts";
 import { readSecrets } from "./secrets.ts";
 import { startService } from "./service.ts";
+import { beginTerm, takeLead } from "./store/lead.ts";
 import { openStore } from "./store/open.ts";
 
 /** This server's own, by its socket: whoever leads works on the database that is written to, or on none. */

@@ -1,13 +1,10 @@
 import { readFile } from "node:fs/promises";
-import { join } from "node:path";
+import { SECRETS_PATH } from "#contract/control-config.ts";
 import type { BrokerTrust } from "#contract/spec/broker.ts";
 import type { YardKeys } from "#fabric/identity.ts";
 import type { KeyPair } from "./authority/authority.ts";
 
-/** The yard's secrets on the control server; owner boxyard, mode 0700. */
-export const SECRETS_DIRECTORY = "/var/lib/boxyard/secrets";
-
-/** What only the control server has. */
+/** What only control servers have. */
 export interface Secrets {
   readonly authority: KeyPair;
   readonly keys: YardKeys;
@@ -22,5 +19,5 @@ export interface Secrets {
 
 /** Reads what setup has made. */
 export async function readSecrets(): Promise<Secrets> {
-  return JSON.parse(await readFile(join(SECRETS_DIRECTORY, "yard.json"), "utf8")) as Secrets;
+  return JSON.parse(await readFile(SECRETS_PATH, "utf8")) as Secrets;
 }

@@ -3,6 +3,7 @@ import { reportFault } from "#base/fault.ts";
 import type { Log } from "#base/log.ts";
 import { loop } from "#base/loop.ts";
 import { clouds } from "#cloud/clouds.ts";
+import type { Cloud } from "#cloud/driver.ts";
 import { serviceRestart } from "#contract/actions/service.ts";
 import type { ControlConfig } from "#contract/control-config.ts";
 import type { Role, ServerName } from "#contract/names.ts";
@@ -15,7 +16,6 @@ import { BrokerWatch } from "./brokers/watch.ts";
 import type { Builders } from "./deploy/context.ts";
 import { startCoordinator } from "./deploy/coordinator.ts";
 import { makeHostKey } from "./host-key.ts";
-import { Standbys } from "./leadership/standbys.ts";
 import { API_PORT, BROKER_PORT } from "./ports.ts";
 import { Provisioner } from "./provision/provisioner.ts";
 import { Planning } from "./publish/planning.ts";
@@ -24,6 +24,7 @@ import { tendJobLeases } from "./requests/governors.ts";
 import { Requests } from "./requests/run.ts";
 import { Rotation } from "./rotation/rotation.ts";
 import type { Secrets } from "./secrets.ts";
+import { Standbys } from "./standbys.ts";
 import { appendAudit } from "./store/audit.ts";
 import { ensureBuilder, retireBuilders } from "./store/builders.ts";
 import { learnBusKeys } from "./store/bus-keys.ts";
@@ -52,8 +53,6 @@ export async function startService(options: ServiceOptions): Promise<{ stop(): P
   await learnBusKeys(store);
   const onFault = (what: string) => (thrown: unknown) => log.error({ fault: reportFault(thrown) }, what);
   const publisher = makePublisher(options);
-  const { driver, project, network, pool, ...endpoint } = config.cloud;
-  const cloud = clouds[driver]({ endpoint, project, network, pool });
   const { busKeys, brokerWatch } = makeBusTending(options);
   const provisioner = new Provisioner({
     busKeys,
@@ -62,7 +61,7 @@ export async function startService(options: ServiceOptions): Promise<{ stop(): P
     brokers: brokerUrls(options.members),
     store,
     fabric,
-    cloud,
+    cloud: cloudOf(config),
     log,
     withdraw: (server) => publisher.withdraw(server),
     onRowsChanged: () => planning.nudge(),
@@ -77,7 +76,8 @@ export async function startService(options: ServiceOptions): Promise<{ stop(): P
   const tending = loop({ work: () => tendJobLeases(store, fabric), everyMs: TEND_MS, onFault: onFault("leases of jobs are not tended") });
   const keysTending = loop({ work: () => busKeys.tend(), everyMs: KEYS_MS, onFault: onFault("keys of the bus are not tended") });
   const standbys = new Standbys({ store, servers: controlServers(config), leads: config.server, log });
-  for (const one of [tending, keysTending, planning, provisioning, brokerWatch, standbys]) one.start();
+  const turning = [tending, keysTending, planning, provisioning, brokerWatch, standbys];
+  for (const one of turning) one.start();
   // A leaving box is retired when its caches' heartbeats say that they have converged.
   const unsubscribe = fabric.onRegistryChange(() => provisioning.nudge());
   // Unlike planning.plan() it throws when the rows cannot be planned: a fence counts as confirmed only with a plan that has it.
@@ -101,7 +101,7 @@ export async function startService(options: ServiceOptions): Promise<{ stop(): P
       onRowsChanged,
       brokers: () => brokerWatch.states(),
       controls: () => standbys.states(),
-      troubles: () => [...brokerWatch.troubles(), ...standbys.troubles(), ...provisioner.troubles(), ...planning.troubles(), ...fabric.troubles()],
+      troubles: () => [brokerWatch, standbys, provisioner, planning, fabric].flatMap((one) => one.troubles()),
     },
     { address: config.address, port: API_PORT },
   );
@@ -112,9 +112,13 @@ export async function startService(options: ServiceOptions): Promise<{ stop(): P
       await api.stop();
       await coordinator.stop();
       await rotation.stop();
-      await Promise.all([planning.stop(), provisioning.stop(), tending.stop(), keysTending.stop(), brokerWatch.stop(), standbys.stop()]);
+      await Promise.all(turning.map((one) => one.stop()));
     },
   };
+}
+
+function cloudOf({ cloud: { driver, project, network, pool, ...endpoint } }: ControlConfig): Cloud {
+  return clouds[driver]({ endpoint, project, network, pool });
 }
 
 /** What servers were sent and refused is in the audit, too: nobody but control should send them anything. */

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { Fault } from "#base/fault.ts";
 import { until } from "#base/retry.ts";
 import { bootFiles } from "#cloud/boot-files.ts";
-import type { Cloud } from "#cloud/driver.ts";
+import type { Cloud, ServerWant } from "#cloud/driver.ts";
 import { incusCloud } from "#cloud/incus/cloud.ts";
 import type { Connection } from "#cloud/incus/connection.ts";
 import {
@@ -25,7 +25,8 @@ import {
   OPERATOR_ACCESS_PATH,
   OperatorAccess,
 } from "#contract/control-config.ts";
-import { CONTROL_SERVER, ensureBrokers } from "./brokers.ts";
+import { CONTROL_SERVER, CONTROL_SERVERS, ensureBrokers } from "./brokers.ts";
+import { ensureControls } from "./controls.ts";
 import { ensureRuntime, runtimeHash } from "./runtime.ts";
 import { findYardState, writeYardState, type YardState } from "./yard-state.ts";
 
@@ -89,6 +90,7 @@ export const bootstrapSteps: readonly BootstrapStep[] = [
   { title: "Runtime", run: ensureCurrentRuntime },
   { title: "Control service", run: ensureControlAnswers },
   { title: "Brokers", run: (made, note) => ensureBrokers({ cloud: hostCloud(made), replicas: given(made.state).control.replicas, note }) },
+  { title: "Control servers", run: ensureAllControls },
 ];
 
 /** The yard's cloud with the rights of this machine's root. */
@@ -119,15 +121,14 @@ async function ensureNetwork(made: Bootstrap, note: (text: string) => void): Pro
 async function ensureControlServer(made: Bootstrap): Promise<void> {
   const state = given(made.state);
   const cloud = hostCloud(made);
-  const { url, certificatePem } = await ensureHttps(connectionOf(made));
-  const address = url.replace("https://", "tcp:");
+  const { certificatePem } = await ensureHttps(connectionOf(made));
   await cloud.ensureVolume(RUNTIME_VOLUME);
   await cloud.ensureServer({
     name: CONTROL_SERVER,
     template: given(made.template),
     address: state.controlAddress,
     volumes: [{ volume: RUNTIME_VOLUME, path: "/opt/boxyard", isReadOnly: false }],
-    proxies: [{ name: "cloud-api", listen: "tcp:127.0.0.1:8443", connect: address }],
+    ...(await cloudDoor(made)),
     files: [
       ...bootFiles({
         name: CONTROL_SERVER,
@@ -143,6 +144,19 @@ async function ensureControlServer(made: Bootstrap): Promise<void> {
     if (!server.isRunning && !server.name.startsWith("template-")) await cloud.startServer(server.name);
 }
 
+/** How control reaches the cloud, of which only the host has the address. */
+async function cloudDoor(made: Bootstrap): Promise<Required<Pick<ServerWant, "proxies">>> {
+  const { url } = await ensureHttps(connectionOf(made));
+  return { proxies: [{ name: "cloud-api", listen: "tcp:127.0.0.1:8443", connect: url.replace("https://", "tcp:") }] };
+}
+
+async function ensureAllControls(made: Bootstrap, note: (text: string) => void): Promise<void> {
+  const { replicas } = given(made.state).control;
+  const server = { template: given(made.template), ...(await cloudDoor(made)) };
+  await ensureControls({ cloud: hostCloud(made), replicas, server, note });
+  await keepAccess(made);
+}
+
 async function ensureCurrentRuntime(made: Bootstrap, note: (text: string) => void): Promise<void> {
   const cloud = hostCloud(made);
   await until("the control server to boot", async () => ((await cloud.execute(CONTROL_SERVER, ["true"])).exitCode === 0 ? true : null), {
@@ -156,28 +170,31 @@ async function ensureCurrentRuntime(made: Bootstrap, note: (text: string) => voi
 
 /** Control first: its agents' contract is additive, so that a new control serves old agents while they restart. */
 async function restartOnNewRuntime(cloud: Cloud): Promise<void> {
-  await cloud.execute(CONTROL_SERVER, ["systemctl", "restart", "boxyard-control-setup"], { timeoutMs: CONTROL_START_MS });
-  await cloud.execute(CONTROL_SERVER, ["systemctl", "restart", "boxyard-control"], { timeoutMs: CONTROL_START_MS });
-  for (const { name, isRunning } of await cloud.listServers())
-    if (isRunning) await cloud.execute(name, ["systemctl", "try-restart", "boxyard-agent"]);
+  const running = (await cloud.listServers()).filter(({ isRunning }) => isRunning).map(({ name }) => name);
+  for (const server of running.filter((name) => CONTROL_SERVERS.includes(name)))
+    for (const service of ["boxyard-control-setup", "boxyard-control"])
+      await cloud.execute(server, ["systemctl", "restart", service], { timeoutMs: CONTROL_START_MS });
+  for (const server of running) await cloud.execute(server, ["systemctl", "try-restart", "boxyard-agent"]);
 }
 
 async function ensureControlAnswers(made: Bootstrap, note: (text: string) => void): Promise<void> {
   const cloud = hostCloud(made);
-  const state = given(made.state);
   await cloud.execute(CONTROL_SERVER, ["systemctl", "start", "boxyard-control"], { timeoutMs: CONTROL_START_MS });
   const deadline = Date.now() + CONTROL_START_MS;
-  for (;;) {
-    const file = await cloud.readFile(CONTROL_SERVER, OPERATOR_ACCESS_PATH);
-    if (file !== null) {
-      made.state = { ...state, ...OperatorAccess.parse(JSON.parse(new TextDecoder().decode(file))) };
-      await writeYardState(made.state);
-      note(given(made.state.url));
-      return;
-    }
+  while (!(await keepAccess(made))) {
     if (Date.now() > deadline) throw await controlFault(cloud);
     await sleep(200);
   }
+  note(given(made.state?.url));
+}
+
+/** What opens the API, for this machine's operator; false when setup has not made it yet. */
+async function keepAccess(made: Bootstrap): Promise<boolean> {
+  const file = await hostCloud(made).readFile(CONTROL_SERVER, OPERATOR_ACCESS_PATH);
+  if (file === null) return false;
+  made.state = { ...given(made.state), ...OperatorAccess.parse(JSON.parse(new TextDecoder().decode(file))) };
+  await writeYardState(made.state);
+  return true;
 }
 
 async function controlFault(cloud: Cloud): Promise<Fault> {

@@ -3,9 +3,10 @@ import { until } from "#base/retry.ts";
 import type { Cloud } from "#cloud/driver.ts";
 import { BUS_MEMBERS_PATH, BusMembers, CONTROL_CONFIG_PATH, ControlConfig, type ControlReplicas } from "#contract/control-config.ts";
 
-/** The server with the control service. */
+/** The control server that is made first, by the host; the others are made by control. */
 export const CONTROL_SERVER = "control1";
-const OTHERS = ["control2", "control3"] as const;
+const OTHERS = ["control2", "control3"];
+export const CONTROL_SERVERS: readonly string[] = [CONTROL_SERVER, ...OTHERS];
 const CREATION_MS = 300_000;
 const JOIN_MS = 240_000;
 

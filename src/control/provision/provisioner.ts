@@ -95,7 +95,9 @@ export class Provisioner {
     const running = new Set(known.filter((server) => server.isRunning).map((server) => server.name));
     const missing = servers.filter((server) => server.state === "present" && server.name !== config.server && !running.has(server.name));
     await this.#fenceNewCaches(servers, new Set(known.map(({ name }) => name)));
-    await mapParallel(missing, AT_ONCE, (server) => (isMadeByHost(server) ? cloud.startServer(server.name) : this.#create(server)).catch(note));
+    await mapParallel(missing, AT_ONCE, (server) =>
+      (isMadeByHost(server) ? cloud.startServer(server.name) : this.#create(server)).catch(note),
+    );
   }
 
   /** A cache that is made anew while another of its cluster serves knows nothing of visitors who wait: it gets none before it is right. */

@@ -1,21 +1,27 @@
 import { randomBytes } from "node:crypto";
 import { access, mkdir, readFile } from "node:fs/promises";
-import { join } from "node:path";
 import { writeFileAtomic } from "#base/atomic-file.ts";
 import type { Log } from "#base/log.ts";
 import { until } from "#base/retry.ts";
 import { type Argv, run } from "#base/run.ts";
-import { CONTROL_CONFIG_PATH, CONTROL_STATE, ControlConfig, OPERATOR_ACCESS_PATH, type OperatorAccess } from "#contract/control-config.ts";
+import {
+  CONTROL_CONFIG_PATH,
+  CONTROL_STATE,
+  ControlConfig,
+  OPERATOR_ACCESS_PATH,
+  type OperatorAccess,
+  SECRETS_DIRECTORY,
+  SECRETS_PATH,
+} from "#contract/control-config.ts";
 import { ENROLMENT_PATH, type Enrolment } from "#contract/enrolment.ts";
 import { createBrokerTrust, createYardKeys, hasRights, type YardKeys } from "#fabric/identity.ts";
 import { createAuthority, issueCertificate } from "../authority/authority.ts";
 import { brokerUrls, readBusMembers } from "../brokers/members.ts";
 import { enrol } from "../enrol.ts";
 import { API_PORT } from "../ports.ts";
-import { readSecrets, SECRETS_DIRECTORY, type Secrets } from "../secrets.ts";
+import { readSecrets, type Secrets } from "../secrets.ts";
 import { setUpBroker } from "./join.ts";
 
-const SECRETS_PATH = join(SECRETS_DIRECTORY, "yard.json");
 const CERTIFICATE_DAYS = 3650;
 
 /** Secrets, broker, database, the operator's access and the control server's own enrolment. */

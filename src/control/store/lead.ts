@@ -2,7 +2,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { sql } from "kysely";
 import pg from "pg";
 import type { ServerName } from "#contract/names.ts";
-import type { Store } from "../store/schema.ts";
+import type { Store } from "./schema.ts";
 
 /** The right to be the one control service that works; held by a session of the database, and gone with it. */
 export interface Lead {
@@ -60,4 +60,11 @@ export async function beginTerm(store: Store, server: ServerName): Promise<numbe
       set term = greatest(leadership.term + 1, excluded.term), server = excluded.server, since = now()
     returning term`.execute(store);
   return Number(rows[0]?.term);
+}
+
+/** Servers whose database follows this one; each names itself. */
+export async function listCopies(store: Store): Promise<Set<ServerName>> {
+  const { rows } = await sql<{ server: string }>`
+    select application_name as server from pg_stat_replication where state = 'streaming'`.execute(store);
+  return new Set(rows.map(({ server }) => server));
 }

@@ -1,11 +1,11 @@
-import { sql } from "kysely";
-import type { Log } from "#base/log.ts";
 import { reportFault } from "#base/fault.ts";
+import type { Log } from "#base/log.ts";
 import { type Loop, loop } from "#base/loop.ts";
 import type { ControlState } from "#contract/api/status.ts";
 import type { ServerName } from "#contract/names.ts";
-import type { BusMember } from "../brokers/members.ts";
-import type { Store } from "../store/schema.ts";
+import type { BusMember } from "./brokers/members.ts";
+import { listCopies } from "./store/lead.ts";
+import type { Store } from "./store/schema.ts";
 
 export interface StandbyOptions {
   readonly store: Store;
@@ -57,18 +57,12 @@ export class Standbys {
   }
 }
 
-/** Servers whose database follows this one; each names itself. */
-async function listCopies(store: Store): Promise<Set<ServerName>> {
-  const { rows } = await sql<{ server: string }>`
-    select application_name as server from pg_stat_replication where state = 'streaming'`.execute(store);
-  return new Set(rows.map(({ server }) => server));
-}
-
 /** Nothing while all stand by. */
 export function describeStandbys(states: readonly ControlState[]): string[] {
   const away = states.filter(({ state }) => state === "away").map(({ server }) => server);
   const mend = "(→ it comes back by itself; if not: bin/up)";
   if (away.length === 0) return [];
-  if (away.length === 1) return [`the database of ${away[0]} is no copy at present: neither of the other two control servers may fail now ${mend}`];
+  if (away.length === 1)
+    return [`the database of ${away[0]} is no copy at present: neither of the other two control servers may fail now ${mend}`];
   return [`the databases of ${away.join(" and ")} are no copies at present: no control server could take over ${mend}`];
 }

@@ -1,9 +1,8 @@
 import pg, { type PoolConfig } from "pg";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { openStore } from "#control/store/open.ts";
 import { startPostgres, type TestPostgres } from "#harness/postgres.ts";
 import { beginTerm, type Lead, takeLead } from "./lead.ts";
-import { describeStandbys } from "./standbys.ts";
+import { openStore } from "./open.ts";
 
 let postgres: TestPostgres;
 
@@ -72,16 +71,4 @@ test("each lead has a higher number than all before, and never one below the tim
   await store.updateTable("leadership").set({ term: "5" }).execute();
   expect(await beginTerm(store, "control3")).toBeGreaterThanOrEqual(now);
   await store.destroy();
-});
-
-test("who could not take over is named, with what is left", () => {
-  const states = (...away: number[]) =>
-    [1, 2, 3].map((nth) => ({
-      server: `control${nth}`,
-      address: `10.0.0.${nth}`,
-      state: nth === 1 ? ("leads" as const) : away.includes(nth) ? ("away" as const) : ("stands by" as const),
-    }));
-  expect(describeStandbys(states())).toEqual([]);
-  expect(describeStandbys(states(3))).toEqual([expect.stringMatching(/^the database of control3 .*neither .*may fail now .* bin\/up\)$/)]);
-  expect(describeStandbys(states(2, 3))).toEqual([expect.stringMatching(/^the databases of control2 and control3 .*take over/)]);
 });
