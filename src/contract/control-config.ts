@@ -17,6 +17,8 @@ export const ControlConfig = z.object({
   gateway: Address,
   /** How many control servers the yard should have; each carries a broker and can lead. */
   replicas: ControlReplicas.default(1),
+  /** Whether the database is to lie on all three; written by `boxyard up` on each when all have what they need for it. */
+  replicatedDatabase: z.boolean().default(false),
   cloud: z.object({
     driver: z.literal("incus"),
     /** Address of the cloud's API as seen from the control server. */
@@ -45,9 +47,6 @@ export const BUS_MEMBERS_PATH = "/var/lib/boxyard/brokers.json";
 /** Owner boxyard, mode 0700: the yard's secrets, the same on all control servers but for each one's own certificate. */
 export const SECRETS_DIRECTORY = "/var/lib/boxyard/secrets";
 export const SECRETS_PATH = `${SECRETS_DIRECTORY}/yard.json`;
-
-/** Where it exists, the server's database is one of three that are the same; there is no way back. */
-export const DATABASE_REPLICATED = "/var/lib/boxyard/database-replicated";
 
 /** /var/lib/boxyard/operator.json on the control server: how an operator reaches the API. */
 export const OperatorAccess = z.object({ url: z.string(), token: secret(z.string()), caPem: z.string() });

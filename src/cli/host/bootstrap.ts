@@ -220,6 +220,8 @@ function controlConfig(made: Bootstrap, serverCertificatePem: string): ControlCo
     subnet,
     gateway,
     replicas: control.replicas,
+    // Once it is so, the servers themselves know.
+    replicatedDatabase: false,
     cloud: {
       driver: "incus",
       url: "https://127.0.0.1:8443",

@@ -8,7 +8,6 @@ import {
   CONTROL_CONFIG_PATH,
   ControlConfig,
   type ControlReplicas,
-  DATABASE_REPLICATED,
   SECRETS_DIRECTORY,
   SECRETS_PATH,
 } from "#contract/control-config.ts";
@@ -36,7 +35,7 @@ export async function ensureControls({ cloud, replicas, server, note }: Controls
     note("the yard's secrets for two more servers");
     for (const { name, address } of members.slice(1)) await prepare(cloud, { ...server, name, address, volumes: [], files: [] });
     note("the database moves from one server to three");
-    await replicate(cloud, names);
+    await replicate(cloud, members);
   }
   note("three");
 }
@@ -49,26 +48,29 @@ async function isReplicated(cloud: Cloud, servers: readonly string[]): Promise<b
 
 /** All that the first one has, and the door to the cloud. */
 async function prepare(cloud: Cloud, want: ServerWant): Promise<void> {
-  const { name, address } = want;
+  const { name } = want;
   await cloud.ensureServer(want);
-  const config = ControlConfig.parse(JSON.parse(await read(cloud, CONTROL_CONFIG_PATH)));
   await must(cloud, name, ["install", "-d", "-o", "boxyard", "-g", "boxyard", "-m", "700", SECRETS_DIRECTORY]);
   await cloud.writeFile(name, { path: SECRETS_PATH, mode: 0o600, content: await read(cloud, SECRETS_PATH) });
   await cloud.writeFile(name, { path: BUS_MEMBERS_PATH, content: await read(cloud, BUS_MEMBERS_PATH) });
-  // Last: with it the server is one of control.
-  const own = { ...config, server: name, address };
-  await cloud.writeFile(name, { path: CONTROL_CONFIG_PATH, mode: 0o600, content: JSON.stringify(own, null, 2) });
+}
+
+/** With this the server is one of three, whose setups wait for each other. */
+async function configure(cloud: Cloud, { name, address }: BusMembers[number]): Promise<void> {
+  const config = ControlConfig.parse(JSON.parse(await read(cloud, CONTROL_CONFIG_PATH)));
+  const content = JSON.stringify({ ...config, server: name, address, replicatedDatabase: true }, null, 2);
+  await cloud.writeFile(name, { path: CONTROL_CONFIG_PATH, mode: 0o600, content });
 }
 
 /** Broken off, it is begun again by the next bin/up: each step looks first. */
-async function replicate(cloud: Cloud, servers: readonly string[]): Promise<void> {
+async function replicate(cloud: Cloud, members: BusMembers): Promise<void> {
+  const onAll = (argv: Argv) => mapParallel(members, members.length, ({ name }) => must(cloud, name, argv));
   await must(cloud, CONTROL_SERVER, ["systemctl", "stop", "boxyard-control"]);
   try {
-    for (const server of servers) await cloud.writeFile(server, { path: DATABASE_REPLICATED, content: "" });
-    // Each needs the others to come to an end.
-    await mapParallel(servers, servers.length, (server) => must(cloud, server, ["systemctl", "restart", "boxyard-control-setup"]));
+    for (const member of members) await configure(cloud, member);
+    await onAll(["systemctl", "restart", "boxyard-control-setup"]);
   } finally {
-    await mapParallel(servers, servers.length, (server) => must(cloud, server, ["systemctl", "start", "boxyard-control"]));
+    await onAll(["systemctl", "start", "boxyard-control"]);
   }
 }
 
