@@ -21,14 +21,15 @@ export const serverRecipe: Recipe = {
     ...["systemd", "systemd-sysv", "udev", "dbus", "libpam-systemd", "tzdata", "ca-certificates", "openssl"],
     ...["iproute2", "iputils-ping", "nftables", "curl", "socat", "procps", "psmisc", "logrotate", "cron"],
     ...["openssh-server", "openssh-sftp-server", "git", "rsync", "less", "nano", "vim-tiny", "unzip", "zstd"],
-    ...["nats-server", "postgresql", "haproxy", "varnish", "memcached", "mariadb-server", "mariadb-client"],
+    ...["nats-server", "postgresql", "etcd-server", "etcd-client", "patroni", "python3-etcd"],
+    ...["haproxy", "varnish", "memcached", "mariadb-server", "mariadb-client"],
     ...["apache2", "libfcgi-bin", "composer", "php8.4-fpm", "php8.4-cli", "php8.4-mysql", "php8.4-gd", "php8.4-curl"],
     ...["php8.4-mbstring", "php8.4-xml", "php8.4-zip", "php8.4-intl", "php8.4-bcmath", "php8.4-sqlite3", "php8.4-opcache"],
     ...["php-apcu", "php-memcached"],
   ],
   disabledUnits: [
     ...["apache2", "cron", "haproxy", "mariadb", "memcached", "nats-server", "php8.4-fpm", "postgresql", "ssh", "varnish"],
-    ...["varnishncsa", "phpsessionclean.timer", "logrotate.timer"],
+    ...["etcd", "patroni", "varnishncsa", "phpsessionclean.timer", "logrotate.timer"],
   ],
   maskedUnits: [
     "apt-daily.timer",
