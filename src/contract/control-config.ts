@@ -53,5 +53,8 @@ export const OperatorAccess = z.object({ url: z.string(), token: secret(z.string
 export type OperatorAccess = z.infer<typeof OperatorAccess>;
 export const OPERATOR_ACCESS_PATH = "/var/lib/boxyard/operator.json";
 
+/** There when the database of this server belongs to the three; written by setup before the PostgreSQL that was alone is stopped for good. */
+export const DATABASE_REPLICATED_PATH = "/var/lib/boxyard/database-replicated";
+
 /** Where the control service keeps what must outlive its process, beside the database. */
 export const CONTROL_STATE = "/var/lib/boxyard/control";

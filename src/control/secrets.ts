@@ -4,12 +4,14 @@ import type { BrokerTrust } from "#contract/spec/broker.ts";
 import type { YardKeys } from "#fabric/identity.ts";
 import type { KeyPair } from "./authority/authority.ts";
 
-/** What only control servers have. */
+/** What only control servers have; the same on each, but for `server`. */
 export interface Secrets {
   readonly authority: KeyPair;
   readonly keys: YardKeys;
   /** What brokers trust, and the password by which they know each other. */
   readonly broker: { readonly trust: BrokerTrust; readonly password: string };
+  /** Signs for what control servers alone say to each other: the yard's own authority has signed for every box, too. */
+  readonly peers: KeyPair;
   /** Certificate of the control API and of the broker. */
   readonly server: KeyPair;
   /** Served by the edge when no domain matches. */

@@ -47,6 +47,7 @@ export class TestApi {
       authority,
       server,
       defaultWebsite: server,
+      peers: authority,
       keys: broker.keys,
       broker: { trust: await createBrokerTrust(broker.keys), password: "of-the-brokers" },
       operatorToken: TOKEN,

@@ -1,11 +1,10 @@
-import { readFile } from "node:fs/promises";
-import { writeFileAtomic } from "#base/atomic-file.ts";
 import { run } from "#base/run.ts";
 import type { ControlConfig } from "#contract/control-config.ts";
-import { BROKER_DIRECTORY, BROKER_STORE, BROKER_UNIT, type BrokerFile, brokerFiles } from "#fabric/broker-config.ts";
+import { BROKER_DIRECTORY, BROKER_STORE, BROKER_UNIT, brokerFiles } from "#fabric/broker-config.ts";
 import { clusterOf } from "../brokers/members.ts";
 import { BROKER_PORT } from "../ports.ts";
 import type { Secrets } from "../secrets.ts";
+import { ensureFiles } from "./file.ts";
 
 /** How the broker of the control server is to run: by itself, by itself where nobody but setup finds it, or as one of three. */
 export type BrokerMode = "alone" | "hidden" | "joined";
@@ -25,7 +24,7 @@ export async function ensureBroker(config: ControlConfig, secrets: Secrets, mode
     cluster: mode === "joined" ? clusterOf(config, secrets) : null,
   };
   const files = brokerFiles(secrets.broker.trust, options, { ...secrets.server, caPem: secrets.authority.certificatePem });
-  const hasChanged = (await Promise.all(files.map(replace))).includes(true);
+  const hasChanged = await ensureFiles(files);
   await run(["systemctl", "unmask", "--runtime", BROKER_UNIT]);
   await run(["systemctl", "daemon-reload"]);
   await run(["systemctl", "enable", BROKER_UNIT]);
@@ -36,13 +35,4 @@ export async function ensureBroker(config: ControlConfig, secrets: Secrets, mode
 export async function stopBroker(): Promise<void> {
   await run(["systemctl", "mask", "--runtime", BROKER_UNIT]);
   await run(["systemctl", "stop", BROKER_UNIT], { timeoutMs: START_MS });
-}
-
-/** Whether a file had to be written. */
-async function replace({ path, content, owner, group, mode }: BrokerFile): Promise<boolean> {
-  if ((await readFile(path, "utf8").catch(() => null)) === content) return false;
-  await writeFileAtomic(path, content, { mode: 0o600 });
-  await run(["chown", `${owner}:${group}`, path]);
-  await run(["chmod", mode.toString(8), path]);
-  return true;
 }

@@ -1,4 +1,4 @@
-import { access, mkdir, readdir, rename, rm } from "node:fs/promises";
+import { mkdir, readdir, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { writeFileAtomic } from "#base/atomic-file.ts";
 import type { Log } from "#base/log.ts";
@@ -11,6 +11,7 @@ import { listStreams, restoreStream, saveStream } from "#fabric/stream-copies.ts
 import { brokerUrls, controlServers, readBusMembers, writeBusMembers } from "../brokers/members.ts";
 import type { Secrets } from "../secrets.ts";
 import { ensureBroker, HIDDEN_PORT, stopBroker } from "./broker.ts";
+import { isThere } from "./file.ts";
 
 /** What the broker held while it was alone, until the three of them hold it. */
 const COPIES = "/var/lib/boxyard/broker-copies";
@@ -100,11 +101,4 @@ async function withBus<T>(
   } finally {
     await connection.close();
   }
-}
-
-async function isThere(path: string): Promise<boolean> {
-  return access(path).then(
-    () => true,
-    () => false,
-  );
 }

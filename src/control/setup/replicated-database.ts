@@ -1,0 +1,157 @@
+import { rm } from "node:fs/promises";
+import { writeFileAtomic } from "#base/atomic-file.ts";
+import { isFault } from "#base/fault.ts";
+import type { Log } from "#base/log.ts";
+import { until } from "#base/retry.ts";
+import { run } from "#base/run.ts";
+import { type ControlConfig, DATABASE_REPLICATED_PATH } from "#contract/control-config.ts";
+import { controlServers } from "../brokers/members.ts";
+import { ETCD_PORT } from "../ports.ts";
+import type { Secrets } from "../secrets.ts";
+import { ensureRole, POSTGRESQL_UNIT, psql, setUpDatabase } from "./database.ts";
+import { ensureFiles, isThere } from "./file.ts";
+import { ensurePeerCertificate } from "./peers.ts";
+import {
+  CONFIGURATION_KEY,
+  DATA_DIRECTORY,
+  ETCD_KEY,
+  etcdFiles,
+  INITIALIZE_KEY,
+  PEER_AUTHORITY,
+  PEER_CERTIFICATE,
+  patroniFiles,
+  REPLICATION_ACCOUNT,
+  REWIND_ACCOUNT,
+  type ReplicaOptions,
+  renderConfiguration,
+} from "./replica-files.ts";
+
+const ETCD_UNIT = "etcd.service";
+const PATRONI_UNIT = "patroni.service";
+/** As long as it may take until the other control servers' setups have come as far. */
+const OTHERS_MS = 180_000;
+const READY_MS = 120_000;
+/** A server that boots alone goes on without the others. */
+const GLANCE_MS = 10_000;
+const STOP_MS = 120_000;
+
+export interface ReplicatedDatabase {
+  readonly config: ControlConfig;
+  readonly secrets: Secrets;
+  /** Whether this is the control server whose database the others copy at the beginning. */
+  readonly isFirst: boolean;
+  readonly log: Log;
+}
+
+/**
+ * PostgreSQL on the three control servers: Patroni says who leads, etcd who is right. Each server's setup does its part, and
+ * waits for the others' the first time. May be broken off anywhere and run again.
+ */
+export async function setUpReplicatedDatabase({ config, secrets, isFirst, log }: ReplicatedDatabase): Promise<void> {
+  const { yard, server, address } = config;
+  const options: ReplicaOptions = { yard, server, address, members: controlServers(config) };
+  await ensurePeerCertificate(secrets.peers, options);
+  await ensureEtcd(options);
+  if (await isThere(DATABASE_REPLICATED_PATH)) return keepReplica(options, log);
+  await until("etcd on two of the three control servers", () => ensureConfiguration(options), { timeoutMs: OTHERS_MS });
+  const isInitialized = await findInitialized(options);
+  if (isFirst && !isInitialized) await takeOver(options);
+  else await becomeCopy(options);
+  log.info({ server }, "the database belongs to the three control servers");
+}
+
+/** From the second time on: what runs is not disturbed, and nothing waits for other servers. */
+async function keepReplica(options: ReplicaOptions, log: Log): Promise<void> {
+  await retireOwnPostgresql();
+  await ensurePatroni(options);
+  await until("etcd", () => ensureConfiguration(options), { timeoutMs: GLANCE_MS }).catch((thrown: unknown) => {
+    if (!isFault(thrown, "wait.timed-out")) throw thrown;
+    log.warn({ server: options.server }, "etcd has no majority yet: the database's settings are as they were");
+  });
+}
+
+/** The database that was alone becomes the first of three. */
+async function takeOver(options: ReplicaOptions): Promise<void> {
+  await setUpDatabase();
+  await ensureRole(REPLICATION_ACCOUNT, "login replication");
+  await ensureRole(REWIND_ACCOUNT, "login");
+  await psql(REWIND_RIGHTS.map((right) => `grant ${right} to ${REWIND_ACCOUNT};`).join(" "));
+  // From here on nothing goes back: a data directory that is here is one of the three.
+  await writeFileAtomic(DATABASE_REPLICATED_PATH, "");
+  await retireOwnPostgresql();
+  await ensurePatroni(options);
+  await until("PostgreSQL to lead", () => isInRecovery(false), { timeoutMs: READY_MS });
+}
+
+/**
+ * A copy of the leader's database in place of the one that came with the image: that one has the same system id on every
+ * server, so that it would pass for a copy that is merely behind.
+ */
+async function becomeCopy(options: ReplicaOptions): Promise<void> {
+  await until("the first control server's database", async () => ((await findInitialized(options)) ? true : null), {
+    timeoutMs: OTHERS_MS,
+  });
+  await retireOwnPostgresql();
+  await rm(DATA_DIRECTORY, { recursive: true, force: true });
+  await run(["install", "-d", "-o", "postgres", "-g", "postgres", "-m", "700", DATA_DIRECTORY]);
+  await writeFileAtomic(DATABASE_REPLICATED_PATH, "");
+  await ensurePatroni(options);
+  await until("a copy of the database", () => isInRecovery(true), { timeoutMs: READY_MS });
+}
+
+/** Masked first, so that nobody starts it again meanwhile. */
+async function retireOwnPostgresql(): Promise<void> {
+  const units = [POSTGRESQL_UNIT, "postgresql.service"];
+  await run(["systemctl", "disable", ...units]);
+  await run(["systemctl", "mask", ...units]);
+  await run(["systemctl", "stop", ...units], { timeoutMs: STOP_MS });
+}
+
+async function ensureEtcd(options: ReplicaOptions): Promise<void> {
+  const hasChanged = await ensureFiles(etcdFiles(options));
+  await ensureUnit(ETCD_UNIT, hasChanged ? "restart" : "start");
+}
+
+/** Patroni takes most of its configuration without a restart, which would hand the lead on. */
+async function ensurePatroni(options: ReplicaOptions): Promise<void> {
+  const hasChanged = await ensureFiles(patroniFiles(options));
+  await ensureUnit(PATRONI_UNIT, hasChanged ? "reload-or-restart" : "start");
+}
+
+async function ensureUnit(unit: string, verb: "start" | "restart" | "reload-or-restart"): Promise<void> {
+  await run(["systemctl", "daemon-reload"]);
+  await run(["systemctl", "enable", unit]);
+  await run(["systemctl", verb, unit], { timeoutMs: STOP_MS });
+}
+
+/** Null while etcd has no majority. Written before any Patroni starts, so that none begins with settings of its own. */
+async function ensureConfiguration(options: ReplicaOptions): Promise<true | null> {
+  const wanted = renderConfiguration();
+  if ((await etcdctl(options, "get", "--print-value-only", CONFIGURATION_KEY)) !== wanted)
+    await etcdctl(options, "put", CONFIGURATION_KEY, wanted);
+  return true;
+}
+
+async function findInitialized(options: ReplicaOptions): Promise<boolean> {
+  return (await etcdctl(options, "get", "--print-value-only", INITIALIZE_KEY)) !== "";
+}
+
+/** What etcd's majority answers. */
+async function etcdctl({ address }: ReplicaOptions, ...args: string[]): Promise<string> {
+  const tls = [`--cacert=${PEER_AUTHORITY}`, `--cert=${PEER_CERTIFICATE}`, `--key=${ETCD_KEY}`];
+  const limits = ["--dial-timeout=2s", "--command-timeout=3s"];
+  return (await run(["etcdctl", `--endpoints=https://${address}:${ETCD_PORT}`, ...tls, ...limits, ...args])).stdout.trim();
+}
+
+async function isInRecovery(wanted: boolean): Promise<true | null> {
+  return (await psql("select pg_is_in_recovery()")) === (wanted ? "t" : "f") ? true : null;
+}
+
+/** What pg_rewind reads on the leader (PostgreSQL's own list), and a checkpoint. */
+const REWIND_RIGHTS = [
+  "execute on function pg_catalog.pg_ls_dir(text, boolean, boolean)",
+  "execute on function pg_catalog.pg_stat_file(text, boolean)",
+  "execute on function pg_catalog.pg_read_binary_file(text)",
+  "execute on function pg_catalog.pg_read_binary_file(text, bigint, bigint, boolean)",
+  "pg_checkpoint",
+];
