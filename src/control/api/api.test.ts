@@ -49,6 +49,12 @@ describe("the door", () => {
     expect(await faultOf("POST", path, input ?? {})).toMatchObject({ status, code });
   });
 
+  test("tells everyone that who is behind it leads, and nothing else", async () => {
+    const response = await api.app.request("/v1/leader");
+    expect([response.status, await response.text()]).toEqual([204, ""]);
+    expect((await api.app.request("/v1/leader", { method: "POST" })).status).toBe(401);
+  });
+
   test("says nothing of its inside when it fails itself", async () => {
     await api.store.schema.dropTable("cluster").cascade().execute();
     const { status, message } = await faultOf("GET", "/v1/clusters");

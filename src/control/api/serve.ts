@@ -1,10 +1,9 @@
-import { createServer } from "node:https";
-import { serve } from "@hono/node-server";
 import { type Context, Hono } from "hono";
 import { bodyLimit } from "hono/body-limit";
 import { stream } from "hono/streaming";
 import { z } from "zod";
 import { Fault, reportFault } from "#base/fault.ts";
+import { LEADER_PATH } from "#contract/api/leader.ts";
 import type { Route } from "#contract/api/route.ts";
 import { api } from "#contract/api/routes.ts";
 import type { Caller } from "../requests/run.ts";
@@ -12,28 +11,21 @@ import { ChangeAudit } from "./audit.ts";
 import { callerOf } from "./caller.ts";
 import type { ApiContext } from "./context.ts";
 import { handlers } from "./handlers.ts";
+import { type Listening, type ListenOptions, listen } from "./listen.ts";
 
 const MAX_BODY_BYTES = 256 * 1024;
 
 /** Serves the HTTP API of contract/api/ over TLS; gives the way to stop it. */
-export function serveApi(
-  context: ApiContext,
-  { address, port }: { readonly address: string; readonly port: number },
-): { stop(): Promise<void> } {
-  const { certificatePem: cert, keyPem: key } = context.secrets.server;
-  const server = serve({ fetch: createApp(context).fetch, hostname: address, port, createServer, serverOptions: { cert, key } });
-  return {
-    stop: () =>
-      new Promise((resolve) => {
-        server.close(() => resolve());
-        if ("closeAllConnections" in server) server.closeAllConnections();
-      }),
-  };
+export function serveApi(context: ApiContext, where: Pick<ListenOptions, "address" | "port">): Listening {
+  const { certificatePem: certificate, keyPem: key } = context.secrets.server;
+  return listen(createApp(context), { certificate, key, ...where });
 }
 
-/** The API as a Hono application, every route from the contract's table. */
+/** The API as a Hono application: every route from the contract's table, and who leads. */
 export function createApp(context: ApiContext): Hono<Authorized> {
   const app = new Hono<Authorized>();
+  // Who serves all this leads.
+  app.get(LEADER_PATH, (http) => http.body(null, 204));
   app.use(
     bodyLimit({ maxSize: MAX_BODY_BYTES, onError: (http) => answerFault(http, new Fault("api.too-large", "the request is too large")) }),
   );
