@@ -1,11 +1,12 @@
 import { readFile } from "node:fs/promises";
 import { z } from "zod";
 import { Fault } from "#base/fault.ts";
+import { ControlUrls, withUrls } from "#contract/control-config.ts";
 import { YardName } from "#contract/names.ts";
 import { readYardState } from "./host/yard-state.ts";
 
 /** What opens a yard's control API to one person; a file of it is what operators hand over. */
-const AccessFile = z.object({ yard: YardName, url: z.url(), token: z.string().min(1), caPem: z.string() });
+const AccessFile = z.preprocess(withUrls, z.object({ yard: YardName, urls: ControlUrls, token: z.string().min(1), caPem: z.string() }));
 export type AccessFile = z.infer<typeof AccessFile>;
 
 /**
@@ -15,10 +16,10 @@ export type AccessFile = z.infer<typeof AccessFile>;
 export async function accessOf(yard: string): Promise<AccessFile> {
   const file = process.env["BOXYARD_ACCESS"];
   if (file !== undefined && file !== "") return readAccessFile(file);
-  const { url, token, caPem } = await readYardState(yard);
-  if (url === undefined || token === undefined || caPem === undefined)
+  const { urls, token, caPem } = await readYardState(yard);
+  if (urls === undefined || token === undefined || caPem === undefined)
     throw new Fault("yard.not-ready", `yard ${yard} has not been set up to its end`, { next: `bin/up --yard ${yard}` });
-  return { yard, url, token, caPem };
+  return { yard, urls, token, caPem };
 }
 
 async function readAccessFile(path: string): Promise<AccessFile> {

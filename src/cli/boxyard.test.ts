@@ -108,7 +108,7 @@ describe("a fault", () => {
   });
 
   test("for a control that is off says where it should be", async () => {
-    await cli.control.writeYard("off", { url: "https://127.0.0.1:1" });
+    await cli.control.writeYard("off", { urls: ["https://127.0.0.1:1"] });
     const result = await cli.run(["--yard", "off", "status"]);
     expect([result.exitCode, result.stderr]).toEqual([1, expect.stringMatching(/yard off does not answer at https:\/\/127\.0\.0\.1:1/)]);
   });

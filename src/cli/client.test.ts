@@ -69,7 +69,7 @@ test("a stranger at control's address gets no token", async () => {
 });
 
 test("nobody at control's address is told with the address and what starts it", async () => {
-  const fault = await faultOf(createClient("try", { ...control.access, url: "https://127.0.0.1:1" }).call(api.status));
+  const fault = await faultOf(createClient("try", { ...control.access, urls: ["https://127.0.0.1:1"] }).call(api.status));
   expect(renderFault(fault)).toMatch(
     /^control of yard try does not answer at https:\/\/127\.0\.0\.1:1: .*ECONNREFUSED.*\n→ bin\/up --yard try/,
   );

@@ -1,10 +1,12 @@
 import type { IncomingMessage } from "node:http";
 import type { z } from "zod";
-import { Fault, faultFromReport } from "#base/fault.ts";
+import { Fault, faultFromReport, isFault } from "#base/fault.ts";
+import { STANDBY } from "#contract/api/leader.ts";
 import type { Route } from "#contract/api/route.ts";
 import { FaultReport } from "#contract/fault.ts";
 import { accessOf } from "./access.ts";
-import { ANSWER_TIMEOUT, httpSender } from "./http.ts";
+import { ControlServers, codeOf, parseJson, silence, standbyOf } from "./control-servers.ts";
+import { ANSWER_TIMEOUT, type Endpoint, textOf, wasUnsent } from "./http.ts";
 
 type Given<R extends Route> = (z.input<R["params"]> extends Record<string, never>
   ? { params?: never }
@@ -12,7 +14,11 @@ type Given<R extends Route> = (z.input<R["params"]> extends Record<string, never
   input?: z.input<R["input"]>;
 };
 
-/** The control API of one yard, typed by its contract. */
+/**
+ * The control API of one yard, typed by its contract. With several control servers the one that leads is asked. A request that
+ * breaks off is sent once more to who leads then, when it only reads or has certainly not arrived; of any other, Fault
+ * "control.broken-off" says that it may have been done.
+ */
 export interface Client {
   readonly yard: string;
   /** Calls a route; an error answer is thrown as the Fault that control reported. */
@@ -24,15 +30,26 @@ export interface Client {
   stream<R extends Route & { readonly streams: true }>(route: R, given: Given<R>): AsyncIterable<z.output<R["output"]>>;
 }
 
-/** Where a yard's control API is, and what opens it. */
+/** Where a yard's control API may be, and what opens it. */
 export interface Access {
-  readonly url: string;
+  readonly urls: readonly string[];
   readonly token: string;
   readonly caPem: string;
 }
 
-const CONNECT_TIMEOUT_MS = 5_000;
+export interface ClientOptions {
+  readonly timeoutMs?: number;
+  /** How long it is looked for a control server that leads. */
+  readonly searchMs?: number;
+  /** How often it is looked whether a control server that has not answered yet still leads. */
+  readonly watchMs?: number;
+  /** Told what keeps all waiting; on standard error unless told. */
+  readonly note?: (line: string) => void;
+}
+
 const ANSWER_TIMEOUT_MS = 60_000;
+const SEARCH_MS = 60_000;
+const WATCH_MS = 5_000;
 
 /** A client for the yard that BOXYARD_ACCESS opens, or else of this name on this machine; nothing is sent yet. */
 export async function connect(yard: string): Promise<Client> {
@@ -40,48 +57,113 @@ export async function connect(yard: string): Promise<Client> {
   return createClient(access.yard, access);
 }
 
-/** A client for an API at a known address. */
-export function createClient(yard: string, access: Access, { timeoutMs = ANSWER_TIMEOUT_MS } = {}): Client {
-  const sendHttp = httpSender({ caPem: access.caPem, connectTimeoutMs: CONNECT_TIMEOUT_MS });
-  const send = async (route: Route, given: Untyped, silenceMs: number): Promise<IncomingMessage> => {
-    const path = pathOf(route, check(route.params, given.params ?? {}));
-    const input = check(route.input, given.input ?? {});
-    const hasBody = route.method === "POST" || route.method === "PATCH";
-    return sendHttp(`${access.url}${path}${hasBody ? "" : queryOf(input)}`, {
-      method: route.method,
-      headers: { authorization: `Bearer ${access.token}`, "content-type": "application/json" },
-      body: hasBody ? JSON.stringify(input) : null,
-      silenceMs,
-    });
-  };
-  const silent = (cause: unknown): never => {
-    throw cause instanceof Fault ? cause : silence(cause, yard, access.url);
-  };
+/** A client for an API at known addresses. */
+export function createClient(yard: string, { urls, token, caPem }: Access, options: ClientOptions = {}): Client {
+  const { timeoutMs = ANSWER_TIMEOUT_MS, searchMs = SEARCH_MS, watchMs = WATCH_MS, note = noteOnStderr } = options;
+  const servers = new ControlServers({ yard, urls, caPem, note, searchMs, watchMs });
+  const headers = { authorization: `Bearer ${token}`, "content-type": "application/json" };
   return {
     yard,
     call: async (route, given: Untyped = {}) => {
-      const answer = await send(route, given, timeoutMs)
-        .then(async (answered) => ({ status: statusOf(answered), text: await textOf(answered) }))
-        .catch(silent);
+      const sent = { ...requestOf(route, given), headers, silenceMs: timeoutMs };
+      const answer = await askLeader({ yard, servers, route }, async (endpoint) => {
+        const answered = await endpoint.send(sent.path, sent);
+        return refuseStandby({ status: statusOf(answered), text: await textOf(answered) });
+      });
       return readAnswer(route, answer) as never;
     },
     stream: async function* (route, given) {
       // A line may be long in coming: servers may take their time.
-      const answered = await send(route, given, 0).catch(silent);
-      const status = statusOf(answered);
-      if (status >= 400) readAnswer(route, { status, text: await textOf(answered) });
-      let rest = "";
+      const sent = { ...requestOf(route, given), headers, silenceMs: 0 };
+      const { endpoint, answered } = await askLeader({ yard, servers, route }, async (endpoint) => {
+        const answered = await endpoint.send(sent.path, sent);
+        const status = statusOf(answered);
+        if (status >= 400) readAnswer(route, refuseStandby({ status, text: await textOf(answered) }));
+        return { endpoint, answered };
+      });
+      const stopWatching = servers.watch(endpoint);
       try {
-        for await (const chunk of answered.setEncoding("utf8")) {
-          const lines = `${rest}${chunk}`.split("\n");
-          rest = lines.pop() ?? "";
-          for (const text of lines) yield readAnswer(route, { status, text }) as never;
-        }
+        for await (const text of linesOf(answered)) yield readAnswer(route, { status: 200, text }) as never;
       } catch (cause) {
-        silent(cause);
+        servers.forget(endpoint);
+        throw faultOf(cause, endpoint, { yard, servers, route });
+      } finally {
+        stopWatching();
       }
     },
   };
+}
+
+interface Asking {
+  readonly yard: string;
+  readonly servers: ControlServers;
+  readonly route: Route;
+}
+
+/** Asks who leads, and once more who leads then if that may be. */
+async function askLeader<T>(asking: Asking, ask: (endpoint: Endpoint) => Promise<T>): Promise<T> {
+  for (let isSecond = false; ; isSecond = true) {
+    const endpoint = await asking.servers.leader();
+    const stopWatching = asking.servers.watch(endpoint);
+    try {
+      return await ask(endpoint);
+    } catch (cause) {
+      const hasAnswered = cause instanceof Fault && cause.code !== STANDBY;
+      if (!hasAnswered) asking.servers.forget(endpoint);
+      if (hasAnswered || isSecond || !mayRepeat(cause, asking)) throw faultOf(cause, endpoint, asking);
+    } finally {
+      stopWatching();
+    }
+  }
+}
+
+function mayRepeat(cause: unknown, { servers, route }: Asking): boolean {
+  if (!servers.areSeveral || codeOf(cause) === ANSWER_TIMEOUT) return false;
+  return route.method === "GET" || isFault(cause, STANDBY) || wasUnsent(cause);
+}
+
+function faultOf(cause: unknown, { url }: Endpoint, { yard, route }: Asking): Fault {
+  if (cause instanceof Fault) return cause;
+  if (wasUnsent(cause) || codeOf(cause) === ANSWER_TIMEOUT) return silence(cause, yard, url);
+  if (route.method === "GET")
+    return new Fault("control.broken-off", `control of yard ${yard} broke off its answer at ${url}`, { cause, next: "ask again" });
+  const done = route.streams ? "servers that were asked may have done it all the same" : "what was asked may have been done all the same";
+  return new Fault("control.broken-off", `control of yard ${yard} broke off at ${url}: ${done}`, {
+    cause,
+    next: "look what became of it (boxyard status), then ask again",
+  });
+}
+
+/** One that stands by has done nothing. */
+function refuseStandby(answer: Answer): Answer {
+  const fault = standbyOf(answer.status, answer.text);
+  if (fault !== null) throw fault;
+  return answer;
+}
+
+function noteOnStderr(line: string): void {
+  process.stderr.write(`${line}\n`);
+}
+
+interface Answer {
+  readonly status: number;
+  readonly text: string;
+}
+
+function requestOf(route: Route, given: Untyped): { method: string; path: string; body: string | null } {
+  const path = pathOf(route, check(route.params, given.params ?? {}));
+  const input = check(route.input, given.input ?? {});
+  const hasBody = route.method === "POST" || route.method === "PATCH";
+  return { method: route.method, path: `${path}${hasBody ? "" : queryOf(input)}`, body: hasBody ? JSON.stringify(input) : null };
+}
+
+async function* linesOf(answered: IncomingMessage): AsyncIterable<string> {
+  let rest = "";
+  for await (const chunk of answered.setEncoding("utf8")) {
+    const lines = `${rest}${chunk}`.split("\n");
+    rest = lines.pop() ?? "";
+    yield* lines;
+  }
 }
 
 interface Untyped {
@@ -101,12 +183,6 @@ function statusOf({ statusCode = 0 }: IncomingMessage): number {
   return statusCode;
 }
 
-async function textOf(answered: IncomingMessage): Promise<string> {
-  let text = "";
-  for await (const chunk of answered.setEncoding("utf8")) text += chunk;
-  return text;
-}
-
 function shorten(value: unknown): string {
   const text = String(value).replaceAll(/\p{Cc}/gu, " ");
   return text.length > 60 ? `${text.slice(0, 60)}…` : text;
@@ -121,26 +197,7 @@ function queryOf(input: Record<string, unknown>): string {
   return set.length === 0 ? "" : `?${new URLSearchParams(Object.fromEntries(set.map(([name, value]) => [name, String(value)])))}`;
 }
 
-/** Why no answer came: a stranger at that address and a slow answer want other steps than a service that is off. */
-function silence(cause: unknown, yard: string, url: string): Fault {
-  const code = String((cause as { code?: unknown }).code);
-  if (/CERT|SIGNATURE|ALTNAME/.test(code))
-    return new Fault("control.untrusted", `what answers at ${url} does not prove that it is control of yard ${yard}`, {
-      cause,
-      next: `bin/up --yard ${yard} reads the yard's certificate authority anew`,
-    });
-  if (code === ANSWER_TIMEOUT)
-    return new Fault("control.timed-out", `control of yard ${yard} at ${url} did not finish its answer in time`, {
-      cause,
-      next: "what was asked may have been done all the same: boxyard status",
-    });
-  return new Fault("control.unreachable", `control of yard ${yard} does not answer at ${url}`, {
-    cause,
-    next: `bin/up --yard ${yard} starts what is stopped`,
-  });
-}
-
-function readAnswer(route: Route, { status, text }: { readonly status: number; readonly text: string }): unknown {
+function readAnswer(route: Route, { status, text }: Answer): unknown {
   const body = parseJson(text);
   if (status >= 400) {
     const report = FaultReport.safeParse(body);
@@ -154,12 +211,4 @@ function readAnswer(route: Route, { status, text }: { readonly status: number; r
     cause: output.error.issues.map(({ path, message }) => `${path.join(".") || "answer"}: ${message}`).join(", "),
     next: "CLI and yard have different versions: bin/up brings the yard to this one",
   });
-}
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
 }

@@ -48,8 +48,18 @@ export const BUS_MEMBERS_PATH = "/var/lib/boxyard/brokers.json";
 export const SECRETS_DIRECTORY = "/var/lib/boxyard/secrets";
 export const SECRETS_PATH = `${SECRETS_DIRECTORY}/yard.json`;
 
+/** Where the control API may be: at one of these addresses. */
+export const ControlUrls = z.array(z.url()).min(1);
+
+/** What was written when there was but one address has it as `url`; it is read as `urls`, and written so from then on. */
+export function withUrls(file: unknown): unknown {
+  if (typeof file !== "object" || file === null || !("url" in file) || "urls" in file) return file;
+  const { url, ...rest } = file;
+  return { urls: [url], ...rest };
+}
+
 /** /var/lib/boxyard/operator.json on the control server: how an operator reaches the API. */
-export const OperatorAccess = z.object({ url: z.string(), token: secret(z.string()), caPem: z.string() });
+export const OperatorAccess = z.preprocess(withUrls, z.object({ urls: ControlUrls, token: secret(z.string()), caPem: z.string() }));
 export type OperatorAccess = z.infer<typeof OperatorAccess>;
 export const OPERATOR_ACCESS_PATH = "/var/lib/boxyard/operator.json";
 

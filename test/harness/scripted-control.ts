@@ -5,11 +5,13 @@ import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
+import { setTimeout as sleep } from "node:timers/promises";
 import type { z } from "zod";
 import { Fault, reportFault } from "#base/fault.ts";
+import { LEADER_PATH, STANDBY } from "#contract/api/leader.ts";
 import type { Route } from "#contract/api/route.ts";
 import { api } from "#contract/api/routes.ts";
-import { createAuthority, issueCertificate } from "#control/authority/authority.ts";
+import { createAuthority, issueCertificate, type KeyPair } from "#control/authority/authority.ts";
 
 type Api = typeof api;
 
@@ -36,6 +38,17 @@ export class ScriptedControl {
   script: Script = {};
   /** Whether requests are taken and never answered. */
   isSilent = false;
+  /** How long everything takes but the answer whether it leads. */
+  delayMs = 0;
+  /** After so many lines of what streams the connection breaks. */
+  breaksAfter = Number.POSITIVE_INFINITY;
+  /** Whether it is the control server that leads; one that does not stands by. */
+  isLeading = true;
+  /** How often it was asked whether it leads. */
+  looks = 0;
+  /** How many connections came about. */
+  connections = 0;
+  readonly url: string;
   readonly caPem: string;
   /** The directory to give as BOXYARD_YARDS; it knows this control as yard "main". */
   readonly yards: string;
@@ -45,28 +58,28 @@ export class ScriptedControl {
   private constructor(directory: string, server: Server, caPem: string) {
     this.#directory = directory;
     this.#server = server;
+    this.url = `https://127.0.0.1:${(server.address() as AddressInfo).port}`;
     this.caPem = caPem;
     this.yards = join(directory, "yards");
+    server.on("secureConnection", () => this.connections++);
     server.on("request", (incoming: IncomingMessage, outgoing: ServerResponse) => void this.#answer(incoming, outgoing));
   }
 
-  static async start(): Promise<ScriptedControl> {
+  /** Control servers of one yard have one authority. */
+  static async start(shared?: KeyPair): Promise<ScriptedControl> {
     const directory = await mkdtemp(join(tmpdir(), "boxyard-cli-"));
-    const authority = await createAuthority("main");
+    const authority = shared ?? (await createAuthority("main"));
     const request = { commonName: "control1", dnsNames: [], addresses: ["127.0.0.1"], validDays: 2 };
     const { certificatePem: cert, keyPem: key } = await issueCertificate(authority, request);
-    const control = new ScriptedControl(directory, createServer({ cert, key }), authority.certificatePem);
-    await new Promise<void>((resolve) => control.#server.listen(0, "127.0.0.1", resolve));
+    const server = createServer({ cert, key });
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    const control = new ScriptedControl(directory, server, authority.certificatePem);
     await control.writeYard("main");
     return control;
   }
 
-  get url(): string {
-    return `https://127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
-  }
-
-  get access(): { url: string; token: string; caPem: string } {
-    return { url: this.url, token: TOKEN, caPem: this.caPem };
+  get access(): { urls: string[]; token: string; caPem: string } {
+    return { urls: [this.url], token: TOKEN, caPem: this.caPem };
   }
 
   /** Makes a yard known in the directory, by default with the way to this control. */
@@ -74,6 +87,12 @@ export class ScriptedControl {
     await mkdir(join(this.yards, yard), { recursive: true });
     const state = { yard, subnet: "10.99.0.0/24", gateway: "10.99.0.1", controlAddress: "10.99.0.2", ...this.access, ...access };
     await writeFile(join(this.yards, yard, "yard.json"), JSON.stringify(state));
+  }
+
+  /** Ends at once, in the middle of whatever it does. */
+  die(): void {
+    this.#server.close();
+    this.#server.closeAllConnections();
   }
 
   async stop(): Promise<void> {
@@ -86,7 +105,11 @@ export class ScriptedControl {
     const reply = (status: number, body: unknown): void => {
       outgoing.writeHead(status, { "content-type": "application/json" }).end(typeof body === "string" ? body : JSON.stringify(body));
     };
+    if (incoming.url === LEADER_PATH) this.looks++;
     if (this.isSilent) return;
+    if (!this.isLeading) return reply(503, reportFault(new Fault(STANDBY, "it stands by")));
+    if (incoming.url === LEADER_PATH) return void outgoing.writeHead(204).end();
+    await sleep(this.delayMs);
     try {
       if (incoming.headers.authorization !== `Bearer ${TOKEN}`) throw new Fault("api.unauthorized", "the token is missing or wrong");
       const { name, params, input } = await match(incoming);
@@ -95,8 +118,10 @@ export class ScriptedControl {
       const answer = this.script[name] as ((given: typeof asked) => unknown) | undefined;
       if (answer === undefined) throw new Fault("api.unknown-route", `nothing is scripted for ${name}`);
       const told = answer(asked);
-      const streams = "streams" in api[name] && Array.isArray(told);
-      reply(200, streams ? told.map((line) => `${JSON.stringify(line)}\n`).join("") : told);
+      const lines = "streams" in api[name] && Array.isArray(told) ? told.map((line) => `${JSON.stringify(line)}\n`) : null;
+      if (lines === null) reply(200, told);
+      else if (lines.length <= this.breaksAfter) reply(200, lines.join(""));
+      else outgoing.write(lines.slice(0, this.breaksAfter).join(""), () => outgoing.destroy());
     } catch (thrown) {
       reply(thrown instanceof Fault ? 409 : 500, reportFault(thrown));
     }

@@ -68,6 +68,6 @@ export async function eventually<T>(what: string, ask: () => Promise<T | null | 
 }
 
 /** What the operator's machine knows of the yard. */
-export async function yardState(): Promise<{ caPem: string; url: string; token: string }> {
+export async function yardState(): Promise<{ caPem: string }> {
   return JSON.parse(await readFile(`/var/lib/boxyard/yards/${TEST_YARD}/yard.json`, "utf8"));
 }

@@ -185,7 +185,7 @@ async function ensureControlAnswers(made: Bootstrap, note: (text: string) => voi
     if (Date.now() > deadline) throw await controlFault(cloud);
     await sleep(200);
   }
-  note(given(made.state?.url));
+  note(given(made.state?.urls).join(", "));
 }
 
 /** What opens the API, for this machine's operator; false when setup has not made it yet. */

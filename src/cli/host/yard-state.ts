@@ -3,25 +3,28 @@ import { join } from "node:path";
 import { z } from "zod";
 import { writeFileAtomic } from "#base/atomic-file.ts";
 import { Fault } from "#base/fault.ts";
-import { ControlReplicas } from "#contract/control-config.ts";
+import { ControlReplicas, ControlUrls, withUrls } from "#contract/control-config.ts";
 import { Address, YardName } from "#contract/names.ts";
 
 /** What this machine knows of a yard: /var/lib/boxyard/yards/<yard>/yard.json, mode 0600. */
-export const YardState = z.object({
-  yard: YardName,
-  subnet: z.cidrv4(),
-  gateway: Address,
-  controlAddress: Address,
-  control: z.object({ replicas: ControlReplicas }).default({ replicas: 1 }),
-  /** The yard's client certificate for the cloud. */
-  cloudCertificate: z.object({ certificatePem: z.string(), keyPem: z.string() }).optional(),
-  /** Access to the control API; set when control has answered for the first time. */
-  url: z.string().optional(),
-  token: z.string().optional(),
-  caPem: z.string().optional(),
-  /** Code and packages that the yard's servers run. */
-  runtime: z.string().optional(),
-});
+export const YardState = z.preprocess(
+  withUrls,
+  z.object({
+    yard: YardName,
+    subnet: z.cidrv4(),
+    gateway: Address,
+    controlAddress: Address,
+    control: z.object({ replicas: ControlReplicas }).default({ replicas: 1 }),
+    /** The yard's client certificate for the cloud. */
+    cloudCertificate: z.object({ certificatePem: z.string(), keyPem: z.string() }).optional(),
+    /** Access to the control API; set when control has answered for the first time. */
+    urls: ControlUrls.optional(),
+    token: z.string().optional(),
+    caPem: z.string().optional(),
+    /** Code and packages that the yard's servers run. */
+    runtime: z.string().optional(),
+  }),
+);
 export type YardState = z.infer<typeof YardState>;
 
 /** A person without root may point to a copy of their own. */

@@ -2,7 +2,7 @@ import { readFile } from "node:fs/promises";
 import { writeFileAtomic } from "#base/atomic-file.ts";
 import { BUS_MEMBERS_PATH, BusMembers, type ControlConfig } from "#contract/control-config.ts";
 import type { BrokerCluster } from "#contract/spec/broker.ts";
-import { BROKER_PORT, ROUTE_PORT } from "../ports.ts";
+import { API_PORT, BROKER_PORT, ROUTE_PORT } from "../ports.ts";
 import type { Secrets } from "../secrets.ts";
 
 /** A server with a broker. */
@@ -27,6 +27,11 @@ export async function writeBusMembers(members: readonly BusMember[]): Promise<vo
 /** Where clients find these brokers. */
 export function brokerUrls(members: readonly BusMember[]): string[] {
   return members.map(({ address }) => `tls://${address}:${BROKER_PORT}`);
+}
+
+/** Where the control API may be: on each of the control servers. */
+export function controlUrls(config: ControlConfig): string[] {
+  return controlServers(config).map(({ address }) => `https://${address}:${API_PORT}`);
 }
 
 /** What brokers need to know to be one bus; null when there is to be one alone. */

@@ -12,9 +12,8 @@ import {
 } from "#contract/control-config.ts";
 import { ENROLMENT_PATH, type Enrolment } from "#contract/enrolment.ts";
 import { hasRights } from "#fabric/identity.ts";
-import { brokerUrls, controlServers, readBusMembers, writeBusMembers } from "../brokers/members.ts";
+import { brokerUrls, controlServers, controlUrls, readBusMembers, writeBusMembers } from "../brokers/members.ts";
 import { enrol } from "../enrol.ts";
-import { API_PORT } from "../ports.ts";
 import type { Secrets } from "../secrets.ts";
 import { setUpDatabase } from "./database.ts";
 import { isThere } from "./file.ts";
@@ -41,7 +40,7 @@ export async function setUpControl(log: Log): Promise<void> {
   }
   log.info("broker and database are ready");
   const access: OperatorAccess = {
-    url: `https://${config.address}:${API_PORT}`,
+    urls: controlUrls(config),
     token: secrets.operatorToken,
     caPem: secrets.authority.certificatePem,
   };
