@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { Fault, isFault } from "#base/fault.ts";
 import { type Cluster, clusterRoutes } from "#contract/api/clusters.ts";
+import { STANDBY } from "#contract/api/leader.ts";
 import { type Server, serverRoutes } from "#contract/api/servers.ts";
 import { type Website, websiteRoutes } from "#contract/api/websites.ts";
 import type { Client } from "./client.ts";
@@ -66,11 +67,41 @@ export async function askPatiently<T>({ progress, timeoutMs = WAIT_MS }: WaitOpt
     try {
       return await ask();
     } catch (thrown) {
-      if (!isFault(thrown, "control.unreachable") || performance.now() > deadline) throw thrown;
-      if (!isTold) progress("control does not answer, asking again");
+      if (!isAway(thrown) || performance.now() > deadline) throw thrown;
+      if (!isTold) progress(ASKING_AGAIN);
       await sleep(LOOK_EVERY_MS);
     }
   }
+}
+
+/**
+ * Reads on when control is away in the middle of a stream, for as long as that may be: until the stream ends, or somebody ends the
+ * program. `open` gives what has not been read yet. What never answered is not asked again.
+ */
+export async function* readPatiently<T>({ progress }: Pick<WaitOptions, "progress">, open: () => AsyncIterable<T>): AsyncIterable<T> {
+  let hasBegun = false;
+  for (let isTold = false; ; isTold = true) {
+    try {
+      for await (const line of open()) {
+        [hasBegun, isTold] = [true, false];
+        yield line;
+      }
+      return;
+    } catch (thrown) {
+      hasBegun ||= isFault(thrown, BROKEN_OFF);
+      if (!hasBegun || !isAway(thrown)) throw thrown;
+      if (!isTold) progress(ASKING_AGAIN);
+      await sleep(LOOK_EVERY_MS);
+    }
+  }
+}
+
+const BROKEN_OFF = "control.broken-off";
+const ASKING_AGAIN = "control does not answer, asking again";
+
+/** Whether control may answer again by itself: it is stopped, restarted, or taken over by another server. */
+function isAway(thrown: unknown): boolean {
+  return ["control.unreachable", BROKEN_OFF, STANDBY].some((code) => isFault(thrown, code));
 }
 
 type Wanted = (server: Server) => boolean;

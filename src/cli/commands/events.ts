@@ -2,9 +2,11 @@ import { type Command, Option } from "commander";
 import type { z } from "zod";
 import { eventRoutes } from "#contract/api/events.ts";
 import type { Event } from "#contract/events.ts";
+import type { Client } from "../client.ts";
 import { declare, wholeNumber } from "../command.ts";
 import { renderJobEvent } from "../render/job.ts";
 import { printable } from "../render/printable.ts";
+import { readPatiently } from "../wait.ts";
 
 type Stored = z.output<typeof eventRoutes.events.output>;
 
@@ -28,10 +30,10 @@ export function eventsCommand(): Command {
         .addOption(new Option("--last <n>", "so many of the newest").argParser(wholeNumber).default(50))
         .addOption(new Option("--after <number>", "go on after the event of this number").argParser(wholeNumber))
         .option("--target <expression>", "only events of these servers", ""),
-    run: async ({ client, options: { follow = false, json, last, after, target } }) => {
-      const input = { last, target, follow: String(follow), ...(after === undefined ? {} : { after }) };
+    run: async ({ client, options, progress }) => {
+      const { follow = false, json } = options;
       const events: Stored[] = [];
-      for await (const stored of client.stream(eventRoutes.events, { input })) {
+      for await (const stored of readEvents(client, options, progress)) {
         if (follow) process.stdout.write(`${json ? JSON.stringify(stored) : renderEvent(stored)}\n`);
         else events.push(stored);
       }
@@ -39,6 +41,23 @@ export function eventsCommand(): Command {
     },
     render: (events) => events.map(renderEvent).join("\n"),
   });
+}
+
+/** With --follow, on from the last one when control was away. */
+async function* readEvents(
+  client: Client,
+  { follow = false, last, after, target }: Options,
+  progress: (line: string) => void,
+): AsyncIterable<Stored> {
+  let known = after;
+  const read = (): AsyncIterable<Stored> => {
+    const input = { last, target, follow: String(follow), ...(known === undefined ? {} : { after: known }) };
+    return client.stream(eventRoutes.events, { input });
+  };
+  for await (const stored of follow ? readPatiently({ progress }, read) : read()) {
+    known = stored.number;
+    yield stored;
+  }
 }
 
 function renderEvent({ number, event }: Stored): string {
