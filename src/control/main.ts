@@ -4,7 +4,10 @@ import { openLog } from "#base/log.ts";
 import { CONTROL_CONFIG_PATH, CONTROL_STATE, ControlConfig } from "#contract/control-config.ts";
 import { connectControl } from "#fabric/control.ts";
 import { credentialsForControl } from "#fabric/identity.ts";
+import type { Listening } from "./api/listen.ts";
+import { serveStandby } from "./api/standby.ts";
 import { brokerUrls, controlServers, readBusMembers } from "./brokers/members.ts";
+import { API_PORT } from "./ports.ts";
 import { readSecrets } from "./secrets.ts";
 import { startService } from "./service.ts";
 import { beginTerm, takeLead } from "./store/lead.ts";
@@ -18,8 +21,10 @@ let isStopping = false;
 const config = ControlConfig.parse(JSON.parse(await readFile(CONTROL_CONFIG_PATH, "utf8")));
 const { version } = JSON.parse(await readFile(new URL("../../package.json", import.meta.url), "utf8")) as { version: string };
 const secrets = await readSecrets();
-const lead = await takeLead(DATABASE, { onWait: () => log.info("the database here is not there yet, or a copy: standing by") });
+let standby: Listening | undefined;
+const lead = await takeLead(DATABASE, { onWait: standBy });
 void lead.lost.then(endWithoutLead);
+await standby?.stop();
 const store = await openStore(DATABASE);
 const term = await beginTerm(store, config.server);
 log.info({ term }, "leading");
@@ -50,6 +55,14 @@ async function stop(): Promise<void> {
   await store.destroy();
   await lead.release();
   process.exit(0);
+}
+
+/** Whoever asks is told, as long as another one leads. */
+function standBy(): void {
+  log.info("the database here is not there yet, or a copy: standing by");
+  const { server, address, replicas } = config;
+  const { certificatePem: certificate, keyPem: key } = secrets.server;
+  if (replicas > 1) standby = serveStandby({ server, address, port: API_PORT, certificate, key });
 }
 
 /** Another one may lead from now on: nothing is finished here, and the next process stands by. */

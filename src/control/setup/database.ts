@@ -11,6 +11,8 @@ export async function setUpDatabase(): Promise<void> {
   await until("PostgreSQL to answer", () => psql("select 1"), { timeoutMs: READY_MS });
   // Peer authentication: the Unix user boxyard is the database's user boxyard, and there is no password to lose.
   await ensureRole("boxyard", "login");
+  // To see which other control servers have a copy.
+  await psql("grant pg_read_all_stats to boxyard");
   const hasDatabase = (await psql("select 1 from pg_database where datname = 'boxyard'")) === "1";
   if (!hasDatabase) await psql("create database boxyard owner boxyard");
 }
