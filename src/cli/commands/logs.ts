@@ -3,6 +3,7 @@ import { type Command, Option } from "commander";
 import { logRoutes } from "#contract/api/logs.ts";
 import { declare, wholeNumber } from "../command.ts";
 import { printable } from "../render/printable.ts";
+import { askPatiently } from "../wait.ts";
 
 const FOLLOW_EVERY_MS = 1_000;
 
@@ -34,7 +35,8 @@ export function logsCommand(): Command {
       while (options.follow) {
         for (const line of answer.lines) process.stdout.write(`${options.json ? JSON.stringify(line) : renderLine(line)}\n`);
         await sleep(FOLLOW_EVERY_MS);
-        answer = await read(JSON.stringify(answer.cursors));
+        const cursors = JSON.stringify(answer.cursors);
+        answer = await askPatiently({ progress }, () => read(cursors));
       }
       return { lines: answer.lines, silent: answer.silent };
     },
