@@ -10,7 +10,7 @@ export function upCommand(): Command {
       .description("Set up a yard on this machine, with an example website; run again, it only checks (as root)")
       .option("--subnet <cidr>", "the yard's network, for example 10.88.0.0/24; a free 10.77.N.0/24 unless told")
       .addOption(
-        new Option("--control-replicas <n>", "control servers: 3 carry the bus so that any one may fail; a yard goes from 1 to 3, not back")
+        new Option("--control-replicas <n>", "control servers: of 3 any one may fail; a yard goes from 1 to 3, not back")
           .choices(["1", "3"])
           .argParser((given) => ControlReplicas.parse(Number(given))),
       )
