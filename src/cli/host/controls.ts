@@ -31,6 +31,8 @@ export async function ensureControls({ cloud, replicas, server, note }: Controls
   if (replicas === 1) return note("one");
   const members = BusMembers.parse(JSON.parse(await read(cloud, BUS_MEMBERS_PATH)));
   const names = members.map(({ name }) => name);
+  if (!(await havePackages(cloud, names)))
+    return note(`${CONTROL_SERVER} alone: servers of this yard's image have no etcd and Patroni (→ a new yard has)`);
   if (!(await isReplicated(cloud, names))) {
     note("the yard's secrets for two more servers");
     for (const { name, address } of members.slice(1)) await prepare(cloud, { ...server, name, address, volumes: [], files: [] });
@@ -41,9 +43,15 @@ export async function ensureControls({ cloud, replicas, server, note }: Controls
 }
 
 async function isReplicated(cloud: Cloud, servers: readonly string[]): Promise<boolean> {
-  const isActive: Argv = ["systemctl", "is-active", "--quiet", "etcd", "patroni", "boxyard-control"];
-  const states = await mapParallel(servers, servers.length, (server) => cloud.execute(server, isActive));
-  return states.every(({ exitCode }) => exitCode === 0);
+  const units = ["etcd", "patroni", "boxyard-control"];
+  const states = await mapParallel(servers, servers.length, (server) => cloud.execute(server, ["systemctl", "is-active", ...units]));
+  return states.every(({ stdout }) => stdout.trim() === units.map(() => "active").join("\n"));
+}
+
+/** Servers keep the image that they were made of. */
+async function havePackages(cloud: Cloud, servers: readonly string[]): Promise<boolean> {
+  const looks = await mapParallel(servers, servers.length, (server) => cloud.execute(server, ["which", "etcd", "patroni"]));
+  return looks.every(({ exitCode }) => exitCode === 0);
 }
 
 /** All that the first one has, and the door to the cloud. */
