@@ -101,27 +101,44 @@ async function becomeCopy(options: ReplicaOptions): Promise<void> {
 
 /** Masked first, so that nobody starts it again meanwhile. */
 async function retireOwnPostgresql(): Promise<void> {
-  const units = [POSTGRESQL_UNIT, "postgresql.service"];
-  await run(["systemctl", "disable", ...units]);
-  await run(["systemctl", "mask", ...units]);
-  await run(["systemctl", "stop", ...units], { timeoutMs: STOP_MS });
+  for (const unit of [POSTGRESQL_UNIT, "postgresql.service"]) {
+    const { enabled, active } = await unitState(unit);
+    if (enabled === "enabled") await run(["systemctl", "disable", unit]);
+    if (enabled !== "masked") await run(["systemctl", "mask", unit]);
+    if (active !== "inactive") await run(["systemctl", "stop", unit], { timeoutMs: STOP_MS });
+  }
 }
 
 async function ensureEtcd(options: ReplicaOptions): Promise<void> {
-  const hasChanged = await ensureFiles(etcdFiles(options));
-  await ensureUnit(ETCD_UNIT, hasChanged ? "restart" : "start");
+  await ensureUnit(ETCD_UNIT, { hasChanged: await ensureFiles(etcdFiles(options)), takeUp: "restart" });
 }
 
 /** Patroni takes most of its configuration without a restart, which would hand the lead on. */
 async function ensurePatroni(options: ReplicaOptions): Promise<void> {
-  const hasChanged = await ensureFiles(patroniFiles(options));
-  await ensureUnit(PATRONI_UNIT, hasChanged ? "reload-or-restart" : "start");
+  await ensureUnit(PATRONI_UNIT, { hasChanged: await ensureFiles(patroniFiles(options)), takeUp: "reload-or-restart" });
 }
 
-async function ensureUnit(unit: string, verb: "start" | "restart" | "reload-or-restart"): Promise<void> {
-  await run(["systemctl", "daemon-reload"]);
-  await run(["systemctl", "enable", unit]);
-  await run(["systemctl", verb, unit], { timeoutMs: STOP_MS });
+async function ensureUnit(
+  unit: string,
+  { hasChanged, takeUp }: { readonly hasChanged: boolean; readonly takeUp: "restart" | "reload-or-restart" },
+): Promise<void> {
+  const { enabled, isOutdated } = await unitState(unit);
+  if (isOutdated) await run(["systemctl", "daemon-reload"]);
+  if (enabled !== "enabled") await run(["systemctl", "enable", unit]);
+  await run(["systemctl", hasChanged ? takeUp : "start", unit], { timeoutMs: STOP_MS });
+}
+
+interface UnitState {
+  readonly enabled: string;
+  readonly active: string;
+  /** Whether its files are newer than what systemd has read. */
+  readonly isOutdated: boolean;
+}
+
+async function unitState(unit: string): Promise<UnitState> {
+  const { stdout } = await run(["systemctl", "show", "--property=UnitFileState,ActiveState,NeedDaemonReload", "--", unit]);
+  const read = (property: string): string => new RegExp(`^${property}=(.*)$`, "m").exec(stdout)?.[1] ?? "";
+  return { enabled: read("UnitFileState"), active: read("ActiveState"), isOutdated: read("NeedDaemonReload") === "yes" };
 }
 
 /** Null while etcd has no majority. Written before any Patroni starts, so that none begins with settings of its own. */

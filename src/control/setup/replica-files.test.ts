@@ -1,0 +1,95 @@
+import { describe, expect, test } from "vitest";
+import type { OwnedFile } from "./file.ts";
+import { etcdFiles, patroniFiles, renderConfiguration } from "./replica-files.ts";
+
+const members = [1, 2, 3].map((nth) => ({ name: `control${nth}`, address: `10.77.5.${nth + 1}` }));
+const options = { yard: "acme", server: "control2", address: "10.77.5.3", members };
+
+function contentOf(files: readonly OwnedFile[], path: string): string {
+  const found = files.find((file) => file.path === path);
+  if (found === undefined) throw new Error(`no ${path}`);
+  return found.content;
+}
+
+function patroni(): PatroniText {
+  return JSON.parse(contentOf(patroniFiles(options), "/etc/patroni/config.yml")) as PatroniText;
+}
+
+interface PatroniText {
+  readonly restapi: Record<string, string>;
+  readonly etcd3: { readonly hosts: readonly string[] };
+  readonly postgresql: {
+    readonly listen: string;
+    readonly pg_hba: readonly string[];
+    readonly pg_ident: readonly string[];
+    readonly authentication: Record<string, Record<string, string>>;
+  };
+}
+
+describe("etcd of a control server", () => {
+  const lines = contentOf(etcdFiles(options), "/etc/default/etcd").split("\n");
+
+  test("knows the three by name and address, in the same words on each", () => {
+    expect(lines).toContain("ETCD_NAME=control2");
+    const cluster = "ETCD_INITIAL_CLUSTER=control1=https://10.77.5.2:2380,control2=https://10.77.5.3:2380,control3=https://10.77.5.4:2380";
+    expect(lines).toContain(cluster);
+    expect(contentOf(etcdFiles({ ...options, server: "control1", address: "10.77.5.2" }), "/etc/default/etcd")).toContain(cluster);
+  });
+
+  test("listens only with TLS, on its own address and for itself, and asks clients and peers for certificates", () => {
+    const listening = lines.filter((line) => line.startsWith("ETCD_LISTEN_"));
+    expect(listening).toEqual([
+      "ETCD_LISTEN_CLIENT_URLS=https://10.77.5.3:2379,https://127.0.0.1:2379",
+      "ETCD_LISTEN_PEER_URLS=https://10.77.5.3:2380",
+    ]);
+    for (const prefix of ["", "PEER_"]) {
+      expect(lines).toContain(`ETCD_${prefix}CLIENT_CERT_AUTH=true`);
+      expect(lines).toContain(`ETCD_${prefix}TRUSTED_CA_FILE=/etc/boxyard/peers/ca.pem`);
+    }
+  });
+});
+
+describe("Patroni of a control server", () => {
+  test("is not told how to make a database, so that it never makes an empty one", () => {
+    expect(Object.keys(patroni())).not.toContain("bootstrap");
+  });
+
+  test("asks etcd on all three, and whoever asks it for a certificate", () => {
+    expect(patroni().etcd3.hosts).toEqual(["10.77.5.2:2379", "10.77.5.3:2379", "10.77.5.4:2379"]);
+    expect(patroni().restapi).toMatchObject({ listen: "10.77.5.3:8008", verify_client: "required", cafile: "/etc/boxyard/peers/ca.pem" });
+  });
+
+  test("lets nobody into PostgreSQL over the network but the three, by certificate, for what keeps copies", () => {
+    const overNetwork = patroni().postgresql.pg_hba.filter((line) => !line.startsWith("local "));
+    expect(overNetwork).toEqual(
+      members.flatMap(({ address }) => [
+        `hostssl replication replicator ${address}/32 cert map=peers`,
+        `hostssl postgres rewinder ${address}/32 cert map=peers`,
+      ]),
+    );
+    const accounts = new Set(patroni().postgresql.pg_ident.map((line) => line.split(" ")[2]));
+    expect([...accounts].sort()).toEqual(["replicator", "rewinder"]);
+  });
+
+  test("has no password", () => {
+    expect(JSON.stringify(patroni())).not.toMatch(/password/i);
+    for (const account of ["replication", "rewind"])
+      expect(patroni().postgresql.authentication[account]).toMatchObject({ sslmode: "verify-full" });
+  });
+
+  test("does not leave a PostgreSQL behind when it dies", () => {
+    expect(contentOf(patroniFiles(options), "/etc/systemd/system/patroni.service.d/boxyard.conf")).toContain("KillMode=mixed");
+  });
+});
+
+describe("what the three do alike", () => {
+  const { ttl, loop_wait, retry_timeout, ...rest } = JSON.parse(renderConfiguration()) as Record<string, number>;
+
+  test("the leader gives up before its lease is another's", () => {
+    expect(ttl).toBeGreaterThanOrEqual(Number(loop_wait) + 2 * Number(retry_timeout));
+  });
+
+  test("what was answered lies on two servers, and one that is left alone goes on", () => {
+    expect(rest).toMatchObject({ synchronous_mode: true, synchronous_mode_strict: false, synchronous_node_count: 1 });
+  });
+});
