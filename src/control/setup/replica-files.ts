@@ -100,7 +100,6 @@ function renderPatroni({ server, address, members }: ReplicaOptions): string {
     scope: SCOPE,
     namespace: NAMESPACE,
     name: server,
-    log: { level: "INFO", deduplicate_heartbeat_logs: true },
     etcd3: {
       hosts: members.map((one) => `${one.address}:${ETCD_PORT}`),
       protocol: "https",
