@@ -89,7 +89,7 @@ describe("what the three do alike", () => {
     expect(ttl).toBeGreaterThanOrEqual(Number(loop_wait) + 2 * Number(retry_timeout));
   });
 
-  test("what was answered lies on two servers, and one that is left alone goes on", () => {
+  test("what was answered lies on two servers, and a leader that no copy follows goes on", () => {
     expect(rest).toMatchObject({ synchronous_mode: true, synchronous_mode_strict: false, synchronous_node_count: 1 });
   });
 });

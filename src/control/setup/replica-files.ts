@@ -172,7 +172,7 @@ export function renderConfiguration(): string {
     retry_timeout: 7,
     primary_start_timeout: 60,
     maximum_lag_on_failover: 1_048_576,
-    // What was answered lies on two servers; when only one is left, it goes on alone.
+    // What was answered lies on two servers; while no copy follows, the leader goes on without one.
     synchronous_mode: true,
     synchronous_mode_strict: false,
     synchronous_node_count: 1,
