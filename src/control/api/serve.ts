@@ -11,6 +11,7 @@ import { ChangeAudit } from "./audit.ts";
 import { callerOf } from "./caller.ts";
 import type { ApiContext } from "./context.ts";
 import { handlers } from "./handlers.ts";
+import { LineWriter } from "./line-writer.ts";
 import { type Listening, type ListenOptions, listen } from "./listen.ts";
 
 const MAX_BODY_BYTES = 256 * 1024;
@@ -91,7 +92,12 @@ async function streamLines(http: Context, route: Route, open: (gone: AbortSignal
   http.header("content-type", "application/x-ndjson");
   return stream(http, async (out) => {
     out.onAbort(() => gone.abort());
-    for (let line = first; !line.done; line = await lines.next()) await out.write(`${JSON.stringify(route.output.parse(line.value))}\n`);
+    const writer = new LineWriter((text) => out.write(text));
+    try {
+      for (let line = first; !line.done; line = await lines.next()) await writer.add(JSON.stringify(route.output.parse(line.value)));
+    } finally {
+      await writer.flush();
+    }
   });
 }
 
