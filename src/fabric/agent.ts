@@ -31,6 +31,7 @@ import { NOT_MEANT } from "./request.ts";
 import { openSealed } from "./sealing.ts";
 import { subjects } from "./subjects.ts";
 import { Terms } from "./terms.ts";
+import { type Work, Works } from "./work.ts";
 
 const MAX_AT_ONCE = 64;
 /** How long control may take to store something or to give a spec. */
@@ -48,11 +49,6 @@ interface Link {
 interface Answering {
   readonly action: Action;
   readonly handler: (input: unknown, context: AnswerContext) => Promise<unknown>;
-}
-
-interface UnderWay {
-  readonly action: Action;
-  readonly ended: AbortController;
 }
 
 interface AnswerContext {
@@ -89,7 +85,7 @@ class ServerEnd implements AgentFabric {
   readonly #refusals: Refusals;
   readonly #answering = new Map<string, Answering>();
   /** What can be ended before its time, by the id of its request. */
-  readonly #underWay = new Map<string, UnderWay>();
+  readonly #underWay = new Works();
   readonly #nudged: (() => void)[] = [];
   #mayAsk: ((caller: string, action: string) => Promise<boolean>) | undefined;
   #isMeant: ((target: Target) => Promise<boolean>) | undefined;
@@ -326,11 +322,11 @@ class ServerEnd implements AgentFabric {
   async #finishUnderWay(ownRequest: string): Promise<void> {
     // What has just come may not have been begun yet.
     await sleep(CLOSING_MS / 10);
-    const left = [...this.#underWay].filter(([id]) => id !== ownRequest);
+    const left = this.#underWay.all().filter(([id]) => id !== ownRequest);
     const areLeft = (): boolean => left.some(([id, one]) => this.#underWay.get(id) === one);
-    const interrupt = (whom: (one: UnderWay) => boolean): void => {
+    const interrupt = (whom: (one: Work) => boolean): void => {
       const why = new Fault("fabric.interrupted", "the server changes its credentials: ask again");
-      for (const [, one] of left) if (whom(one)) one.ended.abort(why);
+      for (const [, one] of left) if (whom(one)) one.end(why);
     };
     interrupt(({ action }) => isStream(action));
     const deadline = performance.now() + FINISH_MS;
@@ -382,26 +378,29 @@ class ServerEnd implements AgentFabric {
 
   /** Until it is done, takes too long or is ended by another request. */
   async #handle({ action, handler }: Answering, input: unknown, { id, caller, send }: Omit<AnswerContext, "signal">): Promise<unknown> {
-    const ended = new AbortController();
-    this.#underWay.set(id, { action, ended });
-    const timer = setTimeout(() => ended.abort(new Fault("fabric.timed-out", `${action.name} took too long`)), action.timeoutMs);
+    const work = this.#underWay.begin(id, action);
+    const context = {
+      id,
+      caller,
+      send,
+      get signal() {
+        return work.signal;
+      },
+    };
     try {
-      const { signal } = ended;
-      const context = { id, caller, signal, send };
-      if (!isStream(action)) return action.output.parse(await Promise.race([handler(input, context), aborted(signal)]));
+      if (!isStream(action)) return action.output.parse(await work.orEnded(handler(input, context)));
       // What answers in parts ends by itself when it is told to.
       const output = await handler(input, context);
-      signal.throwIfAborted();
+      work.throwIfEnded();
       return action.output.parse(output);
     } finally {
-      clearTimeout(timer);
       this.#underWay.delete(id);
     }
   }
 
   #end(request: string): boolean {
     const underWay = this.#underWay.get(request);
-    underWay?.ended.abort(new Fault("fabric.cancelled", "it was called off"));
+    underWay?.end(new Fault("fabric.cancelled", "it was called off"));
     return this.#jobs.end(request) || underWay !== undefined;
   }
 
@@ -427,10 +426,4 @@ class ServerEnd implements AgentFabric {
     if (this.#link !== undefined) return this.#link.connection;
     throw new Fault("fabric.not-connected", "the broker is out of reach");
   }
-}
-
-function aborted(signal: AbortSignal): Promise<never> {
-  return new Promise((_, reject) => {
-    signal.addEventListener("abort", () => reject(signal.reason), { once: true });
-  });
 }
