@@ -97,7 +97,7 @@ class ServerEnd implements AgentFabric {
   readonly #followers = new Set<(connection: NatsConnection) => Subscription>();
   /** What has come since a second connection is open: it comes over both. */
   #seen: Set<string> | undefined;
-  #isClosed = false;
+  readonly #closing = new AbortController();
   #reconnections = 0;
   #atOnce = 0;
 
@@ -154,7 +154,8 @@ class ServerEnd implements AgentFabric {
 
   async rehearse<I extends z.ZodType, O extends z.ZodType>(action: Action<I, O>, input: z.input<I>): Promise<void> {
     if (!action.idempotent) throw new Error(`${action.name} is not to be done for nothing`);
-    await rehearse(this.#enrolment, { action, input, serve: (message, verifier) => this.#serve(message, verifier) });
+    const { signal } = this.#closing;
+    await rehearse(this.#enrolment, { action, input, signal, serve: (message, verifier) => this.#serve(message, verifier) });
   }
 
   selectBy(decide: (target: Target) => Promise<boolean>): void {
@@ -225,7 +226,7 @@ class ServerEnd implements AgentFabric {
   }
 
   async close(): Promise<void> {
-    this.#isClosed = true;
+    this.#closing.abort();
     this.#jobs.stop();
     this.#events.stop();
     await this.#link?.connection.close();
@@ -253,7 +254,7 @@ class ServerEnd implements AgentFabric {
 
   /** From now on all goes over this connection. */
   #use(connection: NatsConnection): void {
-    if (this.#isClosed) return void connection.close();
+    if (this.#closing.signal.aborted) return void connection.close();
     const { server } = this.#enrolment;
     const log = this.#log;
     // No queue group: the broker would go on giving a part of the requests to a connection that died without its knowledge.

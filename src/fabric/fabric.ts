@@ -175,7 +175,7 @@ export interface AgentFabric {
   answerWithJob<I extends z.ZodType, R extends z.ZodType>(action: JobAction<I, R>, handler: JobHandler<I, R>): void;
   /**
    * Answers itself some requests for an action that does no harm, so that the first real one is answered as fast as the
-   * hundredth. Nothing is sent, and nothing is remembered.
+   * hundredth, and goes on with that for a minute, now and then. Nothing is sent, and nothing is remembered.
    */
   rehearse<I extends z.ZodType, O extends z.ZodType>(action: Action<I, O>, input: z.input<I>): Promise<void>;
   /** How the server decides whether a target means it; without it, it refuses to. */
