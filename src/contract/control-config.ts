@@ -19,6 +19,8 @@ export const ControlConfig = z.object({
   replicas: ControlReplicas.default(1),
   /** Whether the database is to lie on all three; written by `boxyard up` on each when all have what they need for it. */
   replicatedDatabase: z.boolean().default(false),
+  /** Whether the server was made in place of a control server that was lost, when the other two were there already. */
+  rejoins: z.boolean().default(false),
   cloud: z.object({
     driver: z.literal("incus"),
     /** Address of the cloud's API as seen from the control server. */

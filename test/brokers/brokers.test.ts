@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Repository } from "#harness/repository.ts";
 import { allAreBack, ask, named } from "#harness/requests.ts";
-import { freeze, mustInServer, powerOff, thaw } from "#harness/servers.ts";
+import { destroy, freeze, mustInServer, powerOff, thaw } from "#harness/servers.ts";
 import { commitPage, createSite, removeSite } from "#harness/site.ts";
 import { Visitor } from "#harness/visitor.ts";
 import {
@@ -16,6 +16,7 @@ import {
   status,
   TEST_YARD,
   type WebsiteJson,
+  yardState,
 } from "#harness/yard.ts";
 
 const DOMAIN = "brokers.example.test";
@@ -220,4 +221,23 @@ describe("three control servers", () => {
     await isLiveEverywhere(commit);
     expect(await mustInServer(led, ...inDatabase("select pg_is_in_recovery()"))).toBe("t");
   }, 400_000);
+
+  // control3 is made by control, control1 by the host: and with it nobody may make a second authority.
+  test.each(["control3", "control1"])(
+    "get %s back by bin/up when its disk is gone: as one of three, with all that the others know and the same authority",
+    async (lost) => {
+      const { caPem } = await yardState();
+      await destroy(lost);
+      const again = await up();
+      expect(again.exitCode, again.stderr + again.stdout).toBe(0);
+      await allStandBy();
+      await eventually("three brokers", async () => (await brokers()) === "control1 ready, control2 ready, control3 ready", BACK_MS);
+      expect((await yardState()).caPem).toBe(caPem);
+      expect(await mustInServer(lost, ...inDatabase("select name from domain"))).toContain(DOMAIN);
+      await isLiveEverywhere(await push(`after ${lost} was lost`));
+      expect((await new Visitor(DOMAIN).get("/")).text).toBe(`after ${lost} was lost`);
+      await eventually("no troubles", async () => /troubles +none/.test((await boxyard("status")).stdout), BACK_MS);
+    },
+    400_000,
+  );
 });

@@ -25,13 +25,17 @@ import {
   OPERATOR_ACCESS_PATH,
   OperatorAccess,
 } from "#contract/control-config.ts";
+import { ENROLMENT_PATH } from "#contract/enrolment.ts";
 import { CONTROL_SERVER, CONTROL_SERVERS, ensureBrokers } from "./brokers.ts";
 import { ensureControls } from "./controls.ts";
+import { type FirstPlace, findFirstPlace } from "./lost.ts";
 import { ensureRuntime, runtimeHash } from "./runtime.ts";
 import { findYardState, writeYardState, type YardState } from "./yard-state.ts";
 
 const RUNTIME_VOLUME = "runtime";
 const CONTROL_START_MS = 120_000;
+/** A server that takes the place of a lost one copies the database. */
+const SETUP_MS = 300_000;
 
 /** What the bootstrap steps hand on to each other. */
 export interface Bootstrap {
@@ -118,10 +122,14 @@ async function ensureNetwork(made: Bootstrap, note: (text: string) => void): Pro
   note(subnet);
 }
 
-async function ensureControlServer(made: Bootstrap): Promise<void> {
+async function ensureControlServer(made: Bootstrap, note: (text: string) => void): Promise<void> {
   const state = given(made.state);
   const cloud = hostCloud(made);
   const { certificatePem } = await ensureHttps(connectionOf(made));
+  const place = await findFirstPlace(cloud, made.yard);
+  if (place.rejoins) note("in place of one that is lost");
+  // Without secrets it does nothing; what it is given is there before it starts.
+  if (place.rejoins && (await isRunning(cloud))) await cloud.stopServer(CONTROL_SERVER, { isForced: true });
   await cloud.ensureVolume(RUNTIME_VOLUME);
   await cloud.ensureServer({
     name: CONTROL_SERVER,
@@ -136,12 +144,23 @@ async function ensureControlServer(made: Bootstrap): Promise<void> {
         prefixLength: prefixLengthOf(state.subnet),
         gateway: state.gateway,
       }),
-      { path: CONTROL_CONFIG_PATH, mode: 0o600, content: JSON.stringify(controlConfig(made, certificatePem), null, 2) },
+      { path: CONTROL_CONFIG_PATH, mode: 0o600, content: JSON.stringify(controlConfig(made, certificatePem, place), null, 2) },
+      ...place.files,
     ],
   });
-  // A yard whose daemon was gone comes back here; control starts the others.
+  // A yard whose daemon was gone comes back here.
   for (const server of await cloud.listServers())
-    if (!server.isRunning && !server.name.startsWith("template-")) await cloud.startServer(server.name);
+    if (!server.isRunning && !server.name.startsWith("template-") && (await hasBegun(cloud, server.name)))
+      await cloud.startServer(server.name);
+}
+
+/** Whether it has all that it starts with; whose enrolment is not there is still being made, by control. */
+async function hasBegun(cloud: Cloud, server: string): Promise<boolean> {
+  return (await cloud.readFile(server, ENROLMENT_PATH).catch(() => null)) !== null;
+}
+
+async function isRunning(cloud: Cloud): Promise<boolean> {
+  return (await cloud.listServers()).some(({ name, isRunning }) => name === CONTROL_SERVER && isRunning);
 }
 
 /** How control reaches the cloud, of which only the host has the address. */
@@ -173,13 +192,13 @@ async function restartOnNewRuntime(cloud: Cloud): Promise<void> {
   const running = (await cloud.listServers()).filter(({ isRunning }) => isRunning).map(({ name }) => name);
   for (const server of running.filter((name) => CONTROL_SERVERS.includes(name)))
     for (const service of ["boxyard-control-setup", "boxyard-control"])
-      await cloud.execute(server, ["systemctl", "restart", service], { timeoutMs: CONTROL_START_MS });
+      await cloud.execute(server, ["systemctl", "restart", service], { timeoutMs: SETUP_MS });
   for (const server of running) await cloud.execute(server, ["systemctl", "try-restart", "boxyard-agent"]);
 }
 
 async function ensureControlAnswers(made: Bootstrap, note: (text: string) => void): Promise<void> {
   const cloud = hostCloud(made);
-  await cloud.execute(CONTROL_SERVER, ["systemctl", "start", "boxyard-control"], { timeoutMs: CONTROL_START_MS });
+  await cloud.execute(CONTROL_SERVER, ["systemctl", "start", "boxyard-control"], { timeoutMs: SETUP_MS });
   const deadline = Date.now() + CONTROL_START_MS;
   while (!(await keepAccess(made))) {
     if (Date.now() > deadline) throw await controlFault(cloud);
@@ -211,7 +230,7 @@ function oneWay(yard: string): Fault {
   });
 }
 
-function controlConfig(made: Bootstrap, serverCertificatePem: string): ControlConfig {
+function controlConfig(made: Bootstrap, serverCertificatePem: string, { replicatedDatabase, rejoins }: FirstPlace): ControlConfig {
   const { yard, subnet, gateway, controlAddress, control, cloudCertificate } = given(made.state);
   return {
     yard,
@@ -220,8 +239,8 @@ function controlConfig(made: Bootstrap, serverCertificatePem: string): ControlCo
     subnet,
     gateway,
     replicas: control.replicas,
-    // Once it is so, the servers themselves know.
-    replicatedDatabase: false,
+    replicatedDatabase,
+    rejoins,
     cloud: {
       driver: "incus",
       url: "https://127.0.0.1:8443",

@@ -46,7 +46,8 @@ async function ensureSetting(cloud: Cloud, replicas: ControlReplicas): Promise<v
   await must(cloud, ["systemctl", "restart", "boxyard-control"]);
 }
 
-async function brokerRuns(cloud: Cloud, server: string): Promise<void> {
+/** Waits until control has made the server and its broker runs. */
+export async function brokerRuns(cloud: Cloud, server: string): Promise<void> {
   const isRunning = async (): Promise<true | null> => {
     const { exitCode } = await cloud.execute(server, ["systemctl", "is-active", "--quiet", "nats-server"]);
     return exitCode === 0 ? true : null;

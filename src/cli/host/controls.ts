@@ -11,7 +11,8 @@ import {
   SECRETS_DIRECTORY,
   SECRETS_PATH,
 } from "#contract/control-config.ts";
-import { CONTROL_SERVER } from "./brokers.ts";
+import { brokerRuns, CONTROL_SERVER } from "./brokers.ts";
+import { listThree } from "./lost.ts";
 
 const SETUP_MS = 300_000;
 
@@ -31,6 +32,12 @@ export async function ensureControls({ cloud, replicas, server, note }: Controls
   if (replicas === 1) return note("one");
   const members = BusMembers.parse(JSON.parse(await read(cloud, BUS_MEMBERS_PATH)));
   const names = members.map(({ name }) => name);
+  const three = await listThree(cloud);
+  const lost = three.length === 0 ? [] : members.filter(({ name }) => !three.includes(name));
+  for (const member of lost) {
+    note(`${member.name} is made anew, in place of one that is lost`);
+    await rejoin(cloud, member, server);
+  }
   if (!(await havePackages(cloud, names)))
     return note(`${CONTROL_SERVER} alone: servers of this yard's image have no etcd and Patroni (→ a new yard has)`);
   if (!(await isReplicated(cloud, names))) {
@@ -40,6 +47,16 @@ export async function ensureControls({ cloud, replicas, server, note }: Controls
     await replicate(cloud, members);
   }
   note("three");
+}
+
+/** Control makes the server; the others have all that it needs to be one of three again. */
+async function rejoin(cloud: Cloud, member: BusMembers[number], server: ControlsWant["server"]): Promise<void> {
+  const { name, address } = member;
+  await brokerRuns(cloud, name);
+  await prepare(cloud, { ...server, name, address, volumes: [], files: [] });
+  await configure(cloud, member, { rejoins: true });
+  await must(cloud, name, ["systemctl", "restart", "boxyard-control-setup"]);
+  await must(cloud, name, ["systemctl", "start", "boxyard-control"]);
 }
 
 async function isReplicated(cloud: Cloud, servers: readonly string[]): Promise<boolean> {
@@ -64,9 +81,9 @@ async function prepare(cloud: Cloud, want: ServerWant): Promise<void> {
 }
 
 /** With this the server is one of three, whose setups wait for each other. */
-async function configure(cloud: Cloud, { name, address }: BusMembers[number]): Promise<void> {
+async function configure(cloud: Cloud, { name, address }: BusMembers[number], { rejoins }: Pick<ControlConfig, "rejoins">): Promise<void> {
   const config = ControlConfig.parse(JSON.parse(await read(cloud, CONTROL_CONFIG_PATH)));
-  const content = JSON.stringify({ ...config, server: name, address, replicatedDatabase: true }, null, 2);
+  const content = JSON.stringify({ ...config, server: name, address, replicatedDatabase: true, rejoins }, null, 2);
   await cloud.writeFile(name, { path: CONTROL_CONFIG_PATH, mode: 0o600, content });
 }
 
@@ -75,7 +92,7 @@ async function replicate(cloud: Cloud, members: BusMembers): Promise<void> {
   const onAll = (argv: Argv) => mapParallel(members, members.length, ({ name }) => must(cloud, name, argv));
   await must(cloud, CONTROL_SERVER, ["systemctl", "stop", "boxyard-control"]);
   try {
-    for (const member of members) await configure(cloud, member);
+    for (const member of members) await configure(cloud, member, { rejoins: false });
     await onAll(["systemctl", "restart", "boxyard-control-setup"]);
   } finally {
     await onAll(["systemctl", "start", "boxyard-control"]);

@@ -95,9 +95,13 @@ export class Provisioner {
     const running = new Set(known.filter((server) => server.isRunning).map((server) => server.name));
     const missing = servers.filter((server) => server.state === "present" && server.name !== config.server && !running.has(server.name));
     await this.#fenceNewCaches(servers, new Set(known.map(({ name }) => name)));
-    await mapParallel(missing, AT_ONCE, (server) =>
-      (isMadeByHost(server) ? cloud.startServer(server.name) : this.#create(server)).catch(note),
-    );
+    await mapParallel(missing, AT_ONCE, (server) => (isMadeByHost(server) ? this.#startFirst(server) : this.#create(server)).catch(note));
+  }
+
+  /** The first control server is made by the host; one that is not enrolled is being made, and must not start before it has its files. */
+  async #startFirst({ name }: ServerRow): Promise<void> {
+    const { cloud } = this.#options;
+    if ((await cloud.readFile(name, ENROLMENT_PATH)) !== null) await cloud.startServer(name);
   }
 
   /** A cache that is made anew while another of its cluster serves knows nothing of visitors who wait: it gets none before it is right. */

@@ -3,7 +3,7 @@ import type { OwnedFile } from "./file.ts";
 import { etcdFiles, patroniFiles, renderConfiguration } from "./replica-files.ts";
 
 const members = [1, 2, 3].map((nth) => ({ name: `control${nth}`, address: `10.77.5.${nth + 1}` }));
-const options = { yard: "acme", server: "control2", address: "10.77.5.3", members };
+const options = { yard: "acme", server: "control2", address: "10.77.5.3", members, rejoins: false };
 
 function contentOf(files: readonly OwnedFile[], path: string): string {
   const found = files.find((file) => file.path === path);
@@ -34,6 +34,12 @@ describe("etcd of a control server", () => {
     const cluster = "ETCD_INITIAL_CLUSTER=control1=https://10.77.5.2:2380,control2=https://10.77.5.3:2380,control3=https://10.77.5.4:2380";
     expect(lines).toContain(cluster);
     expect(contentOf(etcdFiles({ ...options, server: "control1", address: "10.77.5.2" }), "/etc/default/etcd")).toContain(cluster);
+  });
+
+  test("begins with the other two, or among two that are there already", () => {
+    expect(lines).toContain("ETCD_INITIAL_CLUSTER_STATE=new");
+    const again = contentOf(etcdFiles({ ...options, rejoins: true }), "/etc/default/etcd").split("\n");
+    expect(again).toContain("ETCD_INITIAL_CLUSTER_STATE=existing");
   });
 
   test("listens only with TLS, on its own address and for itself, and asks clients and peers for certificates", () => {

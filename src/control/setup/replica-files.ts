@@ -9,6 +9,8 @@ export interface ReplicaOptions {
   readonly address: string;
   /** The three control servers, this one among them. */
   readonly members: readonly BusMember[];
+  /** Whether it takes the place of one that is lost, among two that are there. */
+  readonly rejoins: boolean;
 }
 
 /** What this server has to say who it is to the other control servers, and to know them by. */
@@ -18,6 +20,9 @@ export const PEER_CERTIFICATE = `${PEERS_DIRECTORY}/certificate.pem`;
 /** The same key twice, since neither account is to have the other's files. */
 export const POSTGRES_KEY = `${PEERS_DIRECTORY}/postgres-key.pem`;
 export const ETCD_KEY = `${PEERS_DIRECTORY}/etcd-key.pem`;
+
+/** Where etcd keeps what it is told. */
+export const ETCD_DATA = "/var/lib/etcd/default";
 
 /** Where Patroni keeps its things in etcd. */
 const NAMESPACE = "/boxyard/";
@@ -56,7 +61,7 @@ export function patroniFiles(options: ReplicaOptions): OwnedFile[] {
 const readableByAll = { owner: "root", group: "root", mode: 0o644 };
 
 /** etcd's environment. Whoever speaks to it, a client or another etcd, has a certificate of the control servers' own authority. */
-function renderEtcd({ yard, server, address, members }: ReplicaOptions): string {
+function renderEtcd({ yard, server, address, members, rejoins }: ReplicaOptions): string {
   const [client, peer] = [`https://${address}:${ETCD_PORT}`, `https://${address}:${ETCD_PEER_PORT}`];
   const tls = (prefix: string): string[] => [
     `ETCD_${prefix}CLIENT_CERT_AUTH=true`,
@@ -66,14 +71,14 @@ function renderEtcd({ yard, server, address, members }: ReplicaOptions): string 
   ];
   return [
     `ETCD_NAME=${server}`,
-    "ETCD_DATA_DIR=/var/lib/etcd/default",
+    `ETCD_DATA_DIR=${ETCD_DATA}`,
     `ETCD_LISTEN_CLIENT_URLS=${client},https://127.0.0.1:${ETCD_PORT}`,
     `ETCD_ADVERTISE_CLIENT_URLS=${client}`,
     `ETCD_LISTEN_PEER_URLS=${peer}`,
     `ETCD_INITIAL_ADVERTISE_PEER_URLS=${peer}`,
     `ETCD_INITIAL_CLUSTER=${members.map((one) => `${one.name}=https://${one.address}:${ETCD_PEER_PORT}`).join(",")}`,
     `ETCD_INITIAL_CLUSTER_TOKEN=${yard}`,
-    "ETCD_INITIAL_CLUSTER_STATE=new",
+    `ETCD_INITIAL_CLUSTER_STATE=${rejoins ? "existing" : "new"}`,
     ...tls(""),
     ...tls("PEER_"),
     // Patient with servers that get no turn for a while.

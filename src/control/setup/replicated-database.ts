@@ -6,34 +6,29 @@ import { until } from "#base/retry.ts";
 import { run } from "#base/run.ts";
 import { type ControlConfig, DATABASE_REPLICATED_PATH } from "#contract/control-config.ts";
 import { controlServers } from "../brokers/members.ts";
-import { ETCD_PORT } from "../ports.ts";
 import type { Secrets } from "../secrets.ts";
 import { ensureRole, POSTGRESQL_UNIT, psql, setUpDatabase } from "./database.ts";
+import { askEtcd, ensureEtcd } from "./etcd.ts";
 import { ensureFiles, isThere } from "./file.ts";
 import { ensurePeerCertificate } from "./peers.ts";
 import {
   CONFIGURATION_KEY,
   DATA_DIRECTORY,
-  ETCD_KEY,
-  etcdFiles,
   INITIALIZE_KEY,
-  PEER_AUTHORITY,
-  PEER_CERTIFICATE,
   patroniFiles,
   REPLICATION_ACCOUNT,
   REWIND_ACCOUNT,
   type ReplicaOptions,
   renderConfiguration,
 } from "./replica-files.ts";
+import { ensureUnit, STOP_MS, unitState } from "./unit.ts";
 
-const ETCD_UNIT = "etcd.service";
 const PATRONI_UNIT = "patroni.service";
 /** As long as it may take until the other control servers' setups have come as far. */
 const OTHERS_MS = 180_000;
 const READY_MS = 120_000;
 /** A server that boots alone goes on without the others. */
 const GLANCE_MS = 10_000;
-const STOP_MS = 120_000;
 
 export interface ReplicatedDatabase {
   readonly config: ControlConfig;
@@ -48,14 +43,14 @@ export interface ReplicatedDatabase {
  * waits for the others' the first time. May be broken off anywhere and run again.
  */
 export async function setUpReplicatedDatabase({ config, secrets, isFirst, log }: ReplicatedDatabase): Promise<void> {
-  const { yard, server, address } = config;
-  const options: ReplicaOptions = { yard, server, address, members: controlServers(config) };
+  const { yard, server, address, rejoins } = config;
+  const options: ReplicaOptions = { yard, server, address, rejoins, members: controlServers(config) };
   await ensurePeerCertificate(secrets.peers, options);
-  await ensureEtcd(options);
+  await ensureEtcd(options, log);
   if (await isThere(DATABASE_REPLICATED_PATH)) return keepReplica(options, log);
   await until("etcd on two of the three control servers", () => ensureConfiguration(options), { timeoutMs: OTHERS_MS });
   const isInitialized = await findInitialized(options);
-  if (isFirst && !isInitialized) await takeOver(options);
+  if (isFirst && !isInitialized && !rejoins) await takeOver(options);
   else await becomeCopy(options);
   log.info({ server }, "the database belongs to the three control servers");
 }
@@ -109,55 +104,21 @@ async function retireOwnPostgresql(): Promise<void> {
   }
 }
 
-async function ensureEtcd(options: ReplicaOptions): Promise<void> {
-  await ensureUnit(ETCD_UNIT, { hasChanged: await ensureFiles(etcdFiles(options)), takeUp: "restart" });
-}
-
 /** Patroni takes most of its configuration without a restart, which would hand the lead on. */
 async function ensurePatroni(options: ReplicaOptions): Promise<void> {
   await ensureUnit(PATRONI_UNIT, { hasChanged: await ensureFiles(patroniFiles(options)), takeUp: "reload-or-restart" });
 }
 
-async function ensureUnit(
-  unit: string,
-  { hasChanged, takeUp }: { readonly hasChanged: boolean; readonly takeUp: "restart" | "reload-or-restart" },
-): Promise<void> {
-  const { enabled, isOutdated } = await unitState(unit);
-  if (isOutdated) await run(["systemctl", "daemon-reload"]);
-  if (enabled !== "enabled") await run(["systemctl", "enable", unit]);
-  await run(["systemctl", hasChanged ? takeUp : "start", unit], { timeoutMs: STOP_MS });
-}
-
-interface UnitState {
-  readonly enabled: string;
-  readonly active: string;
-  /** Whether its files are newer than what systemd has read. */
-  readonly isOutdated: boolean;
-}
-
-async function unitState(unit: string): Promise<UnitState> {
-  const { stdout } = await run(["systemctl", "show", "--property=UnitFileState,ActiveState,NeedDaemonReload", "--", unit]);
-  const read = (property: string): string => new RegExp(`^${property}=(.*)$`, "m").exec(stdout)?.[1] ?? "";
-  return { enabled: read("UnitFileState"), active: read("ActiveState"), isOutdated: read("NeedDaemonReload") === "yes" };
-}
-
 /** Null while etcd has no majority. Written before any Patroni starts, so that none begins with settings of its own. */
 async function ensureConfiguration(options: ReplicaOptions): Promise<true | null> {
   const wanted = renderConfiguration();
-  if ((await etcdctl(options, "get", "--print-value-only", CONFIGURATION_KEY)) !== wanted)
-    await etcdctl(options, "put", CONFIGURATION_KEY, wanted);
+  if ((await askEtcd(options, "get", "--print-value-only", CONFIGURATION_KEY)) !== wanted)
+    await askEtcd(options, "put", CONFIGURATION_KEY, wanted);
   return true;
 }
 
 async function findInitialized(options: ReplicaOptions): Promise<boolean> {
-  return (await etcdctl(options, "get", "--print-value-only", INITIALIZE_KEY)) !== "";
-}
-
-/** What etcd's majority answers. */
-async function etcdctl({ address }: ReplicaOptions, ...args: string[]): Promise<string> {
-  const tls = [`--cacert=${PEER_AUTHORITY}`, `--cert=${PEER_CERTIFICATE}`, `--key=${ETCD_KEY}`];
-  const limits = ["--dial-timeout=2s", "--command-timeout=3s"];
-  return (await run(["etcdctl", `--endpoints=https://${address}:${ETCD_PORT}`, ...tls, ...limits, ...args])).stdout.trim();
+  return (await askEtcd(options, "get", "--print-value-only", INITIALIZE_KEY)) !== "";
 }
 
 async function isInRecovery(wanted: boolean): Promise<true | null> {

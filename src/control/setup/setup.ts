@@ -30,12 +30,13 @@ export async function setUpControl(log: Log): Promise<void> {
   await run(["install", "-d", "-o", "boxyard", "-g", "boxyard", "-m", "700", CONTROL_STATE]);
   const secrets = await ensureSecrets(config, { isFirst });
   const database = (await areAllThree(config)) ? () => setUpReplicatedDatabase({ config, secrets, isFirst, log }) : setUpDatabase;
+  // Who is one of three, or becomes one again, has a broker among the others'.
+  if (!isFirst || config.rejoins) await writeBusMembers(controlServers(config));
   if (isFirst) {
     await Promise.all([setUpBroker(config, secrets, log), database()]);
     await ensureEnrolment(config, secrets);
   } else {
-    // The agent keeps the broker, and the provisioner has enrolled the server; it is there because all brokers are one bus.
-    await writeBusMembers(controlServers(config));
+    // The agent keeps the broker, and the provisioner has enrolled the server.
     await database();
   }
   log.info("broker and database are ready");
