@@ -94,13 +94,17 @@ export class Provisioner {
     const known = await cloud.listServers();
     const running = new Set(known.filter((server) => server.isRunning).map((server) => server.name));
     const missing = servers.filter((server) => server.state === "present" && server.name !== config.server && !running.has(server.name));
-    await this.#fenceNewCaches(servers, new Set(known.map(({ name }) => name)));
-    await mapParallel(missing, AT_ONCE, (server) => (isMadeByHost(server) ? this.#startFirst(server) : this.#create(server)).catch(note));
+    const names = new Set(known.map(({ name }) => name));
+    await this.#fenceNewCaches(servers, names);
+    await mapParallel(missing, AT_ONCE, (server) =>
+      (isMadeByHost(server) ? this.#startFirst(server, names) : this.#create(server)).catch(note),
+    );
   }
 
   /** The first control server is made by the host; one that is not enrolled is being made, and must not start before it has its files. */
-  async #startFirst({ name }: ServerRow): Promise<void> {
+  async #startFirst({ name }: ServerRow, known: ReadonlySet<ServerName>): Promise<void> {
     const { cloud } = this.#options;
+    if (!known.has(name)) throw new Fault("server.lost", `${name} is gone from the cloud`, { next: "the host makes it anew: bin/up" });
     if ((await cloud.readFile(name, ENROLMENT_PATH)) !== null) await cloud.startServer(name);
   }
 
