@@ -47,6 +47,17 @@ describe("a switch", () => {
     expect(again.previous).toBe(one);
   });
 
+  test("that comes in the same moment as another one is done as well, and what was live before stays known", async () => {
+    const [one, two, three] = [await staged("one"), await staged("two"), await staged("three")];
+    await releases.switchTo({ website: "s1", release: one, decision: 1 }, inMs(0), signal);
+    const when = inMs(20);
+    const switches = [two, three].map((release, nth) => releases.switchTo({ website: "s1", release, decision: 2 + nth }, when, signal));
+    expect((await Promise.all(switches)).map(({ previous }) => previous)).toEqual([one, one]);
+    expect([two, three]).toContain(releases.live("s1"));
+    expect(await readlink(site.paths.previous)).toBe(`releases/${one}`);
+    expect((await readdir(site.paths.site)).filter((name) => name.includes("next"))).toEqual([]);
+  });
+
   test("whose instant has passed by too much is refused, and nothing changes", async () => {
     const [one, two] = [await staged("one"), await staged("two")];
     await releases.switchTo({ website: "s1", release: one, decision: 1 }, inMs(0), signal);

@@ -106,7 +106,7 @@ async function switchedAt({ current }: SitePaths): Promise<number> {
 
 /** The link is made under another name and renamed once, so that the rename at the instant is on a warm path. */
 async function prepareLink(paths: SitePaths, release: CommitId): Promise<string> {
-  const next = `${paths.current}.next-${randomBytes(4).toString("hex")}`;
+  const next = besides(paths.current);
   const first = `${next}.first`;
   await symlink(`releases/${release}`, first);
   renameNow(first, next);
@@ -123,10 +123,14 @@ function renameNow(from: string, to: string): number {
 }
 
 async function pointAt(link: string, release: CommitId): Promise<void> {
-  const next = `${link}.next`;
-  await rm(next, { force: true });
+  const next = besides(link);
   await symlink(`releases/${release}`, next);
   await rename(next, link);
+}
+
+/** A name that nobody else uses: a deployment and the server's own turn may both switch in the same moment. */
+function besides(link: string): string {
+  return `${link}.next-${randomBytes(4).toString("hex")}`;
 }
 
 function refuseTooLate(atMicros: number, latestMs: number): void {
