@@ -18,8 +18,8 @@ const ROUNDS = 7;
 const BOXES = 43;
 const SIZES = [1, 10, 50];
 const IDLE_MS = 30_000;
-/** A minute after it has begun an agent is no longer busy with having begun. */
-const SETTLE_MS = 60_000;
+/** Some minutes after they have begun agents, databases and caches are no longer busy with having begun. */
+const SETTLE_MS = 240_000;
 const RESULTS = "/var/tmp/mcollective-bench/results/raw.tsv";
 const [script] = process.argv.slice(2);
 const rows: { readonly figure: string; readonly boxyard: string; readonly mcollective: string }[] = [];
