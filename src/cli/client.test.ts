@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
 import { Fault, renderFault } from "#base/fault.ts";
 import { api } from "#contract/api/routes.ts";
-import { ScriptedControl } from "#harness/scripted-control.ts";
+import { faultOf, ScriptedControl } from "#harness/scripted-control.ts";
 import { createClient } from "./client.ts";
 
 let control: ScriptedControl;
@@ -13,15 +13,6 @@ beforeEach(() => {
   control.script = {};
   control.asked.length = 0;
 });
-
-async function faultOf(work: Promise<unknown>): Promise<Fault> {
-  const thrown = await work.then(
-    () => null,
-    (error: unknown) => error,
-  );
-  if (thrown instanceof Fault) return thrown;
-  throw new Error("no fault was thrown", { cause: thrown });
-}
 
 test("a call goes to the route's address, its query and its body, and gives the checked answer", async () => {
   control.script = { listDeployments: () => [], removeKey: () => KEY };

@@ -1,10 +1,10 @@
 import { createServer, type Server } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { Fault, renderFault } from "#base/fault.ts";
+import { renderFault } from "#base/fault.ts";
 import { api } from "#contract/api/routes.ts";
 import { createAuthority } from "#control/authority/authority.ts";
-import { ScriptedControl } from "#harness/scripted-control.ts";
+import { faultOf, ScriptedControl } from "#harness/scripted-control.ts";
 import { answered, STATUS } from "#harness/shown.ts";
 import { type Client, type ClientOptions, createClient } from "./client.ts";
 
@@ -30,15 +30,6 @@ function takeOver(from: ScriptedControl, to: ScriptedControl, afterMs = 0): void
   from.die();
   if (afterMs === 0) to.isLeading = true;
   else setTimeout(() => (to.isLeading = true), afterMs);
-}
-
-async function faultOf(work: Promise<unknown>): Promise<Fault> {
-  const thrown = await work.then(
-    () => null,
-    (error: unknown) => error,
-  );
-  if (thrown instanceof Fault) return thrown;
-  throw new Error("no fault was thrown", { cause: thrown });
 }
 
 /** A machine without power: it takes connections, and never says anything. */

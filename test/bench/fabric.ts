@@ -1,11 +1,13 @@
 /**
  * How the fabric grows: 100, 1,000 and 10,000 emulated agents on a broker of their own, against plain NATS responders with
- * the same connections and the same bytes: `node test/bench/fabric.ts [sizes…]`. Writes docs/benchmarks-fabric.md.
+ * the same connections and the same bytes; and 50 of which each is a process of its own that sleeps between requests, as on
+ * servers: `node test/bench/fabric.ts [sizes…]`. Writes docs/benchmarks-fabric.md.
  */
 import { type ChildProcess, fork } from "node:child_process";
 import { once } from "node:events";
 import { readFile, writeFile } from "node:fs/promises";
 import { cpus, totalmem } from "node:os";
+import { setTimeout as sleep } from "node:timers/promises";
 import { createInbox, type NatsConnection } from "@nats-io/transport-node";
 import { ping } from "#contract/actions/server.ts";
 import { startBroker, type TestBroker } from "#harness/broker.ts";
@@ -16,6 +18,9 @@ import { median, repeat, timed } from "./measure.ts";
 const LEAST_ROUNDS = 7;
 const LEAST_ANSWERS = 10_000;
 const PROCESSES = 2;
+/** Of those that are processes of their own, and sleep between requests. */
+const SLEEPING_ROUNDS = 40;
+const SLEEP_MS = 1_000;
 const IDLE_MS = 10_000;
 /** As long as an agent's own answer to a ping. */
 const REPLY = JSON.stringify({
@@ -26,8 +31,19 @@ const REPLY = JSON.stringify({
 });
 const sizes = process.argv.length > 2 ? process.argv.slice(2).map(Number) : [100, 1_000, 10_000];
 
-interface Figures {
+/** How many are asked, in how many processes, and what passes between two requests. */
+interface Setting {
   readonly size: number;
+  readonly processes: number;
+  readonly sleepMs: number;
+}
+
+const settings: readonly Setting[] = [
+  ...sizes.map((size) => ({ size, processes: PROCESSES, sleepMs: 0 })),
+  { size: 50, processes: 50, sleepMs: SLEEP_MS },
+];
+
+interface Figures extends Setting {
   readonly connectMs: number;
   readonly firstMs: number;
   readonly lastMs: number;
@@ -54,22 +70,23 @@ interface Joined {
 }
 
 const figures: Figures[] = [];
-for (const size of sizes) {
-  figures.push(await measure(size));
+for (const setting of settings) {
+  figures.push(await measure(setting));
   console.log(figures.at(-1));
 }
 await write();
 
-async function measure(size: number): Promise<Figures> {
+async function measure(setting: Setting): Promise<Figures> {
+  const { size } = setting;
   const servers = Array.from({ length: size }, (_, index) => `c${1 + Math.floor(index / 50)}b${1 + (index % 50)}`);
-  const plain = await withAgents("plain", servers, async ({ broker, cpuSeconds }) => {
+  const plain = await withAgents("plain", { servers, ...setting }, async ({ broker, cpuSeconds }) => {
     const connection = await broker.connectPlainly();
-    return rounds(size, cpuSeconds, () => askPlainly(connection, servers));
+    return rounds(setting, cpuSeconds, () => askPlainly(connection, servers));
   });
-  return withAgents("agents", servers, async ({ broker, connectMs, cpuSeconds }) => {
+  return withAgents("agents", { servers, ...setting }, async ({ broker, connectMs, cpuSeconds }) => {
     const control = await broker.joinAsControl();
     const first: number[] = [];
-    const asked = await rounds(size, cpuSeconds, async () => {
+    const asked = await rounds(setting, cpuSeconds, async () => {
       const startedAt = performance.now();
       let answered = 0;
       for await (const { fault } of control.ask(ping, servers, {}, { timeoutMs: 30_000, select: { kind: "all" } })) {
@@ -79,7 +96,7 @@ async function measure(size: number): Promise<Figures> {
     });
     const idle = await idleLoad(broker.pid());
     return {
-      size,
+      ...setting,
       connectMs,
       firstMs: median(first),
       lastMs: asked.medianMs,
@@ -93,13 +110,17 @@ async function measure(size: number): Promise<Figures> {
 }
 
 /** A broker, and agents that have joined it; all end with `work`. */
-async function withAgents<T>(kind: Order["kind"], servers: readonly string[], work: (joined: Joined) => Promise<T>): Promise<T> {
+async function withAgents<T>(
+  kind: Order["kind"],
+  { servers, processes: count }: Setting & { readonly servers: readonly string[] },
+  work: (joined: Joined) => Promise<T>,
+): Promise<T> {
   const broker = await startBroker();
   const enrolment = await broker.enrolmentOf("c1b1");
   const startedAt = performance.now();
-  const processes = Array.from({ length: PROCESSES }, (_, index) => {
+  const processes = Array.from({ length: count }, (_, index) => {
     const child = fork(new URL("./emulated-agents.ts", import.meta.url), { stdio: ["ignore", "inherit", "inherit", "ipc"] });
-    const share = servers.filter((_, at) => at % PROCESSES === index);
+    const share = servers.filter((_, at) => at % count === index);
     child.send({ kind, servers: share, keys: broker.keys, enrolment, bytes: REPLY } satisfies Order);
     return child;
   });
@@ -129,14 +150,17 @@ async function askPlainly(connection: NatsConnection, servers: readonly string[]
 
 /** Asks as often as the size wants; a quarter of that before warms everything up and does not count. */
 async function rounds(
-  size: number,
+  { size, sleepMs }: Setting,
   cpuSeconds: Joined["cpuSeconds"],
   once: () => Promise<void>,
 ): Promise<{ readonly medianMs: number; readonly cpuUs: CpuTimes }> {
-  const count = Math.max(LEAST_ROUNDS, Math.ceil(LEAST_ANSWERS / size));
+  const count = sleepMs > 0 ? SLEEPING_ROUNDS : Math.max(LEAST_ROUNDS, Math.ceil(LEAST_ANSWERS / size));
   for (let round = 0; round < Math.ceil(count / 4); round++) await once();
   const before = await cpuSeconds();
-  const times = await repeat(count, () => timed(once));
+  const times = await repeat(count, async () => {
+    if (sleepMs > 0) await sleep(sleepMs);
+    return timed(once);
+  });
   const after = await cpuSeconds();
   const perAnswer = (part: keyof CpuTimes): number => ((after[part] - before[part]) * 1e6) / (count * size);
   return { medianMs: median(times), cpuUs: { control: perAnswer("control"), broker: perAnswer("broker"), agents: perAnswer("agents") } };
@@ -152,7 +176,7 @@ async function cpuTimes(broker: number, agents: readonly number[]): Promise<CpuT
 /** What heartbeats alone cost, in percent of one core. */
 async function idleLoad(pid: number): Promise<{ idleBrokerPercent: number; idleControlPercent: number }> {
   const [broker, own] = [await cpuSeconds(pid), process.cpuUsage()];
-  await new Promise((resolve) => setTimeout(resolve, IDLE_MS));
+  await sleep(IDLE_MS);
   const { user, system } = process.cpuUsage(own);
   return {
     idleBrokerPercent: (((await cpuSeconds(pid)) - broker) / (IDLE_MS / 1000)) * 100,
@@ -176,6 +200,10 @@ async function endProcess(child: ChildProcess): Promise<void> {
   await ended;
 }
 
+function titleOf({ size, processes }: Setting): string {
+  return size === processes ? `${size}, each a process` : size.toLocaleString("en");
+}
+
 function sumOf({ control, broker, agents }: CpuTimes): number {
   return control + broker + agents;
 }
@@ -193,11 +221,11 @@ async function write(): Promise<void> {
       "# Figures of the fabric",
       "",
       `Taken by \`node test/bench/fabric.ts\` on ${new Date().toISOString().slice(0, 10)}: ${machine}; broker, agents and control on this one machine.`,
-      `Agents are emulated in ${PROCESSES} processes: real TLS connections, identities, signatures, validation and heartbeats; only roles are absent.`,
+      `Agents are emulated in ${PROCESSES} processes, in the last column each in one of its own, asked once a second: real TLS connections, identities, signatures, validation and heartbeats; only roles are absent.`,
       `"Plain" is the limit: as many connections of the NATS library that answer the same bytes, with nothing signed or looked at.`,
       `Medians of ${LEAST_ROUNDS} rounds at least, of ${LEAST_ANSWERS.toLocaleString("en")} answers at least, after a quarter as many that do not count. CPU includes the heartbeats of that time.`,
       "",
-      `| agents | ${figures.map(({ size }) => size.toLocaleString("en")).join(" | ")} |`,
+      `| agents | ${figures.map(titleOf).join(" | ")} |`,
       `|---|${figures.map(() => "---|").join("")}`,
       row("request → first answer", ({ firstMs }) => `${firstMs.toFixed(1)} ms`),
       row("request → last answer", ({ lastMs }) => `${lastMs.toFixed(0)} ms`),

@@ -140,3 +140,13 @@ async function match(incoming: IncomingMessage): Promise<{ name: keyof Api; para
   }
   throw new Fault("api.unknown-route", `there is no ${incoming.method} ${url.pathname}`);
 }
+
+/** The fault that this ends with. */
+export async function faultOf(work: Promise<unknown>): Promise<Fault> {
+  const thrown = await work.then(
+    () => null,
+    (error: unknown) => error,
+  );
+  if (thrown instanceof Fault) return thrown;
+  throw new Error("no fault was thrown", { cause: thrown });
+}
