@@ -1,5 +1,5 @@
 import type { z } from "zod";
-import { Fault } from "#base/fault.ts";
+import { Fault, isFault } from "#base/fault.ts";
 import { requestRoutes } from "#contract/api/requests.ts";
 import type { RequestAnswer, RequestInput, RequestPart, RequestSummary } from "#contract/request.ts";
 import type { Client } from "./client.ts";
@@ -38,6 +38,8 @@ export async function askServers(client: Client, input: z.input<typeof RequestIn
       } else if (line.kind === "part") options.onPart?.(line, servers);
       else return { request, answers, summary: line };
     }
+  } catch (thrown) {
+    if (request === "" || !isFault(thrown, "control.broken-off")) throw thrown;
   } finally {
     stopListening();
   }

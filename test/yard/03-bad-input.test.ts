@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { Repository } from "#harness/repository.ts";
 import { createSite, removeSite } from "#harness/site.ts";
 import { Visitor } from "#harness/visitor.ts";
-import { boxyard, boxyardJson, lastDeployment, listDeployments, showWebsite, type WebsiteJson } from "#harness/yard.ts";
+import { boxyard, boxyardJson, eventually, lastDeployment, listDeployments, showWebsite, type WebsiteJson } from "#harness/yard.ts";
 
 const DOMAIN = "bad.example.test";
 const GOOD = { Boxfile: "version: 2.0\nshared_folders:\n  - docroot/files\n", "docroot/index.php": "<?php echo 'good';" };
@@ -19,6 +19,8 @@ beforeAll(async () => {
   await repository.commit("Good");
   const pushed = await repository.push(website.gitUrl);
   expect(pushed.exitCode, pushed.stderr).toBe(0);
+  // What is compared before and after must not be on its way still.
+  await eventually("the website to be ready", async () => (await showWebsite(website.id)).isReady);
 });
 
 afterAll(() => removeSite({ website, repository }));
@@ -39,6 +41,7 @@ describe("a Boxfile with an error is refused at push, with its line and the mend
     await repository.write({ Boxfile: boxfile });
     await repository.commit("Bad Boxfile");
     const pushed = await repository.push(website.gitUrl);
+    await repository.git("reset", "-q", "--hard", "HEAD~1");
     expect(pushed.exitCode).not.toBe(0);
     expect(pushed.stderr).toMatch(new RegExp(`remote: .*Boxfile:${line}\\b`));
     expect({
@@ -46,7 +49,6 @@ describe("a Boxfile with an error is refused at push, with its line and the mend
       deployments: await listDeployments(website.id),
       branch: await remoteBranch(),
     }).toEqual(before);
-    await repository.git("reset", "-q", "--hard", "HEAD~1");
   });
 });
 
