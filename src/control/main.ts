@@ -1,6 +1,7 @@
 /** The control service: `node src/control/main.ts`, as user boxyard, on a control server that setup has made ready. */
 import { readFile } from "node:fs/promises";
 import { openLog } from "#base/log.ts";
+import { watchStandstill } from "#base/standstill.ts";
 import { CONTROL_CONFIG_PATH, CONTROL_STATE, ControlConfig } from "#contract/control-config.ts";
 import { connectControl } from "#fabric/control.ts";
 import { credentialsForControl } from "#fabric/identity.ts";
@@ -15,6 +16,9 @@ import { openStore } from "./store/open.ts";
 
 /** This server's own, by its socket: whoever leads works on the database that is written to, or on none. */
 const DATABASE = { host: "/var/run/postgresql", database: "boxyard", user: "boxyard" };
+
+/** Less than another control server needs to take over, with what its lease in etcd has left at least. */
+const LONGEST_STANDSTILL_MS = 10_000;
 
 const log = openLog("control");
 let isStopping = false;
@@ -43,7 +47,8 @@ const fabric = await connectControl({
   log,
 });
 log.info("bus joined");
-const service = await startService({ config, secrets, members, store, fabric, version, log });
+const standstill = watchStandstill({ longestMs: LONGEST_STANDSTILL_MS, onStandstill: endAfterStandstill });
+const service = await startService({ config, secrets, members, store, fabric, version, log, confirmLead: standstill.check });
 log.info({ version }, "control started");
 
 for (const signal of ["SIGTERM", "SIGINT"] as const) process.once(signal, () => void stop());
@@ -63,6 +68,16 @@ function standBy(): void {
   const { server, address, replicas } = config;
   const { certificatePem: certificate, keyPem: key } = secrets.server;
   if (replicas > 1) standby = serveStandby({ server, address, port: API_PORT, certificate, key });
+}
+
+/**
+ * Another one may lead by now, and the database here not know it yet. The next process leads only if it can begin a term, which
+ * a database cannot store that the others have left.
+ */
+function endAfterStandstill(): void {
+  if (config.replicas === 1) return;
+  log.error("this process has stood still, and another one may lead: beginning again");
+  process.exit(1);
 }
 
 /** Another one may lead from now on: nothing is finished here, and the next process stands by. */

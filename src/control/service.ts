@@ -40,6 +40,8 @@ export interface ServiceOptions {
   readonly fabric: ControlFabric;
   readonly version: string;
   readonly log: Log;
+  /** Asked before anybody is answered; does not return when another control server may lead by now. */
+  readonly confirmLead: () => void;
 }
 
 const LOOK_AGAIN_MS = 10_000;

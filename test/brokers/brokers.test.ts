@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Repository } from "#harness/repository.ts";
 import { allAreBack, ask, named } from "#harness/requests.ts";
-import { destroy, mustInServer, powerOff } from "#harness/servers.ts";
+import { destroy, freeze, mustInServer, powerOff, thaw } from "#harness/servers.ts";
 import { commitPage, createSite, removeSite } from "#harness/site.ts";
 import { Visitor } from "#harness/visitor.ts";
 import {
@@ -93,6 +93,10 @@ async function allStandBy(): Promise<void> {
 
 function inDatabase(query: string): string[] {
   return ["runuser", "-u", "postgres", "--", "psql", "-XtA", "-d", "boxyard", "-c", query];
+}
+
+async function termAt(server: string): Promise<number> {
+  return Number(await mustInServer(server, ...inDatabase("select term from leadership")));
 }
 
 /** Whether live or turned back: its deployment has come to an end. */
@@ -194,6 +198,29 @@ describe("three control servers", () => {
     await isLiveEverywhere(await push("after it"));
     await allAreBack(BACK_MS);
     await allStandBy();
+  }, 400_000);
+
+  test("obey one of them when the one that led stood still until another one did, and does not know it", async () => {
+    await allStandBy();
+    const led = await leader();
+    const term = await termAt(led);
+    await freeze(led);
+    let commit: string;
+    try {
+      await eventually("another one to lead", async () => (await leader()) !== led, BACK_MS);
+      commit = await push("while it stood still");
+      await isLiveEverywhere(commit);
+    } finally {
+      await thaw(led);
+    }
+    const leads = await leader();
+    expect(leads).not.toBe(led);
+    expect(await termAt(leads)).toBeGreaterThan(term);
+    await allAreBack(BACK_MS);
+    await allStandBy();
+    expect(await leader()).toBe(leads);
+    await isLiveEverywhere(commit);
+    expect(await mustInServer(led, ...inDatabase("select pg_is_in_recovery()"))).toBe("t");
   }, 400_000);
 
   // control3 is made by control, control1 by the host: and with it nobody may make a second authority.

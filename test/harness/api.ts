@@ -90,6 +90,7 @@ export class TestApi {
       },
       brokers: () => [],
       controls: () => [],
+      confirmLead: () => undefined,
       troubles: () => [],
     });
   }

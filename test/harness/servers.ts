@@ -33,6 +33,15 @@ export async function powerOff(server: string): Promise<void> {
   await execa(await cloudClient(), ["stop", "--force", "--project", `boxyard-${TEST_YARD}`, server], { stdin: "ignore" });
 }
 
+/** All of a server's processes stand still until it is thawed, and know nothing of it. */
+export async function freeze(server: string): Promise<void> {
+  await execa(await cloudClient(), ["pause", "--project", `boxyard-${TEST_YARD}`, server], { stdin: "ignore" });
+}
+
+export async function thaw(server: string): Promise<void> {
+  await execa(await cloudClient(), ["start", "--project", `boxyard-${TEST_YARD}`, server], { stdin: "ignore" });
+}
+
 /** The server is gone with all that was on it. */
 export async function destroy(server: string): Promise<void> {
   await execa(await cloudClient(), ["delete", "--force", "--project", `boxyard-${TEST_YARD}`, server], { stdin: "ignore" });

@@ -24,6 +24,8 @@ export interface ApiContext {
   readonly brokers: () => BrokerState[];
   /** Which control server leads, and which could take over. */
   readonly controls: () => ControlState[];
+  /** Does not return when another control server may lead by now. */
+  readonly confirmLead: () => void;
   readonly log: Log;
   readonly version: string;
   /**

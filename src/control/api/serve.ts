@@ -25,6 +25,10 @@ export function serveApi(context: ApiContext, where: Pick<ListenOptions, "addres
 /** The API as a Hono application: every route from the contract's table, and who leads. */
 export function createApp(context: ApiContext): Hono<Authorized> {
   const app = new Hono<Authorized>();
+  app.use((_http, next) => {
+    context.confirmLead();
+    return next();
+  });
   // Who serves all this leads.
   app.get(LEADER_PATH, (http) => http.body(null, 204));
   app.use(
