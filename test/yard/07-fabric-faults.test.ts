@@ -90,7 +90,9 @@ describe("the broker that is killed", () => {
       await mustInServer("control1", "systemctl", "kill", "--signal=KILL", "nats-server");
       const pushed = await pushing;
       // The pusher is told how it stands: live, recorded and still to come, or undone because the servers heard of the instant too late.
-      expect(pushed.exitCode === 0 || /recorded|follow|deployment|rolled back|cannot switch/i.test(pushed.stderr), pushed.stderr).toBe(true);
+      expect(pushed.exitCode === 0 || /recorded|follow|deployment|rolled back|cannot switch/i.test(pushed.stderr), pushed.stderr).toBe(
+        true,
+      );
       accepted.push(commit);
       const newest = async () => (await listDeployments(website.id)).find((one) => one.commit === commit && one.finishedAt !== null);
       const deployment = await eventually(`push ${index} to end`, newest, 90_000);
