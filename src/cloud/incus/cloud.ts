@@ -88,16 +88,12 @@ class IncusCloud implements Cloud {
 
   async writeFile(server: string, { path, content, mode = 0o644 }: ServerFile): Promise<void> {
     await this.#ensureDirectory(server, path);
-    await this.#api.call(`/1.0/instances/${server}/files`, {
-      method: "POST",
-      query: { path },
-      raw: typeof content === "string" ? new TextEncoder().encode(content) : content,
-      headers: fileHeaders("file", mode),
-    });
+    const raw = typeof content === "string" ? new TextEncoder().encode(content) : content;
+    await this.#upload(server, path, raw, fileHeaders("file", mode));
   }
 
   async readFile(server: string, path: string): Promise<Uint8Array | null> {
-    const bytes = await this.#api.download(`/1.0/instances/${server}/files`, { path });
+    const bytes = await this.#download(server, path);
     // The API answers 404 for both.
     if (bytes === null) await this.#mustExist(server);
     return bytes;
@@ -212,14 +208,17 @@ class IncusCloud implements Cloud {
     const parts = path.split("/").slice(1, -1);
     for (let depth = 1; depth <= parts.length; depth++) {
       const directory = `/${parts.slice(0, depth).join("/")}`;
-      if ((await this.#api.download(`/1.0/instances/${server}/files`, { path: directory })) !== null) continue;
-      await this.#api.call(`/1.0/instances/${server}/files`, {
-        method: "POST",
-        query: { path: directory },
-        raw: new Uint8Array(),
-        headers: fileHeaders("directory", 0o755),
-      });
+      if ((await this.#download(server, directory)) !== null) continue;
+      await this.#upload(server, directory, new Uint8Array(), fileHeaders("directory", 0o755));
     }
+  }
+
+  #download(server: string, path: string): Promise<Uint8Array | null> {
+    return whenFree(() => this.#api.download(`/1.0/instances/${server}/files`, { path }));
+  }
+
+  #upload(server: string, path: string, raw: Uint8Array, headers: Record<string, string>): Promise<unknown> {
+    return whenFree(() => this.#api.call(`/1.0/instances/${server}/files`, { method: "POST", query: { path }, raw, headers }));
   }
 
   async #takeOutput(path: string | undefined): Promise<string> {

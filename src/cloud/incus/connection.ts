@@ -112,13 +112,13 @@ export class Connection {
   }
 }
 
-/** Repeats while the cloud says that another operation holds the server. */
+/** Repeats while the cloud says that another operation holds the server, or that its process for files has ended just then. */
 export async function whenFree<T>(work: () => Promise<T>): Promise<T> {
   for (let attempt = 1; ; attempt++) {
     try {
       return await work();
     } catch (thrown) {
-      if (attempt >= 20 || !/busy|in progress|already running a/i.test((thrown as Error).message)) throw thrown;
+      if (attempt >= 20 || !/busy|in progress|already running a|forkfile/i.test((thrown as Error).message)) throw thrown;
       await sleep(500);
     }
   }
