@@ -36,6 +36,9 @@ export const CONFIGURATION_KEY = `${NAMESPACE}${SCOPE}/config`;
 export const REPLICATION_ACCOUNT = "replicator";
 export const REWIND_ACCOUNT = "rewinder";
 
+/** Patroni, with what Boxyard forbids it. */
+const PATRONI = "/opt/boxyard/current/src/control/setup/guarded-patroni.py";
+
 /** Debian's places of PostgreSQL 17. */
 export const DATA_DIRECTORY = "/var/lib/postgresql/17/main";
 const CONFIGURATION_DIRECTORY = "/etc/postgresql/17/main";
@@ -218,6 +221,9 @@ const PATRONI_UNIT = [
   ...UNIT_HEAD,
   "After=etcd.service",
   "[Service]",
+  // In place of Debian's, which it begins.
+  "ExecStart=",
+  `ExecStart=/usr/bin/python3 -P ${PATRONI} /etc/patroni/config.yml`,
   // Without Patroni nobody takes the lead from a PostgreSQL in time, so that it does not outlive it.
   "KillMode=mixed",
   "TimeoutStopSec=60",
