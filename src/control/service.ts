@@ -77,8 +77,13 @@ export async function startService(options: ServiceOptions): Promise<{ stop(): P
   };
   const tending = loop({ work: () => tendJobLeases(store, fabric), everyMs: TEND_MS, onFault: onFault("leases of jobs are not tended") });
   const keysTending = loop({ work: () => busKeys.tend(), everyMs: KEYS_MS, onFault: onFault("keys of the bus are not tended") });
+  const auditing = loop({
+    work: (signal) => auditRefusals(options, signal),
+    everyMs: TEND_MS,
+    onFault: onFault("refusals are not audited"),
+  });
   const standbys = new Standbys({ store, servers: controlServers(config), leads: config.server, log });
-  const turning = [tending, keysTending, planning, provisioning, brokerWatch, standbys];
+  const turning = [tending, keysTending, auditing, planning, provisioning, brokerWatch, standbys];
   for (const one of turning) one.start();
   // A leaving box is retired when its caches' heartbeats say that they have converged.
   const unsubscribe = fabric.onRegistryChange(() => provisioning.nudge());
@@ -91,8 +96,6 @@ export async function startService(options: ServiceOptions): Promise<{ stop(): P
   rotation.start();
   const builders = makeBuilders(options, onRowsChanged);
   const coordinator = startCoordinator({ store, fabric, log, rotation, onRowsChanged: () => planning.nudge(), builders });
-  const stopping = new AbortController();
-  auditRefusals(options, stopping.signal).catch(onFault("refusals are not audited"));
   const api = serveApi(
     {
       ...options,
@@ -110,7 +113,6 @@ export async function startService(options: ServiceOptions): Promise<{ stop(): P
   return {
     stop: async () => {
       unsubscribe();
-      stopping.abort();
       await api.stop();
       await coordinator.stop();
       await rotation.stop();

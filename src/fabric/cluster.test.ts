@@ -159,6 +159,22 @@ describe("three brokers", () => {
     120_000,
   );
 
+  test("carry a control plane that joins while two of them are gone: it asks at once, and stores when one of those is back", async () => {
+    await broker.kill(1);
+    await broker.kill(2);
+    const joined = await broker.joinAsControl();
+    const doubled = async (): Promise<number | null> => (await joined.askAll(double, ["c1b1"], { number: 4 }))[0]?.output?.number ?? null;
+    expect(await until("the server to answer", doubled, { timeoutMs: AGREE_MS })).toBe(8);
+    const reading = Array.fromAsync(joined.readEvents({ last: 1 }, AbortSignal.timeout(20_000)));
+    await expect(reading).rejects.toMatchObject({ code: "fabric.no-streams" });
+    await joined.publishEvent(eventOf("control1", "told without a majority"));
+    await broker.restart(1);
+    const isStored = async (): Promise<true | null> => ((await storedLines()).includes("told without a majority") ? true : null);
+    await until("what it told to be stored", isStored, { timeoutMs: AGREE_MS });
+    await broker.restart(2);
+    await joined.close();
+  }, 120_000);
+
   test("all cut off a server whose key is revoked, also the one that was away meanwhile and is told when it is back", async () => {
     const { credentials } = await broker.enrolmentOf("c1b9");
     for (const nth of BROKERS) expect(await admits(nth, credentials)).toBe(true);

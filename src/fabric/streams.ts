@@ -1,5 +1,8 @@
+import { setTimeout as sleep } from "node:timers/promises";
 import { AckPolicy, type JetStreamManager, jetstreamManager, RetentionPolicy, type StreamConfig } from "@nats-io/jetstream";
 import { type NatsConnection, nanos } from "@nats-io/transport-node";
+import { reportFault } from "#base/fault.ts";
+import type { Log } from "#base/log.ts";
 import { EVENT_STREAM, FORMER_SPEC_STREAM, PUSH_CONSUMER, PUSH_STREAM, REFUSAL_CONSUMER, subjects } from "./subjects.ts";
 
 /** On as many brokers as there are in a cluster. */
@@ -9,8 +12,32 @@ const MOST_EVENT_BYTES = 256 * 1024;
 /** Taking a push or a refusal is one row in the database: one that was not acknowledged in this time was lost on the way, and comes again. */
 const RETURN_MS = 10_000;
 
-/** Makes the streams and durable consumers that the broker lacks, and brings the others to their present settings. */
-export async function ensureStreams(connection: NatsConnection): Promise<void> {
+export interface MakeOptions {
+  readonly log: Log;
+  /** Ends the attempts. */
+  readonly signal: AbortSignal;
+}
+
+const AGAIN_MS = 500;
+
+/**
+ * Makes the streams and durable consumers that the broker lacks, and brings the others to their present settings; as soon as it
+ * can store. Resolves when all are there, or when the signal aborts.
+ */
+export async function makeStreams(connection: NatsConnection, { log, signal }: MakeOptions): Promise<void> {
+  for (let attempt = 1; !signal.aborted; attempt++) {
+    try {
+      await ensureStreams(connection);
+      if (attempt > 1) log.info("the broker stores");
+      return;
+    } catch (thrown) {
+      if (attempt === 1) log.warn({ fault: reportFault(thrown) }, "the broker does not store yet");
+      await sleep(AGAIN_MS, undefined, { signal }).catch(() => undefined);
+    }
+  }
+}
+
+async function ensureStreams(connection: NatsConnection): Promise<void> {
   const num_replicas = connection.info?.cluster === undefined ? 1 : REPLICAS;
   const manager = await jetstreamManager(connection);
   if ((await manager.streams.info(FORMER_SPEC_STREAM).catch(() => null)) !== null) await manager.streams.delete(FORMER_SPEC_STREAM);

@@ -55,7 +55,7 @@ describe("three brokers", () => {
 });
 
 test("what is wrong with brokers is said in words, each time with the mend", () => {
-  const state = (server: string, state: "ready" | "away" | "joining", leads: string[] = []) => ({
+  const state = (server: string, state: "ready" | "away" | "behind" | "joining", leads: string[] = []) => ({
     server,
     address: "10.0.0.1",
     state,
@@ -67,6 +67,9 @@ test("what is wrong with brokers is said in words, each time with the mend", () 
   expect(describeTroubles([first, second, third])).toEqual([expect.stringMatching(/^the broker on control2 .*neither may fail now/)]);
   expect(describeTroubles([first, second, state("control3", "away")])).toEqual([
     expect.stringMatching(/^the brokers on control2 and control3 .*stored/),
+  ]);
+  expect(describeTroubles([first, second, state("control3", "behind")])).toEqual([
+    expect.stringMatching(/^the broker on control2 .* that on control3 has not caught up: .* waits/),
   ]);
   expect(describeTroubles([first, state("control2", "joining"), state("control3", "joining")])).toEqual([expect.stringMatching(/bin\/up/)]);
   expect(describeTroubles([state("control1", "ready"), state("control2", "ready"), third])).toEqual([

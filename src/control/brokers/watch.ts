@@ -123,11 +123,15 @@ export class Stuck {
 /** In words, with the mend; nothing of a broker that is only catching up. */
 export function describeTroubles(states: readonly BrokerState[]): string[] {
   const named = (state: BrokerState["state"]): string[] => states.filter((one) => one.state === state).map(({ server }) => server);
-  const [away, joining] = [named("away"), named("joining")];
+  const [away, behind, joining] = [named("away"), named("behind"), named("joining")];
   const look = `it comes back by itself; if not, see ${away.join(", ")} in: boxyard server list`;
   const troubles: string[] = [];
   if (joining.length > 0)
     troubles.push(`${joining.join(" and ")} are no part of the bus yet, which control1 carries alone (→ when they are ready: bin/up)`);
+  else if (away.length === 1 && behind.length > 0)
+    troubles.push(
+      `the broker on ${away[0]} does not answer, and that on ${behind.join(" and ")} has not caught up: what is to be stored waits (→ ${look})`,
+    );
   else if (away.length === 1 && states.length > 1)
     troubles.push(`the broker on ${away[0]} does not answer: the other two go on and lose nothing, but neither may fail now (→ ${look})`);
   else if (away.length > 0)
