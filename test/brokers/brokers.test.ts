@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, onTestFailed, test } from "vitest";
+import { reportFault } from "#base/fault.ts";
 import { ETCD_KEY, PEER_AUTHORITY, PEER_CERTIFICATE } from "#control/setup/replica-files.ts";
 import type { Repository } from "#harness/repository.ts";
 import { allAreBack, ask, named } from "#harness/requests.ts";
@@ -37,11 +38,11 @@ const CONTROL_SERVERS = ["control1", "control2", "control3"] as const;
 
 /** What the control servers were at when a test failed: nobody can look at them afterwards. */
 async function showControlServers(): Promise<void> {
-  const units = ["boxyard-control", "patroni", "nats-server"].flatMap((unit) => ["-u", unit]);
-  for (const server of CONTROL_SERVERS) {
-    const said = await inServer(server, ["journalctl", ...units, "-n", "60", "-o", "short-precise", "--no-pager"]).catch(String);
-    console.error(`── ${server}\n${typeof said === "string" ? said : said.stdout + said.stderr}`);
-  }
+  for (const server of CONTROL_SERVERS)
+    for (const unit of ["boxyard-control", "patroni", "nats-server"]) {
+      const said = await inServer(server, ["journalctl", "-u", unit, "-n", "25", "-o", "short-precise", "--no-pager"]).catch(reportFault);
+      console.error(`── ${server}: ${unit}\n${"message" in said ? said.message : said.stdout + said.stderr}`);
+    }
 }
 
 interface StoredEventJson {
