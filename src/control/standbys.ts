@@ -64,5 +64,5 @@ export function describeStandbys(states: readonly ControlState[]): string[] {
   if (away.length === 0) return [];
   if (away.length === 1)
     return [`the database of ${away[0]} is no copy at present: neither of the other two control servers may fail now ${mend}`];
-  return [`the databases of ${away.join(" and ")} are no copies at present: no control server could take over ${mend}`];
+  return [`the databases of ${away.join(" and ")} are not known to have everything at present: no control server could take over ${mend}`];
 }

@@ -62,9 +62,13 @@ export async function beginTerm(store: Store, server: ServerName): Promise<numbe
   return Number(rows[0]?.term);
 }
 
-/** Servers whose database follows this one; each names itself. */
+/**
+ * Servers that could take over: their databases follow this one, and each commit waits for one of them. While it waits for none
+ * (for some seconds after a copy is back) nobody can know what they lack, and none of them is promoted.
+ */
 export async function listCopies(store: Store): Promise<Set<ServerName>> {
   const { rows } = await sql<{ server: string }>`
-    select application_name as server from pg_stat_replication where state = 'streaming'`.execute(store);
+    select application_name as server from pg_stat_replication
+    where state = 'streaming' and exists (select from pg_stat_replication where sync_state in ('sync', 'quorum'))`.execute(store);
   return new Set(rows.map(({ server }) => server));
 }
