@@ -16,6 +16,8 @@ const RELOAD_PATH = "/etc/varnish/boxyard";
 const SYSCTL = "/etc/sysctl.d/50-boxyard.conf";
 
 const WARM_UP_SECONDS = 1;
+/** As long as a cache that has just begun waits for a box that is well; without any it begins all the same. */
+const FIRST_BOX_SECONDS = 5;
 
 /** varnishadm's commands as data. */
 const varnishadm = {
@@ -113,11 +115,15 @@ function varnishDropIn({ varnishMegabytes }: CacheSpec): string {
   ];
   // A new VCL probes the boxes for this long before it gets visitors: used at once, it would take all of them for sick.
   const reload = `/usr/bin/env PATH=${RELOAD_PATH}:/usr/bin:/bin /usr/share/varnish/varnishreload -w ${WARM_UP_SECONDS} ${VCL_PATH}`;
+  // So does a new Varnish: it counts as started when it knows of a box, and no sooner is a new cache given visitors.
+  const isOneWell = "/usr/bin/varnishadm backend.list | grep -Eq ' [0-9]+/[0-9]+ +(good|healthy)'";
+  const firstBox = `/usr/bin/timeout ${FIRST_BOX_SECONDS} /bin/sh -c "until ${isOneWell}; do sleep 0.1; done"`;
   return [
     "# Written by Boxyard.",
     "[Service]",
     "ExecStart=",
     `ExecStart=${command.join(" ")}`,
+    `ExecStartPost=-${firstBox}`,
     "ExecReload=",
     `ExecReload=${reload}`,
     "Restart=always",
