@@ -5,7 +5,7 @@ import { allAreBack } from "#harness/requests.ts";
 import { destroy, mustInServer } from "#harness/servers.ts";
 import { commitPage, createSite, removeSite } from "#harness/site.ts";
 import { Visitor } from "#harness/visitor.ts";
-import { eventually, lastDeployment, showWebsite, type WebsiteJson } from "#harness/yard.ts";
+import { eventually, lastDeployment, listServers, showWebsite, type WebsiteJson } from "#harness/yard.ts";
 
 const DOMAIN = "hold.example.test";
 const CONNECT =
@@ -124,7 +124,9 @@ describe("a release in hold mode, whose database the old code cannot read", () =
   });
 
   test("goes on when a cache is lost meanwhile, whose successor sends nobody to the new code before it is updated", async () => {
-    // A second attempt begins where the first one ended.
+    // A second attempt begins where the first one ended, when that is over.
+    await allAreBack(120_000);
+    await eventually("c1v2 to have visitors", async () => (await listServers()).find(({ name }) => name === "c1v2")?.state === "ready");
     const { text } = await new Visitor(DOMAIN).get("/?before");
     const [before, next, value] = text === "five 5" ? ["five", "six", 6] : ["six", "seven", 7];
     const sql = `ALTER TABLE state CHANGE ${before} ${next} INT; UPDATE state SET ${next} = ${value}`;
