@@ -113,8 +113,9 @@ export class StreamReader {
     const consumer = await this.#stream.consumers.get(stream, name);
     // A broker that leads has died when it has said nothing for two halves of this; then another one is asked.
     const messages = await consumer.consume({ max_messages: 10, expires: PULL_MS });
-    signal.addEventListener("abort", () => void messages.close(), { once: true });
-    if (signal.aborted) return;
+    const stop = (): void => void messages.close();
+    signal.addEventListener("abort", stop, { once: true });
+    if (signal.aborted) stop();
     for await (const message of messages) {
       const value = read(message);
       if (value === undefined) {

@@ -1,3 +1,4 @@
+import { existsSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import type { OwnedFile } from "./file.ts";
 import { etcdFiles, patroniFiles, renderConfiguration } from "./replica-files.ts";
@@ -56,6 +57,14 @@ describe("etcd of a control server", () => {
 });
 
 describe("Patroni of a control server", () => {
+  test("is started by the guard that keeps it from taking back a lock that it has lost, and by nothing else", () => {
+    const unit = contentOf(patroniFiles(options), "/etc/systemd/system/patroni.service.d/boxyard.conf").split("\n");
+    const [cleared, ...starts] = unit.filter((line) => line.startsWith("ExecStart="));
+    expect(cleared).toBe("ExecStart=");
+    expect(starts).toEqual([expect.stringMatching(/ -P \/opt\/boxyard\/current\/src\/control\/setup\/guarded-patroni\.py /)]);
+    expect(existsSync(new URL("guarded-patroni.py", import.meta.url))).toBe(true);
+  });
+
   test("is not told how to make a database, so that it never makes an empty one", () => {
     expect(Object.keys(patroni())).not.toContain("bootstrap");
   });
