@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { inServer, mustInServer } from "#harness/servers.ts";
 import { createSite, removeSite, type Site } from "#harness/site.ts";
+import { Visitor } from "#harness/visitor.ts";
 import { listServers } from "#harness/yard.ts";
 
 const DOMAINS = { owner: "owner.example.test", neighbour: "neighbour.example.test" };
@@ -226,3 +227,27 @@ RewriteRule . /wordpress/index.php [L]
 </IfModule>
 # END WordPress
 `;
+
+test("a domain that another website gets shows none of the former one's pages, which the caches still have", async () => {
+  const domain = "handed-on.example.test";
+  const storedPage = (text: string) => ({ "docroot/index.php": `<?php header('Cache-Control: public, max-age=3600'); echo '${text}';` });
+  const visit = async () => {
+    const { headers, text } = await new Visitor(domain).get("/?stored");
+    return [text, headers["x-cache"]];
+  };
+  const former = await createSite(domain);
+  await former.repository.write(storedPage("former"));
+  await push(former);
+  await visit();
+  expect(await visit()).toEqual(["former", "HIT"]);
+  await removeSite(former);
+  const next = await createSite(domain);
+  try {
+    await next.repository.write(storedPage("next"));
+    await push(next);
+    expect(await visit()).toEqual(["next", "MISS"]);
+    expect(await visit()).toEqual(["next", "HIT"]);
+  } finally {
+    await removeSite(next);
+  }
+});

@@ -109,6 +109,25 @@ describe("a page", () => {
     expect((await ask(EDGE, page, { host: "b.example" })).body).toBe("answer 2");
   });
 
+  test("of the website that had the domain before is not delivered for the one that has it now, also when no box answers", async () => {
+    const [former, now] = ["s1", "s2"].map((website) => ({ "x-boxyard-site": website }));
+    await ask(EDGE, page, former);
+    expect(await ask(EDGE, page, former)).toMatchObject({ cache: "HIT", body: "answer 1" });
+    answer = { status: 503, headers: { "x-boxyard-site": "s2" } };
+    expect((await ask(EDGE, page, now)).status).toBe(503);
+    answer = { status: 200, headers: { "cache-control": "public, max-age=60", "x-boxyard-site": "s2" } };
+    const { cache, body } = await ask(EDGE, page, now);
+    expect(cache).toBe("MISS");
+    expect(asked.at(-1)?.headers["x-boxyard-site"]).toBeUndefined();
+    expect(await ask(EDGE, page, now)).toMatchObject({ cache: "HIT", body });
+  });
+
+  test("that the next website never lets be stored does not bring the former one's back", async () => {
+    await ask(EDGE, page, { "x-boxyard-site": "s1" });
+    answer = { status: 200, headers: { "cache-control": "no-store", "x-boxyard-site": "s2" } };
+    for (const body of ["answer 2", "answer 3"]) expect((await ask(EDGE, page, { "x-boxyard-site": "s2" })).body).toBe(body);
+  });
+
   test("of a visitor with cookies of others than the application comes from memory, and the box does not see them", async () => {
     await ask(EDGE, page);
     expect((await ask(EDGE, page, { cookie: "_ga=1; consent=yes; myNO_CACHE=2" })).cache).toBe("HIT");

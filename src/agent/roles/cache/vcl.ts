@@ -122,8 +122,8 @@ const RECEIVE = `sub vcl_recv {
       return (synth(403, "Visitors come through an edge router"));
     }
     unset req.http.X-Forwarded-For;
+    unset req.http.X-Boxyard-Site;
   }
-  unset req.http.X-Boxyard-Site;
   unset req.http.X-Boxyard-Release;
   unset req.http.X-Boxyard-Hold;
   # Requests are dealt out evenly by their number; one that fails is dealt to another box, never to the same again.
@@ -160,6 +160,14 @@ const RECEIVE = `sub vcl_recv {
   return (hash);
 }
 
+# A domain that has changed hands: what is stored under it is another website's.
+sub vcl_hit {
+  if (req.http.X-Boxyard-Site && req.http.X-Boxyard-Site != obj.http.X-Boxyard-Site) {
+    set req.hash_always_miss = true;
+    return (restart);
+  }
+}
+
 sub vcl_hash {
   hash_data(req.url);
   hash_data(req.http.host);
@@ -169,6 +177,7 @@ sub vcl_hash {
 `;
 
 const FETCH = `sub vcl_backend_fetch {
+  unset bereq.http.X-Boxyard-Site;
   set bereq.backend = boxes.backend(by = KEY, key = boxes.key(bereq.http.X-Boxyard-Turn), alt = bereq.retries);
 }
 

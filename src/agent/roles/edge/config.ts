@@ -6,6 +6,7 @@ export const EDGE_PATHS = {
   config: "/etc/haproxy/haproxy.cfg",
   domains: "/etc/haproxy/maps/domains.map",
   redirects: "/etc/haproxy/maps/redirects.map",
+  websites: "/etc/haproxy/maps/websites.map",
   certificates: "/etc/haproxy/certificates",
   certificateList: "/etc/haproxy/certificates.list",
   defaultCertificate: "/etc/haproxy/default.pem",
@@ -100,6 +101,8 @@ ${FORGEABLE.map((header) => `  http-request del-header ${header}`).join("\n")}
   http-request set-header X-Forwarded-Proto https
   http-request set-header X-Forwarded-Port 443
   http-request set-header X-Forwarded-Host %[var(txn.host)]
+  # Whose pages the caches may answer with.
+  http-request set-header X-Boxyard-Site %[var(txn.host),map_str(${EDGE_PATHS.websites})] if { var(txn.host),map_str(${EDGE_PATHS.websites}) -m found }
   http-after-response set-header alt-svc 'h3=":443"; ma=86400'
   use_backend %[var(txn.host),map_str(${EDGE_PATHS.domains},nowhere)]
 `;
@@ -126,6 +129,11 @@ function renderBackend({ id, caches }: EdgeSpec["clusters"][number]): string {
 /** The domains that lead to a cluster, as HAProxy's map: key, then backend. */
 export function renderDomainMap({ domains }: EdgeSpec): Map<string, string> {
   return new Map(domains.filter(({ redirectTo }) => redirectTo === null).map(({ name, cluster }) => [name, cluster]));
+}
+
+/** The website of each domain that leads to one: key, then id. */
+export function renderWebsiteMap({ domains }: EdgeSpec): Map<string, string> {
+  return new Map(domains.filter(({ redirectTo }) => redirectTo === null).map(({ name, website }) => [name, website]));
 }
 
 /** The domains that send visitors elsewhere: key, then the other domain. */

@@ -6,7 +6,16 @@ import { directory } from "../../converge/file.ts";
 import type { Resource } from "../../converge/resource.ts";
 import { systemctl, unit } from "../../converge/unit.ts";
 import type { RunningRole } from "../role.ts";
-import { EDGE_DROP_IN, EDGE_PATHS, edgeConfigName, mapText, renderDomainMap, renderEdgeConfig, renderRedirectMap } from "./config.ts";
+import {
+  EDGE_DROP_IN,
+  EDGE_PATHS,
+  edgeConfigName,
+  mapText,
+  renderDomainMap,
+  renderEdgeConfig,
+  renderRedirectMap,
+  renderWebsiteMap,
+} from "./config.ts";
 import { certificateListText, runningConfiguration, runTimeCertificates, runTimeMap } from "./run-time.ts";
 
 /** An edge router: HAProxy, whose clusters change by a seamless reload, and domains and certificates at run time. */
@@ -22,6 +31,7 @@ export async function startEdge(): Promise<RunningRole<EdgeSpec>> {
             directory({ path: EDGE_PATHS.certificates, mode: 0o700 }),
             firstFile(EDGE_PATHS.domains, mapText(renderDomainMap(spec))),
             firstFile(EDGE_PATHS.redirects, mapText(renderRedirectMap(spec))),
+            firstFile(EDGE_PATHS.websites, mapText(renderWebsiteMap(spec))),
             firstFile(EDGE_PATHS.certificateList, certificateListText([]), EDGE_PATHS.defaultCertificate),
             configuration({
               id: "haproxy-service",
@@ -48,6 +58,8 @@ export async function startEdge(): Promise<RunningRole<EdgeSpec>> {
           resources: [
             runTimeCertificates(spec.certificates),
             runTimeMap(EDGE_PATHS.redirects, renderRedirectMap(spec)),
+            // Before the domains: no visitor is to come by a domain whose website is not known.
+            runTimeMap(EDGE_PATHS.websites, renderWebsiteMap(spec)),
             runTimeMap(EDGE_PATHS.domains, renderDomainMap(spec)),
           ],
         },
