@@ -1,7 +1,8 @@
+import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { onSmallDisk, whileFull } from "#harness/faults.ts";
 import type { Repository } from "#harness/repository.ts";
-import { inServer, mustInServer } from "#harness/servers.ts";
+import { freeze, inServer, mustInServer, thaw } from "#harness/servers.ts";
 import { commitPage, createSite, removeSite } from "#harness/site.ts";
 import { Visitor } from "#harness/visitor.ts";
 import { boxyardJson, eventually, lastDeployment, listServers, showWebsite, status, type WebsiteJson } from "#harness/yard.ts";
@@ -133,6 +134,20 @@ describe("a cluster", () => {
       expect((await listServers()).map((server) => server.name)).not.toContain("c1b3");
       for (let request = 0; request < 6; request++) expect((await new Visitor(DOMAIN).get(`/?${request}`)).text).toBe("five");
     }
+  });
+
+  test("lets visitors wait while its caches stand still for some seconds, and none meets an error", async () => {
+    const caches = ["c1v1", "c1v2"];
+    const met: number[] = [];
+    await Promise.all(caches.map(freeze));
+    const standing = sleep(5_000).then(() => Promise.all(caches.map(thaw)));
+    const visiting: Promise<unknown>[] = [];
+    // Until the edge has found them well again.
+    for (const end = performance.now() + 9_000; performance.now() < end; await sleep(250))
+      visiting.push(new Visitor(DOMAIN).get(`/?${visiting.length}`).then(({ status }) => met.push(status)));
+    await Promise.all([standing, ...visiting]);
+    expect(met.length).toBeGreaterThan(20);
+    expect(new Set(met)).toEqual(new Set([200]));
   });
 
   test("serves on while one of its caches is down, and both are used when both are up", async () => {

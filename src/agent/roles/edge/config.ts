@@ -111,7 +111,10 @@ const NOWHERE = `backend nowhere
   http-request return status 404 content-type "text/html; charset=utf-8" lf-string "${page("No website here", "This server carries no website of that name.")}"
 `;
 
-/** Both caches take part: the same URL goes to the same cache while it is up, to the other when it is not. */
+/**
+ * Both caches take part: the same URL goes to the same cache while it is up, to the other when it is not. When none counts as
+ * up, visitors are sent to them all the same: a busy machine makes caches late for a check that answer a moment later.
+ */
 function renderBackend({ id, caches }: EdgeSpec["clusters"][number]): string {
   return [
     `backend ${id}`,
@@ -121,7 +124,9 @@ function renderBackend({ id, caches }: EdgeSpec["clusters"][number]): string {
     "  option httpchk GET /boxyard-health",
     "  http-check expect status 200",
     "  default-server inter 1s fall 2 rise 2 maxconn 2000 pool-max-conn 100",
+    "  option allbackups",
     ...caches.map(({ name, address }) => `  server ${name} ${address}:80 check`),
+    ...caches.map(({ name, address }) => `  server ${name}-unchecked ${address}:80 backup`),
     "",
   ].join("\n");
 }
