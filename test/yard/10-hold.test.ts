@@ -42,8 +42,10 @@ async function visitDuring<T>(
   let longestMs = 0;
   const timed = async (path: string) => {
     const startedAtMs = performance.now();
-    const { status, text } = await new Visitor(DOMAIN).get(path);
-    return { text: `${status} ${text}`, ms: performance.now() - startedAtMs };
+    const { status, headers, text } = await new Visitor(DOMAIN).get(path);
+    // The edge's page for an error is the caches', word for word.
+    const by = status === 200 ? "" : headers["x-cache"] === undefined ? "by the edge " : "by a cache ";
+    return { text: `${status} ${by}${text}`, ms: performance.now() - startedAtMs };
   };
   const visit = async (): Promise<void> => {
     for (let nth = 0; !isOver; nth++) {
