@@ -12,7 +12,7 @@ import { createInbox, type NatsConnection } from "@nats-io/transport-node";
 import { ping } from "#contract/actions/server.ts";
 import { startBroker, type TestBroker } from "#harness/broker.ts";
 import type { Order } from "./emulated-agents.ts";
-import { median, repeat, timed } from "./measure.ts";
+import { median, PING_REPLY, repeat, timed } from "./measure.ts";
 
 /** Few agents are asked more often: what a figure says is to rest on many answers, from code that is compiled. */
 const LEAST_ROUNDS = 7;
@@ -22,13 +22,6 @@ const PROCESSES = 2;
 const SLEEPING_ROUNDS = 40;
 const SLEEP_MS = 1_000;
 const IDLE_MS = 10_000;
-/** As long as an agent's own answer to a ping. */
-const REPLY = JSON.stringify({
-  server: "c100b50",
-  last: true,
-  durationMs: 0.123456789,
-  output: { at: "2026-11-23T08:00:00.123456Z", generation: 1 },
-});
 const sizes = process.argv.length > 2 ? process.argv.slice(2).map(Number) : [100, 1_000, 10_000];
 
 /** How many are asked, in how many processes, and what passes between two requests. */
@@ -121,7 +114,7 @@ async function withAgents<T>(
   const processes = Array.from({ length: count }, (_, index) => {
     const child = fork(new URL("./emulated-agents.ts", import.meta.url), { stdio: ["ignore", "inherit", "inherit", "ipc"] });
     const share = servers.filter((_, at) => at % count === index);
-    child.send({ kind, servers: share, keys: broker.keys, enrolment, bytes: REPLY } satisfies Order);
+    child.send({ kind, servers: share, keys: broker.keys, enrolment, bytes: PING_REPLY } satisfies Order);
     return child;
   });
   try {
@@ -144,7 +137,7 @@ async function askPlainly(connection: NatsConnection, servers: readonly string[]
       if (--missing === 0) resolve();
     };
     connection.subscribe(`${inbox}.*`, { callback, max: servers.length });
-    for (const server of servers) connection.publish(`request.${server}.server.ping`, REPLY, { reply: `${inbox}.${server}` });
+    for (const server of servers) connection.publish(`request.${server}.server.ping`, PING_REPLY, { reply: `${inbox}.${server}` });
   });
 }
 

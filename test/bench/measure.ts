@@ -1,4 +1,12 @@
-/** What every benchmark does with times. */
+/** What benchmarks have in common. */
+
+/** As long as an agent's own answer to a ping. */
+export const PING_REPLY = JSON.stringify({
+  server: "c100b50",
+  last: true,
+  durationMs: 0.123456789,
+  output: { at: "2026-11-23T08:00:00.123456Z", generation: 1 },
+});
 
 /** How long it takes, in milliseconds. */
 export async function timed(work: () => Promise<unknown>): Promise<number> {

