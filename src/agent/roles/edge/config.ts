@@ -43,6 +43,8 @@ export function edgeConfigName(clusters: EdgeSpec["clusters"]): string {
 
 /** A connection takes two file descriptors: one to the visitor, one to a cache. */
 const MAX_CONNECTIONS = 7_000;
+/** So many visitors of a cluster may wait for caches that do not count as up. */
+const MOST_UNCHECKED = 1_000;
 
 /** Debian's unit leaves the limit of file descriptors at 1024, with which HAProxy refuses to start. */
 export const EDGE_DROP_IN = {
@@ -113,7 +115,8 @@ const NOWHERE = `backend nowhere
 
 /**
  * Both caches take part: the same URL goes to the same cache while it is up, to the other when it is not. When none counts as
- * up, visitors are sent to them all the same: a busy machine makes caches late for a check that answer a moment later.
+ * up, visitors are sent to them all the same: a busy machine makes caches late for a check that answer a moment later. Not
+ * all visitors, since those of other clusters want connections, too.
  */
 function renderBackend({ id, caches }: EdgeSpec["clusters"][number]): string {
   return [
@@ -125,6 +128,7 @@ function renderBackend({ id, caches }: EdgeSpec["clusters"][number]): string {
     "  http-check expect status 200",
     "  default-server inter 1s fall 2 rise 2 maxconn 2000 pool-max-conn 100",
     "  option allbackups",
+    `  http-request deny deny_status 503 if { be_conn gt ${MOST_UNCHECKED} } ${caches.map(({ name }) => `!{ srv_is_up(${name}) }`).join(" ")}`,
     ...caches.map(({ name, address }) => `  server ${name} ${address}:80 check`),
     ...caches.map(({ name, address }) => `  server ${name}-unchecked ${address}:80 backup`),
     "",
