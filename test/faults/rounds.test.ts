@@ -135,7 +135,9 @@ test.each(fc.sample(round, { numRuns: ROUNDS, seed: SEED }).map((one, index) => 
     const { round = (work: Work) => work(), trouble: around }: Trouble = BUILD_TROUBLES[trouble];
     // What is staged already goes too fast to be hit: every other deployment is a new commit.
     const isNew = way !== "as it is" || nth % 2 === 0;
-    if (isNew) await commit(`round-${nth}`, way);
+    // A second attempt has a version of its own.
+    const version = `round-${nth}-${versions.size}`;
+    if (isNew) await commit(version, way);
     await round(async () => {
       const deploying = isNew ? repository.push(website.gitUrl) : boxyard("deploy", website.id, "--ref", versions.get("one") ?? "");
       await sleep(afterMs);
@@ -155,7 +157,7 @@ test.each(fc.sample(round, { numRuns: ROUNDS, seed: SEED }).map((one, index) => 
     const readings = visitors.take();
     expect(findLies(readings, { deployments, versions })).toEqual([]);
     expect(readings.length).toBeGreaterThan(10);
-    if (way === "built" && release === versions.get(`round-${nth}`))
-      expect((await new Visitor(DOMAIN).get(`/built.txt?${nth}`)).text.trim()).toBe(`round-${nth}`);
+    if (way === "built" && release === versions.get(version))
+      expect((await new Visitor(DOMAIN).get(`/built.txt?${version}`)).text.trim()).toBe(version);
   },
 );

@@ -4,7 +4,7 @@ import { microsOf, nowMicros } from "#base/clock.ts";
 import type { Deployment } from "#contract/deployment.ts";
 import type { CommitId } from "#contract/names.ts";
 import type { Repository } from "./repository.ts";
-import { edgeOfYard } from "./visitor.ts";
+import { edgeOfYard, senderOf } from "./visitor.ts";
 
 /** What one visitor met. */
 export interface Reading {
@@ -91,7 +91,7 @@ export class Visitors {
       const text = await body.text();
       const [first = "", second = "", box = ""] = text.split(" ");
       const release = String(headers["x-boxyard-release"] ?? "") || null;
-      const fault = statusCode === 200 ? null : `status ${statusCode}: ${text.slice(0, 80)}`;
+      const fault = statusCode === 200 ? null : `status ${statusCode} by ${senderOf(headers)}: ${text.slice(0, 80)}`;
       return { startedAt, endedAt: nowMicros(), fault, release, parts: [first, second], box };
     } catch (thrown) {
       return { startedAt, endedAt: nowMicros(), fault: String(thrown), release: null, parts: [], box: "" };

@@ -7,6 +7,11 @@ export interface Page {
   readonly text: string;
 }
 
+/** Whose words a page for an error is: the edges' is the caches', word for word. */
+export function senderOf({ "x-cache": cache }: Page["headers"]): string {
+  return cache === undefined ? "the edge" : "a cache";
+}
+
 export interface VisitOptions {
   readonly method?: string;
   readonly headers?: Readonly<Record<string, string>>;

@@ -4,7 +4,7 @@ import type { Repository } from "#harness/repository.ts";
 import { allAreBack } from "#harness/requests.ts";
 import { destroy, mustInServer } from "#harness/servers.ts";
 import { commitPage, createSite, removeSite } from "#harness/site.ts";
-import { Visitor } from "#harness/visitor.ts";
+import { senderOf, Visitor } from "#harness/visitor.ts";
 import { eventually, lastDeployment, listServers, showWebsite, type WebsiteJson } from "#harness/yard.ts";
 
 const DOMAIN = "hold.example.test";
@@ -43,8 +43,7 @@ async function visitDuring<T>(
   const timed = async (path: string) => {
     const startedAtMs = performance.now();
     const { status, headers, text } = await new Visitor(DOMAIN).get(path);
-    // The edge's page for an error is the caches', word for word.
-    const by = status === 200 ? "" : headers["x-cache"] === undefined ? "by the edge " : "by a cache ";
+    const by = status === 200 ? "" : `by ${senderOf(headers)} `;
     return { text: `${status} ${by}${text}`, ms: performance.now() - startedAtMs };
   };
   const visit = async (): Promise<void> => {
