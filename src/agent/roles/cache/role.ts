@@ -69,7 +69,7 @@ export async function startCache({ fabric }: RoleContext): Promise<RunningRole<C
             id: "varnish-vcl",
             files: [{ path: VCL_PATH, content: renderVcl(spec) }],
             check: ["varnishd", "-C", "-f", VCL_PATH],
-            // varnishreload loads the file under a new name, uses it and drops the old ones; requests go on meanwhile.
+            // varnishreload loads the file under a new name and uses it; requests go on meanwhile. Old ones stay, and probe no more after ten minutes.
             activate: [systemctl.act("enable", "varnish.service"), systemctl.act("reload-or-restart", "varnish.service")],
           }),
           unit({ unit: "varnish.service", running: true, atBoot: true }),
