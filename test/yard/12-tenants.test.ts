@@ -236,11 +236,14 @@ test("a domain that another website gets shows none of the former one's pages, w
     return [text, headers["x-cache"]];
   };
   const former = await createSite(domain);
-  await former.repository.write(storedPage("former"));
-  await push(former);
-  await visit();
-  expect(await visit()).toEqual(["former", "HIT"]);
-  await removeSite(former);
+  try {
+    await former.repository.write(storedPage("former"));
+    await push(former);
+    await visit();
+    expect(await visit()).toEqual(["former", "HIT"]);
+  } finally {
+    await removeSite(former);
+  }
   const next = await createSite(domain);
   try {
     await next.repository.write(storedPage("next"));
