@@ -6,17 +6,17 @@ const retry = process.env["CI"] === undefined ? 0 : 1;
 
 const ON_A_YARD = {
   retry,
-  globalSetup: ["test/yard/setup.ts"],
+  globalSetup: ["test/harness/yard-setup.ts"],
   fileParallelism: false,
   maxWorkers: 1,
   testTimeout: 180_000,
   hookTimeout: 300_000,
 };
 
-/**
- * `unit`: beside the code, in parallel. `yard`: on a real yard, one file after the other, in the order of their names.
- * `faults`: the same, for what takes long. `brokers`: the same, for a yard with three control servers.
- */
+/** `yard` belongs to the gate; each of the others is a slice. */
+const ON_YARDS = ["yard", "faults", "requests", "attacks", "applications", "brokers"];
+
+/** `unit`: beside the code, in parallel. The others: on a real yard, one file after the other, in the order of their names. */
 export default defineConfig({
   test: {
     sequence: { sequencer: InOrder },
@@ -30,9 +30,7 @@ export default defineConfig({
           hookTimeout: 60_000,
         },
       },
-      { test: { ...ON_A_YARD, name: "yard", include: ["test/yard/**/*.test.ts"] } },
-      { test: { ...ON_A_YARD, name: "faults", include: ["test/faults/**/*.test.ts"] } },
-      { test: { ...ON_A_YARD, name: "brokers", include: ["test/brokers/**/*.test.ts"] } },
+      ...ON_YARDS.map((name) => ({ test: { ...ON_A_YARD, name, include: [`test/${name}/**/*.test.ts`] } })),
     ],
   },
 });

@@ -30,7 +30,7 @@ const stages: readonly Stage[] = [
 
 /** What takes longer than ten minutes is run when it is asked for. */
 const longStages: readonly Stage[] = [
-  { name: "faults", run: (files) => vitest("faults", files) },
+  ...["faults", "requests", "attacks", "applications"].map((name) => ({ name, run: (files: readonly string[]) => vitest(name, files) })),
   // A yard of its own: where three brokers are, other things happen when one is killed than the suite's files expect.
   { name: "brokers", run: (files) => vitest("brokers", files, { BOXYARD_TEST_YARD: process.env["BOXYARD_TEST_YARD"] ?? "three" }) },
 ];
