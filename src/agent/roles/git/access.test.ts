@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { execa } from "execa";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { loginWithManyKeys } from "#harness/sshd.ts";
 import { keyFile, repositoryConfiguration, sshdConfiguration } from "./configuration-files.ts";
 
 const ENTRY = fileURLToPath(new URL("entry.sh", import.meta.url));
@@ -74,12 +75,20 @@ test("sshd accepts its configuration", async () => {
   expect(stdout).toContain(`forcecommand ${ENTRY}`);
 });
 
+test("a client whose agent has twelve keys is let in with the last of them", async () => {
+  const directory = join(scratch, "twelve");
+  await mkdir(directory);
+  const configuration = sshdConfiguration({ entry: ENTRY, keys: "/etc/boxyard/keys", hostKey: "/etc/ssh/boxyard_host_key" });
+  expect(await loginWithManyKeys(configuration, 12, directory)).toBe("let in");
+});
+
 test("git reads a repository's configuration as it is meant", async () => {
   const path = join(scratch, "config");
   await writeFile(path, repositoryConfiguration({ branch: "release/2026.1" }));
   const { stdout } = await execa("git", ["config", "--file", path, "--list"]);
   expect(stdout).toContain("receive.procreceiverefs=refs/heads/release/2026.1");
   expect(stdout).toContain("receive.fsckobjects=true");
+  expect(stdout).toContain("core.usereplacerefs=false");
   expect(stdout).toMatch(/core\.hookspath=\/.*\/roles\/git\/hooks$/m);
 });
 

@@ -65,7 +65,7 @@ PrintMotd no
 PrintLastLog no
 UseDNS no
 LoginGraceTime 20
-MaxAuthTries 6
+MaxAuthTries 20
 MaxSessions 4
 MaxStartups 50:30:200
 ClientAliveInterval 30
@@ -73,7 +73,10 @@ ClientAliveCountMax 4
 `;
 }
 
-/** A repository's whole configuration. Real repositories have old commits with the harmless faults that are let through. */
+/**
+ * A repository's whole configuration. Real repositories have old commits with the harmless faults that are let through.
+ * Atomic pushes are not offered: the branch that deploys has moved, and is live, before Git moves the other refs.
+ */
 export function repositoryConfiguration({ branch }: Pick<GitWebsite, "branch">): string {
   return `# Written by Boxyard.
 [core]
@@ -83,8 +86,10 @@ export function repositoryConfiguration({ branch }: Pick<GitWebsite, "branch">):
 \thooksPath = ${HOOKS}
 \tfsync = committed,loose-object,reference
 \tfsyncMethod = batch
+\tuseReplaceRefs = false
 [receive]
 \tprocReceiveRefs = ${branchRef(branch)}
+\tadvertiseAtomic = false
 \tfsckObjects = true
 \tmaxInputSize = 2g
 [receive "fsck"]

@@ -11,7 +11,7 @@ for verb in receive-pack upload-pack; do
     case $asked in
       "git-$verb '$path'" | "git $verb '$path'" | "git-$verb $path")
         export BOXYARD_PUSH_SOCKET="/run/boxyard/push/$site.sock"
-        export GIT_CONFIG_NOSYSTEM=1 HOME=/nonexistent
+        export GIT_CONFIG_NOSYSTEM=1 GIT_NO_REPLACE_OBJECTS=1 HOME=/nonexistent
         exec git "$verb" "/srv/git/$site.git"
         ;;
     esac

@@ -7,8 +7,13 @@ const HOST_KEY = "/etc/ssh/boxyard_host_key";
 /** Keys of removed websites go away. */
 export const SSH_OWNS = [{ directory: KEYS, pattern: /^s\d+$/ }];
 
+/** What sshd needs to know. */
+interface SshSpec extends Pick<ShellSpec, "hostKey"> {
+  readonly websites: readonly Pick<ShellSpec["websites"][number], "id" | "authorizedKeys">[];
+}
+
 /** sshd's whole configuration, its host key and the keys that open each account; accounts cannot change any of them. */
-export function sshFiles({ websites, hostKey }: ShellSpec): ConfigurationFile[] {
+export function sshFiles({ websites, hostKey }: SshSpec): ConfigurationFile[] {
   return [
     { path: HOST_KEY, content: hostKey, mode: 0o600 },
     { path: "/etc/ssh/sshd_config", content: serverFile(websites.map((website) => website.id)) },
@@ -39,6 +44,7 @@ AllowStreamLocalForwarding no
 X11Forwarding no
 PermitTunnel no
 PrintMotd no
+MaxAuthTries 20
 ClientAliveInterval 60
 ClientAliveCountMax 3
 Subsystem sftp internal-sftp

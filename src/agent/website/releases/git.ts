@@ -4,13 +4,14 @@ import { Fault } from "#base/fault.ts";
 import type { Argv } from "#base/run.ts";
 import type { CommitId } from "#contract/names.ts";
 
-/** Nothing outside of the command line may change what git does: no hooks, no configuration of system or user. */
+/** Nothing outside of the command line may change what git does: no hooks, no configuration of system or user, no replaced objects. */
 export const GIT_ENVIRONMENT = {
   PATH: "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
   LC_ALL: "C.UTF-8",
   HOME: "/nonexistent",
   GIT_CONFIG_NOSYSTEM: "1",
   GIT_CONFIG_GLOBAL: "/dev/null",
+  GIT_NO_REPLACE_OBJECTS: "1",
   GIT_TERMINAL_PROMPT: "0",
 };
 
