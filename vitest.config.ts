@@ -1,8 +1,13 @@
 import { defineConfig } from "vitest/config";
 import { InOrder } from "./test/in-order.ts";
+import { RunReporter } from "./test/runner/reporter.ts";
+import { SLICES } from "./test/runner/slices.ts";
 
-/** CI's machine has other things to do at times: what fails there is tried once more, and told of when that passes. */
+/** CI's machine has other things to do at times: what fails there is tried once more, and bin/test names it at its end. */
 const retry = process.env["CI"] === undefined ? 0 : 1;
+
+/** Where bin/test reads what happened. */
+const report = process.env["BOXYARD_TEST_REPORT"];
 
 const ON_A_YARD = {
   retry,
@@ -13,24 +18,27 @@ const ON_A_YARD = {
   hookTimeout: 300_000,
 };
 
-/** `yard` belongs to the gate; each of the others is a slice. */
-const ON_YARDS = ["yard", "faults", "requests", "attacks", "applications", "brokers"];
+/** Needs the machine's cloud daemon and the server image, as a yard does. */
+const CLOUD = "src/cloud/incus/*.test.ts";
 
 /** `unit`: beside the code, in parallel. The others: on a real yard, one file after the other, in the order of their names. */
 export default defineConfig({
   test: {
+    reporters: ["default", ...(report === undefined ? [] : [new RunReporter(report)])],
     sequence: { sequencer: InOrder },
     projects: [
       {
         test: {
           name: "unit",
           retry,
-          include: ["src/**/*.test.ts", "test/harness/**/*.test.ts"],
+          include: ["src/**/*.test.ts", "test/{harness,runner}/**/*.test.ts"],
+          exclude: [CLOUD],
           testTimeout: 30_000,
           hookTimeout: 60_000,
         },
       },
-      ...ON_YARDS.map((name) => ({ test: { ...ON_A_YARD, name, include: [`test/${name}/**/*.test.ts`] } })),
+      { test: { ...ON_A_YARD, name: "yard", include: ["test/yard/**/*.test.ts", CLOUD] } },
+      ...SLICES.map((name) => ({ test: { ...ON_A_YARD, name, include: [`test/${name}/**/*.test.ts`] } })),
     ],
   },
 });

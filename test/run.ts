@@ -1,98 +1,90 @@
-/** Runs every check of the project in order, cheap ones first, and counts: `node test/run.ts [stage|--faults|--all] [file…]`. */
-import { mkdir, readFile, rm } from "node:fs/promises";
-import { execa } from "execa";
+/** Runs the checks of the project, cheap ones first, and counts: bin/test says how it is called. */
+import { mkdir, readFile } from "node:fs/promises";
+import { leaveTestYard, makeTestYard } from "#harness/test-yard.ts";
+import { TEST_YARD } from "#harness/yard.ts";
 import { ensureHostPackages } from "./harness/host-packages.ts";
+import { isOnYard, parseArguments, type StageName, type Wanted } from "./runner/arguments.ts";
+import { closingLines, type Ended, turnLine } from "./runner/closing.ts";
+import { readHistory, turnOf } from "./runner/slices.ts";
+import { ARTIFACTS, notBegun, runStage } from "./runner/stages.ts";
 
-interface Count {
-  passed: number;
-  failed: number;
-}
+const turn = turnOf(await readHistory("."));
+const wanted = readArguments();
+if (wanted === null) process.exitCode = 2;
+else process.exitCode = await runAll(wanted);
 
-interface Stage {
-  readonly name: string;
-  readonly run: (files: readonly string[]) => Promise<Count>;
-}
-
-const NODE = process.execPath;
-const ARTIFACTS = "artifacts";
-
-const stages: readonly Stage[] = [
-  { name: "lint", run: () => check("node_modules/@biomejs/biome/bin/biome", "check", "--error-on-warnings", ".") },
-  { name: "types", run: () => check("node_modules/ts7/bin/tsc", "--noEmit") },
-  {
-    name: "imports",
-    run: () => check("node_modules/.bin/depcruise", "--config", ".dependency-cruiser.cjs", "src", "test"),
-  },
-  { name: "unused", run: () => check("node_modules/knip/bin/knip.js", "--no-progress") },
-  { name: "unit", run: (files) => vitest("unit", files) },
-  { name: "yard", run: (files) => vitest("yard", files) },
-];
-
-/** What takes longer than ten minutes is run when it is asked for. */
-const longStages: readonly Stage[] = [
-  ...["faults", "requests", "attacks", "applications"].map((name) => ({ name, run: (files: readonly string[]) => vitest(name, files) })),
-  // A yard of its own: where three brokers are, other things happen when one is killed than the suite's files expect.
-  { name: "brokers", run: (files) => vitest("brokers", files, { BOXYARD_TEST_YARD: process.env["BOXYARD_TEST_YARD"] ?? "three" }) },
-];
-
-const [given, ...files] = process.argv.slice(2);
-const wanted = given?.replace(/^--/, "");
-const chosen = stagesOf(wanted);
-if (chosen.length === 0) {
-  console.error(`no stage “${wanted}”; there are: ${[...stages, ...longStages].map((stage) => stage.name).join(", ")}, all`);
-  process.exit(2);
-}
-process.exitCode = await runStages(chosen, files);
-
-function stagesOf(wanted: string | undefined): readonly Stage[] {
-  if (wanted === undefined) return stages;
-  const all = [...stages, ...longStages];
-  return wanted === "all" ? all : all.filter(({ name }) => name === wanted);
-}
-
-async function runStages(chosen: readonly Stage[], files: readonly string[]): Promise<number> {
-  const total: Count = { passed: 0, failed: 0 };
-  await mkdir(ARTIFACTS, { recursive: true });
-  await ensureHostPackages(chosen.map((stage) => stage.name));
-  for (const stage of chosen) {
-    const startedAt = performance.now();
-    console.log(`\n── ${stage.name}`);
-    const count = await stage.run(files);
-    total.passed += count.passed;
-    total.failed += count.failed;
-    console.log(
-      `── ${stage.name}: ${count.passed} passed, ${count.failed} failed in ${((performance.now() - startedAt) / 1000).toFixed(1)} s`,
-    );
+function readArguments(): Wanted | null {
+  try {
+    return parseArguments(process.argv.slice(2), turn);
+  } catch (thrown) {
+    console.error((thrown as Error).message);
+    return null;
   }
-  console.log(`\n${total.passed} passed, ${total.failed} failed`);
-  return total.failed === 0 ? 0 : 1;
 }
 
-/** A tool that passes or fails as a whole. */
-async function check(script: string, ...args: string[]): Promise<Count> {
-  const { exitCode } = await execa(NODE, [script, ...args], { stdio: ["ignore", "inherit", "inherit"], reject: false });
-  return exitCode === 0 ? { passed: 1, failed: 0 } : { passed: 0, failed: 1 };
+async function runAll(wanted: Wanted): Promise<number> {
+  if (wanted.turn !== null) console.log(turnLine(wanted.turn));
+  await mkdir(ARTIFACTS, { recursive: true });
+  const prepared = prepare(wanted.stages);
+  const ended: Ended[] = [];
+  for (const stage of wanted.stages) ended.push(await timed(stage, () => begin(stage, wanted, prepared)));
+  if (wanted.stages.some(isOnYard)) await leaveTestYard().catch((thrown: Error) => ended.push(broken("yard removed", thrown)));
+  const lines = closingLines(ended, wanted, await firstLinesOf(ended));
+  console.log(`\n${lines.join("\n")}`);
+  return ended.some(({ failed }) => failed > 0) ? 1 : 0;
 }
 
-/** Vitest counts its tests itself; a run that breaks before it could count is one failure. */
-async function vitest(project: string, files: readonly string[], env: Readonly<Record<string, string>> = {}): Promise<Count> {
-  const report = `${ARTIFACTS}/${project}-tests.json`;
-  await rm(report, { force: true });
-  const args = ["run", "--project", project, "--reporter=default", "--reporter=json", `--outputFile.json=${report}`, ...files];
-  const { exitCode } = await execa(NODE, ["node_modules/vitest/vitest.mjs", ...args], {
-    stdio: ["ignore", "inherit", "inherit"],
-    reject: false,
-    env,
-  });
-  const counted = (await readFile(report, "utf8").then(JSON.parse, () => null)) as Report | null;
-  if (counted === null) return { passed: 0, failed: 1 };
-  const failed =
-    counted.numFailedTests + counted.testResults.filter((file) => file.status === "failed" && file.assertionResults.length === 0).length;
-  return { passed: counted.numPassedTests, failed: Math.max(failed, exitCode === 0 ? 0 : 1) };
+/** What stages wait for; each is null, or the reason why it is not there. */
+interface Prepared {
+  readonly packages: Promise<Error | null>;
+  readonly yard: Promise<Error | null>;
 }
 
-interface Report {
-  readonly numPassedTests: number;
-  readonly numFailedTests: number;
-  readonly testResults: readonly { readonly status: string; readonly assertionResults: readonly unknown[] }[];
+/** Goes on in the background while the static checks and then the unit tests run: making a yard is mostly waiting. */
+function prepare(stages: readonly StageName[]): Prepared {
+  const fault = (work: Promise<void>): Promise<Error | null> => work.then(() => null).catch((thrown: Error) => thrown);
+  const packages = fault(ensureHostPackages(stages));
+  const yard = stages.some(isOnYard) ? packages.then((missing) => missing ?? fault(makeYard())) : Promise.resolve(null);
+  return { packages, yard };
+}
+
+async function makeYard(): Promise<void> {
+  const startedAt = performance.now();
+  console.log(`── yard ${TEST_YARD} is being made: ${ARTIFACTS}/up.log`);
+  await makeTestYard();
+  console.log(`── yard ${TEST_YARD} is up after ${secondsSince(startedAt).toFixed(0)} s`);
+}
+
+async function begin(stage: StageName, { files, seed }: Wanted, { packages, yard }: Prepared) {
+  const needs = isOnYard(stage) ? yard : stage === "unit" ? packages : null;
+  const fault = await needs;
+  if (fault) return notBegun(fault.message);
+  // One yard for all stages: none of them removes it.
+  const shared = isOnYard(stage) ? { BOXYARD_TEST_REUSE: "1", BOXYARD_TEST_KEEP: "1" } : {};
+  return runStage(stage, files, { ...shared, BOXYARD_TEST_SEED: String(seed) });
+}
+
+async function timed(stage: StageName, work: () => ReturnType<typeof begin>): Promise<Ended> {
+  const startedAt = performance.now();
+  console.log(`\n── ${stage}`);
+  const report = await work();
+  const ended = { ...report, stage, seconds: secondsSince(startedAt) };
+  console.log(`── ${stage}: ${ended.passed} passed, ${ended.failed} failed in ${ended.seconds.toFixed(1)} s`);
+  return ended;
+}
+
+function broken(stage: string, { message }: Error): Ended {
+  return { ...notBegun(message), stage, seconds: 0 };
+}
+
+async function firstLinesOf(ended: readonly Ended[]): Promise<Map<string, string>> {
+  const read = async ({ file }: { readonly file: string }): Promise<[string, string]> => [
+    file,
+    (await readFile(file, "utf8")).split("\n", 1)[0] ?? "",
+  ];
+  return new Map(await Promise.all(ended.flatMap(({ files }) => files.map(read))));
+}
+
+function secondsSince(startedAt: number): number {
+  return (performance.now() - startedAt) / 1000;
 }

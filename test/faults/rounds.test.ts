@@ -5,6 +5,7 @@ import type { CommitId } from "#contract/names.ts";
 import { onSmallDisk, whileCutOff, whileFrozen, whileFull, whilePoweredOff, whileStopping } from "#harness/faults.ts";
 import type { Repository } from "#harness/repository.ts";
 import { allAreBack } from "#harness/requests.ts";
+import { SEED } from "#harness/seed.ts";
 import { mustInServer, powerOff } from "#harness/servers.ts";
 import { createSite, removeSite } from "#harness/site.ts";
 import { commitTruth, findLies, Visitors } from "#harness/truth.ts";
@@ -13,7 +14,6 @@ import { boxyard, eventually, listDeployments, showWebsite, type WebsiteJson } f
 
 const DOMAIN = "rounds.example.test";
 const ROUNDS = Number(process.env["BOXYARD_FAULT_ROUNDS"] ?? 50);
-const SEED = Number(process.env["BOXYARD_FAULT_SEED"] ?? Date.now() % 1_000_000_000);
 
 let repository: Repository;
 let website: WebsiteJson;
@@ -100,7 +100,7 @@ const round = fc.oneof(
 );
 
 beforeAll(async () => {
-  console.log(`${ROUNDS} rounds from seed ${SEED}: repeat them with BOXYARD_FAULT_SEED=${SEED}`);
+  console.log(`${ROUNDS} rounds from seed ${SEED}: again with bin/test --slice faults --seed ${SEED}`);
   ({ website, repository } = await createSite(DOMAIN));
   versions = new Map();
   for (const version of ["one", "two"]) await push(version);

@@ -1,5 +1,6 @@
 import { access, rm, writeFile } from "node:fs/promises";
 import { execa } from "execa";
+import { isOnYard, type StageName } from "../runner/arguments.ts";
 
 /** Debian packages that tests need on the machine, by stage, each with a file that shows that it is there. */
 const PACKAGES: Record<string, readonly { readonly name: string; readonly shows: string }[]> = {
@@ -25,8 +26,8 @@ const PACKAGES: Record<string, readonly { readonly name: string; readonly shows:
 const POLICY = "/usr/sbin/policy-rc.d";
 
 /** Installs what the stages need and the machine lacks; does nothing, and asks no registry, when all is there. */
-export async function ensureHostPackages(stages: readonly string[]): Promise<void> {
-  const wanted = stages.flatMap((stage) => PACKAGES[stage] ?? []);
+export async function ensureHostPackages(stages: readonly StageName[]): Promise<void> {
+  const wanted = stages.flatMap((stage) => PACKAGES[isOnYard(stage) ? "yard" : stage] ?? []);
   const missing = await Promise.all(wanted.map(async (one) => ((await isThere(one.shows)) ? [] : [one.name])));
   const names = [...new Set(missing.flat())];
   if (names.length === 0) return;

@@ -7,7 +7,8 @@ import type { api } from "#contract/api/routes.ts";
 /** The yard that the end-to-end suite makes for itself and removes. */
 export const TEST_YARD = process.env["BOXYARD_TEST_YARD"] ?? "test";
 
-const ROOT = resolve(import.meta.dirname, "../..");
+/** The checkout. */
+export const ROOT = resolve(import.meta.dirname, "../..");
 
 export interface CommandResult {
   readonly exitCode: number;
