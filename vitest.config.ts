@@ -33,6 +33,7 @@ export default defineConfig({
           retry,
           include: ["src/**/*.test.ts", "test/{harness,runner}/**/*.test.ts"],
           exclude: [CLOUD],
+          globalSetup: ["test/harness/postgres-server.ts"],
           testTimeout: 30_000,
           hookTimeout: 60_000,
         },

@@ -23,7 +23,9 @@ function waitFor(database: PoolConfig): { readonly waits: Promise<void>; readonl
 async function endSessions(database: PoolConfig): Promise<void> {
   const client = new pg.Client(database);
   await client.connect();
-  await client.query("select pg_terminate_backend(pid) from pg_locks where locktype = 'advisory'");
+  await client.query(
+    "select pg_terminate_backend(pid) from pg_locks where locktype = 'advisory' and database = (select oid from pg_database where datname = current_database())",
+  );
   await client.end();
 }
 
