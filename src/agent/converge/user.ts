@@ -1,5 +1,8 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import { Fault } from "#base/fault.ts";
 import { type Argv, run } from "#base/run.ts";
 import { findAccount, findGroup } from "./accounts.ts";
+import { asAccount } from "./as-account.ts";
 import type { Resource } from "./resource.ts";
 
 export interface UserWant {
@@ -9,6 +12,12 @@ export interface UserWant {
   readonly home: string;
   readonly shell: string;
 }
+
+/** Below are root and the system's own accounts. */
+const FIRST_UID = 1_000;
+
+/** How often it is looked whether processes have ended, and how long after their end was asked for. */
+const [ROUNDS, ROUND_MS] = [40, 50];
 
 /** Commands of Debian's passwd package. */
 const accounts = {
@@ -30,7 +39,6 @@ const accounts = {
   ],
   changeUser: ({ name, home, shell }: UserWant): Argv => ["usermod", "--home", home, "--shell", shell, "--", name],
   addMember: (name: string, group: string): Argv => ["usermod", "--append", "--groups", group, "--", name],
-  endProcesses: (name: string): Argv => ["pkill", "-KILL", "-u", name],
   removeUser: (name: string): Argv => ["userdel", "--", name],
   removeGroup: (name: string): Argv => ["groupdel", "--", name],
 };
@@ -70,11 +78,27 @@ export function noUser(name: string): Resource {
     mismatch: async () => ((await findAccount(name)) === null && (await findGroup(name)) === null ? null : "is there"),
     apply: async () => {
       // A turn that was interrupted may have removed the account already.
-      if ((await findAccount(name)) !== null) {
-        await run(accounts.endProcesses(name), { acceptExitCodes: [0, 1] });
+      const account = await findAccount(name);
+      if (account !== null) {
+        await endProcesses(account.uid);
         await run(accounts.removeUser(name));
       }
       if ((await findGroup(name)) !== null) await run(accounts.removeGroup(name));
     },
   };
+}
+
+/**
+ * Ends all processes of an account, and waits until they are gone. With the account's own rights one signal reaches all of
+ * them at once, so that none escapes by beginning another one; a list of processes is old when it is read.
+ */
+export async function endProcesses(uid: number): Promise<void> {
+  if (uid < FIRST_UID) throw new Fault("converge.no-account", `${uid} is an account of the system's own`);
+  for (let round = 0; round < ROUNDS; round++) {
+    await run(asAccount(uid, ["/bin/kill", "-KILL", "--", "-1"]), { acceptExitCodes: [0, 1], cwd: "/" });
+    const { exitCode } = await run(["pgrep", "-U", String(uid)], { acceptExitCodes: [0, 1] });
+    if (exitCode === 1) return;
+    await sleep(ROUND_MS);
+  }
+  throw new Fault("converge.processes-left", `processes of account ${uid} go on although they were ended`);
 }

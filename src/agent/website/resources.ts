@@ -1,6 +1,7 @@
-import { readdir, rm } from "node:fs/promises";
+import { readdir } from "node:fs/promises";
 import { WebsiteId } from "#contract/names.ts";
 import type { WebsiteOnServer } from "#contract/spec/website.ts";
+import { removeTree } from "../converge/remove-tree.ts";
 import type { Resource } from "../converge/resource.ts";
 import { noUser } from "../converge/user.ts";
 import { SITE_ROOTS, sitePaths } from "./paths.ts";
@@ -53,8 +54,9 @@ export function noOtherWebsites(websites: readonly WebsiteOnServer[], alsoRemove
     apply: async (signal) => {
       for (const id of await findOthers()) {
         await noUser(id).apply(signal);
-        // The site's directory last: it is what says that there is something left to remove.
-        for (const path of [...alsoRemove(id), sitePaths(id).site]) await rm(path, { recursive: true, force: true });
+        // The site's directory last: it is what says that there is something left to remove. Its code may still run on another
+        // server of the cluster, and change shared files meanwhile.
+        for (const path of [...alsoRemove(id), sitePaths(id).site]) await removeTree(path);
       }
     },
   };

@@ -1,9 +1,11 @@
-import { mkdir, rm } from "node:fs/promises";
+import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { type Argv, run } from "#base/run.ts";
 import { readBoxfile } from "#contract/boxfile.ts";
 import type { CommitId } from "#contract/names.ts";
 import { treeOf } from "#contract/repository-tree.ts";
+import { asAccount } from "../../converge/as-account.ts";
+import { removeTree } from "../../converge/remove-tree.ts";
 import { GIT_ENVIRONMENT, type GitProcess, git, runGit, startGit } from "../../website/releases/git.ts";
 import { parseListing } from "../../website/releases/listing.ts";
 
@@ -32,7 +34,7 @@ export class Workshop {
 
   /** Empty, with nothing left of an earlier attempt. */
   async clear(): Promise<void> {
-    await rm(WORK, { recursive: true, force: true });
+    await removeTree(WORK);
     await mkdir(WORK, { recursive: true, mode: 0o755 });
     await runGit(git.init(this.repository));
     await run([
@@ -113,8 +115,7 @@ export class Workshop {
     return this.#asBuilder(["env", ...where, ...environment, "git", ...options, ...command]);
   }
 
-  #asBuilder(command: readonly string[]): Argv {
-    const { uid } = BUILDER;
-    return ["setpriv", `--reuid=${uid}`, `--regid=${uid}`, "--clear-groups", "--no-new-privs", "--", ...command];
+  #asBuilder(command: Argv): Argv {
+    return asAccount(BUILDER.uid, command);
   }
 }

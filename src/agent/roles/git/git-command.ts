@@ -1,5 +1,6 @@
 import type { Argv } from "#base/run.ts";
 import type { CommitId } from "#contract/names.ts";
+import { asAccount } from "../../converge/as-account.ts";
 
 /** No commit: what Git writes for a ref that is not there. */
 export const NO_COMMIT: CommitId = "0".repeat(40);
@@ -50,7 +51,7 @@ export interface RefMove {
 
 /** The command with the rights of an account instead of the agent's; as it is when there is none. */
 export function asUser(uid: number | null, command: Argv): Argv {
-  return uid === null ? command : ["setpriv", `--reuid=${uid}`, `--regid=${uid}`, "--clear-groups", "--no-new-privs", "--", ...command];
+  return uid === null ? command : asAccount(uid, command);
 }
 
 function of(path: string, ...rest: string[]): Argv {
