@@ -1,7 +1,9 @@
 import { randomBytes } from "node:crypto";
-import { chmod, lchown, lstat, mkdir, rename, rm } from "node:fs/promises";
+import { chmod, lchown, lstat, mkdir, rename } from "node:fs/promises";
 import { posix } from "node:path";
-import { Fault } from "#base/fault.ts";
+import { Fault, isFault } from "#base/fault.ts";
+import { removeTree } from "../../converge/remove-tree.ts";
+import { HeldDirectory } from "./held-directory.ts";
 import { isSubmodule, type ListedEntry } from "./listing.ts";
 import type { ObjectReader } from "./object-reader.ts";
 import { TreeWriter } from "./tree-writer.ts";
@@ -15,34 +17,58 @@ export interface SharedFoldersOptions {
   /** Everything that is in the commit. */
   readonly listAll: () => Promise<readonly ListedEntry[]>;
   readonly objects: ObjectReader;
+  /** Called with Fault "release.bad-path" when something else stands where a folder should be; the other folders are made all the same. */
+  readonly onBlocked: (fault: Fault) => void;
 }
 
-/** Makes the shared folders that are not there yet, each with what the commit has at its place; never touches one that is there. */
-export async function ensureSharedFolders({ files, folders, owner, listAll, objects }: SharedFoldersOptions): Promise<void> {
+/**
+ * Makes the shared folders that are not there yet, each with what the commit has at its place; never touches one that is
+ * there. A folder is filled where the website cannot enter, and gets its place by one rename.
+ */
+export async function ensureSharedFolders({ files, folders, onBlocked, ...seeding }: SharedFoldersOptions): Promise<void> {
   for (const folder of folders) {
-    await makeParents(files, posix.dirname(folder));
-    if (await isFolder(`${files}/${folder}`)) continue;
-    // Several servers do this at once on one volume: each makes a folder of its own, and the first rename wins.
-    const seed = `${files}/.seed-${randomBytes(6).toString("hex")}`;
     try {
-      await mkdir(seed, { mode: 0o755 });
-      await fillSeed(seed, { prefix: `${folder}/`, owner, listing: await listAll(), objects });
-      await rename(seed, `${files}/${folder}`).catch(unlessItIsThere);
-    } finally {
-      await rm(seed, { recursive: true, force: true });
+      await ensureSharedFolder(folder, { files, ...seeding });
+    } catch (thrown) {
+      if (!isFault(thrown, "release.bad-path")) throw thrown;
+      onBlocked(thrown);
     }
   }
 }
 
-interface SeedOptions extends Pick<SharedFoldersOptions, "owner" | "objects"> {
-  readonly listing: readonly ListedEntry[];
-  readonly prefix: string;
+async function ensureSharedFolder(
+  folder: string,
+  { files, ...seeding }: Omit<SharedFoldersOptions, "folders" | "onBlocked">,
+): Promise<void> {
+  const parent = await openParent(files, posix.dirname(folder));
+  try {
+    const place = parent.at(posix.basename(folder));
+    if (!(await isFree(place, `${files}/${folder}`))) return;
+    // Several servers do this at once on one volume: each makes a folder of its own, and the first rename wins.
+    const seed = `${files}/.seed-${randomBytes(6).toString("hex")}`;
+    try {
+      await mkdir(seed, { mode: 0o700 });
+      await fillSeed(`${seed}/folder`, folder, seeding);
+      await rename(`${seed}/folder`, place)
+        .catch(unlessItIsThere)
+        .catch((thrown: unknown) => blockedUnlessRoots(parent, `${files}/${folder}`, thrown));
+    } finally {
+      await removeTree(seed);
+    }
+  } finally {
+    await parent.close();
+  }
 }
 
-async function fillSeed(seed: string, { prefix, owner, listing, objects }: SeedOptions): Promise<void> {
-  const entries = listing
+type Seeding = Pick<SharedFoldersOptions, "owner" | "listAll" | "objects">;
+
+/** Below a directory that only root can enter: until the rename nobody else works there. */
+async function fillSeed(seed: string, folder: string, { owner, listAll, objects }: Seeding): Promise<void> {
+  const prefix = `${folder}/`;
+  const entries = (await listAll())
     .filter((entry) => entry.path.startsWith(prefix) && !isSubmodule(entry))
     .map((entry) => ({ ...entry, path: entry.path.slice(prefix.length) }));
+  await mkdir(seed, { mode: 0o755 });
   await writeEntries(new TreeWriter(seed), entries, objects);
   const folders = new Set(entries.flatMap(({ path }) => foldersAbove(path)));
   for (const path of [...folders, ...entries.map((entry) => entry.path)]) {
@@ -52,21 +78,49 @@ async function fillSeed(seed: string, { prefix, owner, listing, objects }: SeedO
   await lchown(seed, owner.uid, owner.gid);
 }
 
-/** Folders above shared ones stay root's: what the website cannot write to, it cannot turn into a link either. */
-async function makeParents(files: string, folder: string): Promise<void> {
-  if (folder === ".") return;
-  await makeParents(files, posix.dirname(folder));
-  if (await isFolder(`${files}/${folder}`)) return;
-  await mkdir(`${files}/${folder}`, { mode: 0o755 }).catch(unlessItIsThere);
+/**
+ * The directory in which the shared folder is to lie. Directories above shared ones stay root's: what the website cannot
+ * write to, it cannot turn into a link either. One of them may be a shared folder of an earlier release, in which the
+ * website does as it likes: each is entered by itself, and no link is followed.
+ */
+async function openParent(files: string, folder: string): Promise<HeldDirectory> {
+  let held = await HeldDirectory.open(files);
+  let path = files;
+  for (const name of folder === "." ? [] : folder.split("/")) {
+    path = `${path}/${name}`;
+    const outer = held;
+    try {
+      held = await outer.enterOrMake(name);
+    } catch (thrown) {
+      return await blockedUnlessRoots(outer, path, thrown);
+    } finally {
+      await outer.close();
+    }
+  }
+  return held;
 }
 
-async function isFolder(path: string): Promise<boolean> {
-  const found = await lstat(path).catch(() => null);
-  if (found !== null && !found.isDirectory())
-    throw new Fault("release.bad-path", `${path} is to be a shared folder, but something else stands there`, {
-      next: "move it away on the shell server, then push again",
-    });
-  return found !== null;
+/** False when the folder is there already. */
+async function isFree(place: string, path: string): Promise<boolean> {
+  const found = await lstat(place).catch(() => null);
+  if (found !== null && !found.isDirectory()) throw blocked(path);
+  return found === null;
+}
+
+/** Where the website may write, whatever fails is its own doing, and harms nobody but itself. */
+async function blockedUnlessRoots(parent: HeldDirectory, path: string, thrown: unknown): Promise<never> {
+  const isOwnDoing = isLinkOrFile(thrown) || !(await parent.isRoots());
+  throw isOwnDoing ? blocked(path) : thrown;
+}
+
+function isLinkOrFile(thrown: unknown): boolean {
+  return ["ELOOP", "ENOTDIR"].includes((thrown as NodeJS.ErrnoException).code ?? "");
+}
+
+function blocked(path: string): Fault {
+  return new Fault("release.bad-path", `${path} is to be a shared folder, but something else stands there`, {
+    next: "move it away on the shell server, then push again",
+  });
 }
 
 function foldersAbove(path: string): string[] {

@@ -193,6 +193,61 @@ describe("a shared folder", () => {
   });
 });
 
+describe("a shared folder of a website that works against the agent", () => {
+  const UID = 20_001;
+  const asTenant = (...command: string[]) => run(["setpriv", `--reuid=${UID}`, `--regid=${UID}`, "--clear-groups", "--", ...command]);
+  const share = (folder: string): string =>
+    `printf 'version: 2.0\nshared_folders: [${folder}]\n' > Boxfile; mkdir -p ${folder}; echo seeded > ${folder}/a.txt`;
+
+  beforeEach(async () => {
+    site.website = { ...site.website, uid: UID };
+    await run(["chmod", "755", site.scratch]);
+  });
+
+  test("cannot be entered before it is the website's", async () => {
+    const commit = await site.commit(`${share("docroot/files")}; for n in $(seq 500); do echo x > docroot/files/f$n; done`);
+    const script = `my %seen; chdir $ARGV[0]; while (! -e "docroot/files") {
+      for my $seed (glob ".seed-*") { opendir(my $d, $seed) ? $seen{entered}++ : $!{EACCES} && $seen{refused}++ } }
+      print join " ", sort keys %seen;`;
+    const tenant = asTenant("perl", "-e", script, site.paths.files);
+    await releases.stage("s1", commit, signal);
+    expect((await tenant).stdout, "the seed was seen while it was filled").toBe("refused");
+    const made = await stat(`${site.paths.files}/docroot/files`);
+    expect([made.uid, made.mode & 0o777]).toEqual([UID, 0o755]);
+    expect((await stat(`${site.paths.files}/docroot/files/f500`)).uid).toBe(UID);
+    expect((await stat(`${site.paths.files}/docroot`)).uid).toBe(0);
+  });
+
+  test("is made within one of an earlier release, and so are the folders above it, as the website's own", async () => {
+    await stage(share("docroot"));
+    const release = await stage(`rm -r docroot; mkdir web; ${share("docroot/deep/inner")}`);
+    expect(await readFile(`${release}/docroot/deep/inner/a.txt`, "utf8")).toBe("seeded\n");
+    for (const folder of ["docroot/deep", "docroot/deep/inner", "docroot/deep/inner/a.txt"])
+      expect((await stat(`${site.paths.files}/${folder}`)).uid, folder).toBe(UID);
+  });
+
+  test.each([
+    ["a link above it", 'ln -s "$2" "$1/docroot/deep"'],
+    ["a link in its place", 'mkdir "$1/docroot/deep"; ln -s "$2" "$1/docroot/deep/inner"'],
+    ["a file in its place", 'mkdir "$1/docroot/deep"; echo mine > "$1/docroot/deep/inner"'],
+  ])("is not made through %s: a push says so, and a server that has to have the release goes without", async (_, script) => {
+    await mkdir(`${site.scratch}/elsewhere`);
+    await stage(share("docroot"));
+    await asTenant("sh", "-ec", script, "sh", site.paths.files, `${site.scratch}/elsewhere`);
+    const commit = await site.commit(`rm -r docroot; mkdir web; ${share("docroot/deep/inner")}`);
+    const fault = await releases.stage("s1", commit, signal).catch((thrown: unknown) => thrown);
+    expect(reportFault(fault)).toMatchObject({
+      code: "release.stage-failed",
+      message: expect.stringContaining("something else stands there"),
+      next: expect.stringContaining("move it away"),
+    });
+    site.website = { ...site.website, release: commit };
+    await releases.converge(site.website, signal);
+    expect(releases.live("s1")).toBe(commit);
+    expect(await readdir(`${site.scratch}/elsewhere`)).toEqual([]);
+  });
+});
+
 describe("the next release", () => {
   test("shares what is unchanged with the one before it, asks only for the difference, and leaves that one as it was", async () => {
     const first = await stage(

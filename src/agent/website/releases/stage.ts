@@ -8,6 +8,7 @@ import { readBoxfile } from "#contract/boxfile.ts";
 import { describeBoxfileProblem } from "#contract/boxfile-syntax.ts";
 import type { CommitId, WebsiteId } from "#contract/names.ts";
 import type { GitSource } from "#contract/spec/website.ts";
+import { removeTree } from "../../converge/remove-tree.ts";
 import type { SitePaths } from "../paths.ts";
 import { CommitTree } from "./commit-tree.ts";
 import { git, runGit } from "./git.ts";
@@ -29,6 +30,8 @@ export interface StageOptions {
   readonly paths: SitePaths;
   readonly source: GitSource;
   readonly packs: Pick<PackSource, "fetchInto">;
+  /** Whether the release goes without shared folders in whose place the website has put something else; whoever pushes hears of it instead. */
+  readonly mayLackFolders: boolean;
   readonly log: Log;
   readonly signal: AbortSignal;
 }
@@ -55,7 +58,7 @@ async function makeOrRepair(options: StageOptions): Promise<StagedRelease> {
   } catch (cause) {
     if (signal.aborted || isOutOfSpace(cause) || !(await isDamaged(paths.repository, signal))) throw cause;
     log.warn({ website: website.id, commit, fault: reportFault(cause) }, "damaged repository, fetched anew");
-    await rm(paths.repository, { recursive: true, force: true });
+    await removeTree(paths.repository);
     return makeRelease(options);
   }
 }
@@ -86,7 +89,7 @@ interface Commit {
 }
 
 async function materialise(
-  { website, commit, paths, log, signal }: StageOptions,
+  { website, commit, paths, mayLackFolders, log, signal }: StageOptions,
   { content, repository, tree, listAll, objects }: Commit,
 ): Promise<StagedRelease> {
   const overlay = await readOverlay({ website, files: paths.files, tree, objects });
@@ -117,7 +120,11 @@ async function materialise(
     const written = await writeEntries(writer, unmasked.additions, objects);
     const owner = { uid: website.uid, gid: website.uid };
     if (base === null) await layOver(writer, overlay, owner);
-    await ensureSharedFolders({ files: paths.files, folders: overlay.sharedFolders, owner, listAll, objects });
+    const onBlocked = (fault: Fault): void => {
+      if (!mayLackFolders) throw fault;
+      log.warn({ website: website.id, commit, fault: reportFault(fault) }, "without a shared folder");
+    };
+    await ensureSharedFolders({ files: paths.files, folders: overlay.sharedFolders, owner, listAll, objects, onBlocked });
     const staged = {
       commit,
       docroot: overlay.docroot,

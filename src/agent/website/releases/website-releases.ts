@@ -47,12 +47,21 @@ export class WebsiteReleases {
     return sitePaths(id, this.#options.roots);
   }
 
-  async stage(id: WebsiteId, commit: CommitId, signal: AbortSignal): Promise<StagedRelease> {
+  /** Fault "release.stage-failed" also when the website has put something in a shared folder's place. */
+  stage(id: WebsiteId, commit: CommitId, signal: AbortSignal): Promise<StagedRelease> {
+    return this.#stage(id, commit, { mayLackFolders: false, signal });
+  }
+
+  async #stage(
+    id: WebsiteId,
+    commit: CommitId,
+    { mayLackFolders, signal }: { mayLackFolders: boolean; signal: AbortSignal },
+  ): Promise<StagedRelease> {
     this.#lastAsked.set(id, commit);
     return this.#locks.hold(id, async () => {
       const { git: source, website } = this.#find(id);
       const { packs, log } = this.#options;
-      const staged = await stageRelease({ website, commit, paths: this.paths(id), source, packs, log, signal });
+      const staged = await stageRelease({ website, commit, paths: this.paths(id), source, packs, mayLackFolders, log, signal });
       if (this.live(id) !== commit) await this.#options.onStaged?.(website, staged, signal);
       return staged;
     });
@@ -103,7 +112,8 @@ export class WebsiteReleases {
       await withdrawRelease(this.paths(website.id), isStillWanted);
       return onSwitched();
     }
-    await this.stage(website.id, release, signal);
+    // What a website has done to its own files keeps no server from being as it should.
+    await this.#stage(website.id, release, { mayLackFolders: true, signal });
     const when = { when: null, isStillWanted, onSwitched };
     await switchRelease({ paths: this.paths(website.id), release, signal, ...when }).catch((thrown: unknown) => {
       if (!isFault(thrown, "release.overtaken")) throw thrown;
