@@ -16,7 +16,7 @@ export type UnitVerb = "start" | "stop" | "enable" | "disable";
 
 /** systemctl's commands as data. */
 export const systemctl = {
-  act: (verb: UnitVerb | "reset-failed" | "restart" | "try-restart" | "reload" | "reload-or-restart", unit: string): Argv => [
+  act: (verb: UnitVerb | "reenable" | "reset-failed" | "restart" | "try-restart" | "reload" | "reload-or-restart", unit: string): Argv => [
     "systemctl",
     verb,
     "--",

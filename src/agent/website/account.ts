@@ -2,14 +2,21 @@ import type { WebsiteOnServer } from "#contract/spec/website.ts";
 import { directory } from "../converge/file.ts";
 import type { Resource } from "../converge/resource.ts";
 import { user } from "../converge/user.ts";
+import { filesMount } from "./files-mount.ts";
 import { SITE_ROOTS, sitePaths } from "./paths.ts";
 
-/** The directories that all websites of a server lie in; whoever is inside cannot list them. */
+/** Node's cache of compiled code, of agents and control. */
+const COMPILED = "/var/cache/boxyard/node";
+
+/** What all websites of a server lie in; whoever is inside cannot list it. */
 export function sharedDirectories(): Resource[] {
   return [
+    ...filesMount(),
     directory({ path: "/etc/boxyard", mode: 0o755 }),
     directory({ path: SITE_ROOTS.sites, mode: 0o711 }),
     directory({ path: SITE_ROOTS.files, mode: 0o711 }),
+    // Root's programs run what lies there. The image leaves it open, because servers without websites run programs of others, too.
+    directory({ path: COMPILED, mode: 0o755 }),
   ];
 }
 
