@@ -28,7 +28,7 @@ const FIRST_RETRY_MS = 1_000;
 const LONGEST_RETRY_MS = 10_000;
 /** Heartbeats tell the load and the free space of this long ago at most; who asks gets them new. */
 const FACTS_MAX_AGE_MS = 10_000;
-const NOTHING: Outcome = { changed: [], faults: [] };
+const NOTHING: Outcome = { changed: [], faults: [], websiteFaults: [] };
 
 export interface AgentOptions {
   readonly log: Log;
@@ -220,19 +220,21 @@ export class Agent {
       targetGeneration: this.#spec?.generation ?? 0,
       roles: [...this.#running.keys()],
       faults: [...this.#outcome.faults],
+      websiteFaults: [...this.#outcome.websiteFaults],
       releases,
       facts: { ...(await readFacts(factsMaxAgeMs)), "fabric.refused": this.#fabric.refused() },
     };
   }
 
   /** Tells what is new: changes, and faults that the last turn did not have. */
-  #report(spec: ServerSpec, { changed, faults }: Outcome): void {
+  #report(spec: ServerSpec, { changed, faults, websiteFaults }: Outcome): void {
     const known = this.#toldFaults;
-    this.#toldFaults = JSON.stringify(faults);
+    this.#toldFaults = JSON.stringify([faults, websiteFaults]);
     if (changed.length === 0 && this.#toldFaults === known) return;
-    this.#log.info({ generation: spec.generation, changed, faults }, "converged");
+    this.#log.info({ generation: spec.generation, changed, faults, websiteFaults }, "converged");
     const event = { kind: "converged" as const, at: timestamp(), server: this.#enrolment.server, generation: spec.generation };
-    const told = faults.map(({ resource, message }) => ({ resource, message }));
+    const ofWebsites = websiteFaults.map(({ website, resource, message }) => ({ resource: `${website}: ${resource}`, message }));
+    const told = [...faults.map(({ resource, message }) => ({ resource, message })), ...ofWebsites];
     this.#fabric.publishEvent({ ...event, changed: [...changed], faults: told }).catch(() => undefined);
   }
 }

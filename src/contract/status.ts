@@ -1,6 +1,17 @@
 import { z } from "zod";
 import { CommitId, Role, ServerName, Timestamp, WebsiteId } from "./names.ts";
 
+/** What a website has done in its own area so that something there cannot be as it should; nobody else is touched by it. */
+export const WebsiteFault = z.object({
+  website: WebsiteId,
+  resource: z.string(),
+  code: z.string(),
+  message: z.string(),
+  /** What helps. */
+  next: z.string().nullable(),
+});
+export type WebsiteFault = z.infer<typeof WebsiteFault>;
+
 /** What a server says of itself, its heartbeat. */
 export const ServerStatus = z.object({
   server: ServerName,
@@ -17,6 +28,8 @@ export const ServerStatus = z.object({
   roles: z.array(Role),
   /** Resources that could not be converged, with the checker's or system's own words. */
   faults: z.array(z.object({ resource: z.string(), code: z.string(), message: z.string() })),
+  /** Absent: none. */
+  websiteFaults: z.array(WebsiteFault).optional(),
   /** The live release of each website it carries. */
   releases: z.record(WebsiteId, CommitId.nullable()),
   facts: z.record(z.string(), z.union([z.string(), z.number(), z.boolean()])),

@@ -1,5 +1,4 @@
-import { mkdir, readFile, readlink, rename, rm, stat, symlink } from "node:fs/promises";
-import { dirname } from "node:path";
+import { mkdir, readFile, stat } from "node:fs/promises";
 import { writeFileAtomic } from "#base/atomic-file.ts";
 import { run } from "#base/run.ts";
 import { accountIds } from "./accounts.ts";
@@ -46,23 +45,6 @@ export function directory(want: { readonly path: string } & Ownership): Resource
       const { uid, gid } = await accountIds(want.owner, want.group);
       await run(["chown", "-h", "--", `${uid}:${gid}`, path]);
       await run(["chmod", "--", mode.toString(8), path]);
-    },
-  };
-}
-
-/** A symbolic link, replaced in one step when it points elsewhere. */
-export function link({ path, target }: { readonly path: string; readonly target: string }): Resource {
-  return {
-    id: `link ${path}`,
-    mismatch: async () => {
-      const have = await readlink(path).catch(() => null);
-      return have === target ? null : `points to ${have ?? "nothing"}, not to ${target}`;
-    },
-    apply: async () => {
-      await mkdir(dirname(path), { recursive: true });
-      await rm(`${path}.new`, { recursive: true, force: true });
-      await symlink(target, `${path}.new`);
-      await rename(`${path}.new`, path);
     },
   };
 }

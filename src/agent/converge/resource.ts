@@ -1,3 +1,5 @@
+import type { WebsiteId } from "#contract/names.ts";
+
 /** One thing that a server should have or be; it decides by itself whether it is so. */
 export interface Resource {
   /** Kind and name, for people: "file /etc/varnish/default.vcl", "unit varnish.service". */
@@ -6,6 +8,8 @@ export interface Resource {
   mismatch(signal: AbortSignal): Promise<string | null>;
   /** Makes it so; called only after a mismatch, and may be repeated. */
   apply(signal: AbortSignal): Promise<void>;
+  /** The website in whose own area this is. When it fails that is the website's fault: its group goes on, and the server counts as it should be. */
+  readonly website?: WebsiteId;
 }
 
 /** Resources in the order in which they depend on each other: when one fails the rest of its group waits, other groups go on. */

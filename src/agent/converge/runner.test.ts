@@ -22,7 +22,11 @@ function resource(id: string, { needed = 1, fault }: { needed?: number; fault?: 
 describe("a turn", () => {
   test("changes what differs, in order, and touches nothing else", async () => {
     const [a, b, c] = [resource("a"), resource("b", { needed: 0 }), resource("c")];
-    expect(await convergeGroups([{ name: "g", resources: [a, b, c] }], signal)).toEqual({ changed: ["a", "c"], faults: [] });
+    expect(await convergeGroups([{ name: "g", resources: [a, b, c] }], signal)).toEqual({
+      changed: ["a", "c"],
+      faults: [],
+      websiteFaults: [],
+    });
     expect(b.applied).toBe(0);
   });
 
@@ -39,6 +43,20 @@ describe("a turn", () => {
     expect(changed).toEqual(["a", "d"]);
     expect(faults).toEqual([{ resource: "first: b", code: "trial.broken", message: "it broke" }]);
     expect(after.applied).toBe(0);
+  });
+
+  test("goes on where a website has done something in its own area, and names the website", async () => {
+    const itsOwn: Resource = {
+      ...resource("~/current", { fault: new Fault("trial.blocked", "it is blocked", { next: "move it away" }) }),
+      website: "s2",
+    };
+    const after = resource("c");
+    const outcome = await convergeGroups([{ name: "first", resources: [itsOwn, after] }], signal);
+    expect(outcome).toEqual({
+      changed: ["c"],
+      faults: [],
+      websiteFaults: [{ website: "s2", resource: "~/current", code: "trial.blocked", message: "it is blocked", next: "move it away" }],
+    });
   });
 
   test("does not believe that a resource is right because it was applied", async () => {

@@ -3,7 +3,7 @@ import { endHook, runHook } from "#contract/actions/hook.ts";
 import type { ServerSpec } from "#contract/spec/server.ts";
 import type { ShellSpec } from "#contract/spec/shell.ts";
 import { configuration } from "../../converge/configuration.ts";
-import { directory, link } from "../../converge/file.ts";
+import { directory } from "../../converge/file.ts";
 import type { Resource, ResourceGroup } from "../../converge/resource.ts";
 import { systemctl, unit } from "../../converge/unit.ts";
 import { sharedDirectories, websiteAccount } from "../../website/account.ts";
@@ -17,6 +17,7 @@ import { websiteFacts } from "../../website/snippets/website-facts.ts";
 import { systemAuthorities } from "../../website/system-authorities.ts";
 import type { StartRole } from "../role.ts";
 import { ENVIRONMENT_OWNS, environmentFiles } from "./environment.ts";
+import { homeLink } from "./home-link.ts";
 import { begunHooks, HookRunner } from "./hooks.ts";
 import { SSH_OWNS, sshFiles } from "./ssh.ts";
 
@@ -45,11 +46,7 @@ export function shellGroups(spec: ShellSpec, { releases, caPem }: { releases: We
     { name: "websites", resources: [...sharedDirectories(), systemAuthorities(caPem)] },
     ...spec.websites.map((website) => ({
       name: `website ${website.id}`,
-      resources: [
-        ...websiteAccount(website, "/bin/bash"),
-        link({ path: `${sitePaths(website.id).site}/home/current`, target: "../current" }),
-        snippets(websiteFacts(website, spec.cluster)),
-      ],
+      resources: [...websiteAccount(website, "/bin/bash"), homeLink(website), snippets(websiteFacts(website, spec.cluster))],
     })),
     { name: "access", resources: access(spec) },
     ...spec.websites.map((website) => ({
