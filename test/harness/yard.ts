@@ -10,6 +10,9 @@ export const TEST_YARD = process.env["BOXYARD_TEST_YARD"] ?? "test";
 /** The checkout. */
 export const ROOT = resolve(import.meta.dirname, "../..");
 
+/** The scripts of this checkout; those of another one, to try the tests on a yard that it has made. */
+const BIN = process.env["BOXYARD_TEST_BIN"] ?? `${ROOT}/bin`;
+
 export interface CommandResult {
   readonly exitCode: number;
   readonly stdout: string;
@@ -18,7 +21,7 @@ export interface CommandResult {
 
 /** Runs a script of bin/ as a person would, from another directory. */
 export async function bin(script: string, args: readonly string[], timeoutMs = 600_000): Promise<CommandResult> {
-  const result = await execa(`${ROOT}/bin/${script}`, args, { reject: false, cwd: "/", timeout: timeoutMs, stdin: "ignore" });
+  const result = await execa(`${BIN}/${script}`, args, { reject: false, cwd: "/", timeout: timeoutMs, stdin: "ignore" });
   return { exitCode: result.exitCode ?? -1, stdout: result.stdout, stderr: `${result.stderr}${result.timedOut ? "\n[timed out]" : ""}` };
 }
 
