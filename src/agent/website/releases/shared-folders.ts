@@ -6,6 +6,7 @@ import { removeTree } from "../../converge/remove-tree.ts";
 import { HeldDirectory } from "./held-directory.ts";
 import { isSubmodule, type ListedEntry } from "./listing.ts";
 import type { ObjectReader } from "./object-reader.ts";
+import { isOutOfSpace } from "./space.ts";
 import { TreeWriter } from "./tree-writer.ts";
 import { writeEntries } from "./write-entries.ts";
 
@@ -107,9 +108,9 @@ async function isFree(place: string, path: string): Promise<boolean> {
   return found === null;
 }
 
-/** Where the website may write, whatever fails is its own doing, and harms nobody but itself. */
+/** Where the website may write, whatever fails is its own doing, and harms nobody but itself; a full disk is everybody's. */
 async function blockedUnlessRoots(parent: HeldDirectory, path: string, thrown: unknown): Promise<never> {
-  const isOwnDoing = isLinkOrFile(thrown) || !(await parent.isRoots());
+  const isOwnDoing = isLinkOrFile(thrown) || !(isOutOfSpace(thrown) || (await parent.isRoots()));
   throw isOwnDoing ? blocked(path) : thrown;
 }
 
