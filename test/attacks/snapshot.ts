@@ -1,6 +1,7 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { inServer } from "#harness/servers.ts";
+import { eventually } from "#harness/yard.ts";
 
 /** What lies at a path: kind, owner, group, mode, content (a hash, or size and time for what is large or the packages'). */
 type Entry = readonly [kind: number, uid: number, gid: number, mode: number, content: string];
@@ -43,8 +44,15 @@ export function exceptionsFor(attacker: string): Exception[] {
 
 export async function takeSnapshot(server: string): Promise<Snapshot> {
   const script = await readFile(join(import.meta.dirname, "snapshot.py"), "utf8");
-  const { exitCode, stdout, stderr } = await inServer(server, ["python3", "-", LEFT_OUT.join(), LOOKED_AT.join()], script);
-  if (exitCode !== 0) throw new Error(`no snapshot of ${server}: ${stderr}`);
+  // On a busy machine the cloud's client ends before all is read.
+  const stdout = await eventually(
+    `a snapshot of ${server}`,
+    async () => {
+      const read = await inServer(server, ["python3", "-", LEFT_OUT.join(), LOOKED_AT.join()], script);
+      return read.exitCode === 0 && read.stdout;
+    },
+    300_000,
+  );
   return new Map(
     stdout.split("\n").flatMap((line) => {
       if (line === "") return [];

@@ -40,7 +40,7 @@ afterAll(async () => {
   for (const one of attackers) await one.stop();
   for (const server of [BOX, SHELL]) await inServer(server, ["rm", "-rf", planted, `${planted}.new`]);
   for (const site of [attacker, victim]) await removeSite(site);
-});
+}, 900_000);
 
 function boxfile(round: number): string {
   const folders = ["docroot/race", ...Array.from({ length: round }, (_, nth) => `docroot/shared${nth + 1}`)];
