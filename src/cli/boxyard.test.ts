@@ -19,7 +19,7 @@ describe("the command line", () => {
     await symlink(BOXYARD, join(cli.scratch, "by"));
     await cli.control.writeYard("try");
     cli.control.script = { status: () => ({ ...STATUS, yard: "try" }) };
-    const result = await cli.run(["status", "--json"], { bin: join(cli.scratch, "by"), env: { BOXYARD_YARD: "try" } });
+    const result = await cli.start(["status", "--json"], { bin: join(cli.scratch, "by"), env: { BOXYARD_YARD: "try" } });
     expect(JSON.parse(result.stdout)).toMatchObject({ yard: "try", edge: { address: "10.99.0.3" }, servers: { total: 9, ready: 9 } });
     expect(result.stderr).toBe("");
   });
@@ -47,6 +47,22 @@ describe("the command line", () => {
     const result = await cli.run(args);
     expect(result.stderr).toContain(words);
     expect([result.exitCode, result.stdout, cli.control.asked]).toEqual([2, "", []]);
+  });
+
+  test.each([
+    ["0 when it is done", ["status"], 0],
+    ["1 when control says why not", ["website", "show", "s9"], 1],
+    ["2 when it is not understood", ["websites"], 2],
+    ["0 after help", ["--help"], 0],
+  ])("ends as a process with %s", async (_what, args, exitCode) => {
+    cli.control.script = {
+      status: () => STATUS,
+      showWebsite: () => {
+        throw new Fault("website.unknown", "there is no website s9");
+      },
+    };
+    const ended = await cli.start(args);
+    expect([ended.exitCode, ended.stdout === "", ended.stderr === ""]).toEqual([exitCode, exitCode !== 0, exitCode === 0]);
   });
 
   test("help is complete: every command with its options and examples", async () => {
@@ -78,7 +94,7 @@ describe("the command line", () => {
       helps.push(`$ boxyard ${command} --help\n${stdout}`);
     }
     await expect(`${helps.join("\n\n")}\n`).toMatchFileSnapshot("golden/help.txt");
-  }, 120_000);
+  });
 });
 
 describe("a fault", () => {

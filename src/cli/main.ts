@@ -1,51 +1,6 @@
 /** The CLI: `bin/boxyard`. */
-import { readFileSync } from "node:fs";
-import { Command, Option } from "commander";
-import { isFault, renderFault } from "#base/fault.ts";
-import { loadCommands } from "./commands.ts";
-import { printable } from "./render/printable.ts";
-
-const HELP = `
-A first tour:
-  boxyard status                                            is all well?
-  boxyard cluster create --boxes 2                          a customer's servers
-  boxyard website create --cluster c1 --domain www.example.org
-  boxyard key add s1 ~/.ssh/id_ed25519.pub                  who may push
-  boxyard website show s1                                   its Git URL; git push there goes live on all boxes or on none
-  boxyard deployment list s1                                what became of it
-
-Every command takes --json, and --help with examples. Results go to standard output, progress and errors to
-standard error. Exit status: 0 done, 1 not done and the reason said, 2 the command line was not understood.`;
-
-/** Exit status when the command line itself is wrong. */
-const USAGE_ERROR = 2;
+import { runCommandLine } from "./command-line.ts";
 
 // A reader that has seen enough (boxyard logs s1 | head) is no error.
 process.stdout.on("error", (error: NodeJS.ErrnoException) => process.exit(error.code === "EPIPE" ? 0 : 1));
-
-try {
-  const program = await createProgram();
-  await program.parseAsync();
-} catch (thrown) {
-  process.stderr.write(`${printable(renderFault(thrown))}\n`);
-  process.exitCode = isFault(thrown, "input.invalid") ? USAGE_ERROR : 1;
-}
-
-async function createProgram(): Promise<Command> {
-  const { version } = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as { version: string };
-  const program = new Command("boxyard")
-    .description("Boxyard: websites on clusters of your own servers, by git push")
-    .version(version)
-    .addOption(new Option("--yard <name>", "the yard to talk to").default("main").env("BOXYARD_YARD"))
-    .addHelpText("after", HELP);
-  const commands = await loadCommands(process.argv.slice(2));
-  for (const command of commands) program.addCommand(command);
-  return exitOnUsageErrors(program);
-}
-
-/** commander ends with 1 for a wrong command line; 1 is kept for what was understood and could not be done. */
-function exitOnUsageErrors(command: Command): Command {
-  command.exitOverride((error) => process.exit(error.exitCode === 0 ? 0 : USAGE_ERROR)).showHelpAfterError("(--help tells more)");
-  for (const sub of command.commands) exitOnUsageErrors(sub);
-  return command;
-}
+process.exitCode = await runCommandLine(process.argv.slice(2));

@@ -28,11 +28,11 @@ export const YardState = z.preprocess(
 export type YardState = z.infer<typeof YardState>;
 
 /** A person without root may point to a copy of their own. */
-const ROOT = process.env["BOXYARD_YARDS"] ?? "/var/lib/boxyard/yards";
+const root = (): string => process.env["BOXYARD_YARDS"] ?? "/var/lib/boxyard/yards";
 
 /** The directory that holds everything this machine keeps of a yard. */
 export function yardDirectory(yard: string): string {
-  return join(ROOT, yard);
+  return join(root(), yard);
 }
 
 /** The yard's state, or null when the machine has no such yard. */
@@ -45,7 +45,7 @@ export async function findYardState(yard: string): Promise<YardState | null> {
 export async function readYardState(yard: string): Promise<YardState> {
   const state = await findYardState(yard);
   if (state !== null) return state;
-  throw new Fault("yard.not-here", `this machine has no yard “${yard}”, or you may not read ${ROOT}`, {
+  throw new Fault("yard.not-here", `this machine has no yard “${yard}”, or you may not read ${root()}`, {
     next: `make it, as root: bin/up --yard ${yard}`,
   });
 }
