@@ -1,3 +1,4 @@
+// Takes two minutes: a hundred deployments in a row.
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { allAreBack } from "#harness/requests.ts";
 import { TruthSite } from "#harness/truth-site.ts";
@@ -12,9 +13,11 @@ beforeAll(async () => {
 
 afterAll(() => truth.remove());
 
-test(`visitors who read all the time meet ${DEPLOYMENTS} deployments, each whole and at one instant, and no error`, async () => {
-  const { readings, lies } = await truth.visitedWhile(() => truth.alternate(DEPLOYMENTS));
-  expect(lies).toEqual([]);
+test(`visitors who read and send all the time meet ${DEPLOYMENTS} deployments, each whole and at one instant, and no error; what they send is done once`, async () => {
+  const kinds = ["form", "upload", "slow"] as const;
+  const { readings, lies, writes, doubles } = await truth.visitedWhile(() => truth.alternate(DEPLOYMENTS), kinds);
+  expect({ lies, doubles }).toEqual({ lies: [], doubles: [] });
+  expect(new Set(writes.map(({ kind }) => kind))).toEqual(new Set(kinds));
   expect(new Set(readings.map(({ release }) => release))).toEqual(new Set(truth.versions.values()));
   expect(readings.length).toBeGreaterThan(DEPLOYMENTS * 10);
 }, 1_200_000);

@@ -1,3 +1,4 @@
+// Takes over a minute: deployments in a row, and agents whose clock is wrong.
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { withWrongClock } from "#harness/faults.ts";
 import { allAreBack } from "#harness/requests.ts";
@@ -18,8 +19,9 @@ afterAll(() => truth.remove());
 
 describe("visitors who read all the time", () => {
   test(`meet ${DEPLOYMENTS} deployments of two alternating releases, each whole and at one instant, and no error`, async () => {
-    const { readings, lies } = await truth.visitedWhile(() => truth.alternate(DEPLOYMENTS));
-    expect(lies).toEqual([]);
+    const { readings, lies, writes, doubles } = await truth.visitedWhile(() => truth.alternate(DEPLOYMENTS));
+    expect({ lies, doubles }).toEqual({ lies: [], doubles: [] });
+    expect(new Set(writes.map(({ kind }) => kind))).toEqual(new Set(["form", "upload"]));
     expect(new Set(readings.map(({ release }) => release))).toEqual(new Set(truth.versions.values()));
     expect(new Set(readings.map(({ box }) => box)).size).toBe(2);
     expect(readings.length).toBeGreaterThan(DEPLOYMENTS * 10);

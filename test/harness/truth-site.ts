@@ -3,12 +3,16 @@ import type { CommitId } from "#contract/names.ts";
 import { createSite, removeSite, type Site } from "./site.ts";
 import { commitTruth, findLies, type Reading, Visitors } from "./truth.ts";
 import { Visitor } from "./visitor.ts";
+import { findDoubles, readTaken, TAKE_FILES, TAKE_FOLDER, type Write, type WriteKind, Writers } from "./writers.ts";
 import { boxyard, eventually, listDeployments } from "./yard.ts";
 
 /** What visitors met, and what of it they should not have. */
 export interface Visited {
   readonly readings: readonly Reading[];
   readonly lies: string[];
+  readonly writes: readonly Write[];
+  /** What became of POSTs and should not have; without faults each one is done once, and answered. */
+  readonly doubles: string[];
 }
 
 /** A website on the test yard with releases `one` and `two`, which tell the truth about themselves. */
@@ -26,6 +30,7 @@ export class TruthSite {
   static async create(domain: string): Promise<TruthSite> {
     const site = await createSite(domain);
     const versions = new Map<string, CommitId>();
+    await site.repository.write({ Boxfile: `version: 3\nshared_folders: [${TAKE_FOLDER}]\n`, ...TAKE_FILES });
     for (const version of ["one", "two"]) {
       versions.set(version, await commitTruth(site.repository, version));
       const pushed = await site.repository.push(site.website.gitUrl);
@@ -48,19 +53,23 @@ export class TruthSite {
     for (let nth = 0; nth < times; nth++) await this.deploy(nth % 2 === 0 ? "one" : "two");
   }
 
-  /** What visitors who read all the time met while the work was done. */
-  async visitedWhile(work: () => Promise<void>): Promise<Visited> {
+  /** What visitors who read and send all the time met while the work was done. */
+  async visitedWhile(work: () => Promise<void>, kinds: readonly WriteKind[] = ["form", "upload"]): Promise<Visited> {
     const visitors = await Visitors.start(this.#domain);
+    const writers = await Writers.start(this.#domain, kinds);
     try {
       await sleep(300);
       await work();
       await sleep(300);
     } finally {
-      await visitors.stop();
+      await Promise.all([visitors.stop(), writers.stop()]);
     }
-    const readings = visitors.take();
-    const deployments = await listDeployments(this.site.website.id);
-    return { readings, lies: findLies(readings, { deployments, versions: this.versions }) };
+    const [readings, writes] = [visitors.take(), writers.take()];
+    const { id } = this.site.website;
+    const [deployments, taken] = [await listDeployments(id), await readTaken("c1b1", id)];
+    const failed = writes.flatMap(({ kind, fault }) => (fault === null ? [] : [`${kind}: ${fault}`]));
+    const lies = findLies(readings, { deployments, versions: this.versions });
+    return { readings, lies, writes, doubles: [...failed, ...findDoubles(writes, taken)] };
   }
 
   /** Resolves when visitors are sent to the box. */
