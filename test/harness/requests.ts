@@ -55,3 +55,13 @@ export async function isBack(server: string): Promise<void> {
 export async function allAreBack(timeoutMs?: number): Promise<void> {
   await eventually("all servers to be back", async () => (await listServers()).every(({ state }) => state === "ready"), timeoutMs);
 }
+
+/** Waits until every server that a cluster needs is ready: its own, and those of the whole yard. */
+export async function clusterIsBack(cluster: string, timeoutMs?: number): Promise<void> {
+  await eventually(
+    `${cluster} to be back`,
+    async () =>
+      (await listServers()).every((server) => server.state === "ready" || (server.cluster !== null && server.cluster !== cluster)),
+    timeoutMs,
+  );
+}

@@ -1,14 +1,14 @@
 import { Repository } from "./repository.ts";
 import { boxyard, boxyardJson, type WebsiteJson } from "./yard.ts";
 
-/** A website on cluster c1, and a working copy that may push to it. */
+/** A website, and a working copy that may push to it. */
 export interface Site {
   readonly website: WebsiteJson;
   readonly repository: Repository;
 }
 
-export async function createSite(domain: string): Promise<Site> {
-  const website = await boxyardJson<WebsiteJson>("website", "create", "--cluster", "c1", "--domain", domain);
+export async function createSite(domain: string, cluster = "c1"): Promise<Site> {
+  const website = await boxyardJson<WebsiteJson>("website", "create", "--cluster", cluster, "--domain", domain);
   const repository = await Repository.create();
   await repository.mayPushTo(website.id);
   return { website, repository };
