@@ -1,3 +1,4 @@
+// Takes about two minutes: every build has a server of its own.
 import { once } from "node:events";
 import { type AddressInfo, createServer } from "node:net";
 import { execa } from "execa";
@@ -143,10 +144,13 @@ describe("a release that is built", () => {
 
   test("has no access to the yard: neither to its servers nor to what they know", async () => {
     const servers = await listServers();
-    const targets = servers.flatMap(({ name, address }) => {
-      const port = name === "db1" ? 3306 : name === "git1" ? 8440 : name === "control1" ? 8443 : 80;
-      return [`timeout 3 bash -c '</dev/tcp/${address}/${port}' 2>/dev/null && echo reached ${name} && exit 1 || true`];
-    });
+    const ports: Record<string, number> = { db1: 3306, git1: 8440, control1: 8443, c1s: 22 };
+    const probes = servers.map(({ name, address }) => ({
+      name,
+      reach: `timeout 3 bash -c '</dev/tcp/${address}/${ports[name] ?? 80}' 2>/dev/null`,
+    }));
+    for (const { name, reach } of probes) await execa("bash", ["-c", `${reach} || { echo ${name} answers nobody >&2; exit 1; }`]);
+    const targets = probes.map(({ name, reach }) => `${reach} && echo reached ${name} && exit 1 || true`);
     const { exitCode, stderr } = await push([
       ...BUILD,
       ...targets.slice(0, 12),

@@ -1,3 +1,4 @@
+// Takes over a minute: hooks that take seconds, and one that takes too long.
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Repository } from "#harness/repository.ts";
@@ -110,7 +111,7 @@ describe("a release with hooks", () => {
 
   test("that goes back ends all that its update has begun before the databases are put back", async () => {
     const boxfile =
-      "version: 3\ndeploy: hold\nhooks:\n  snapshot: database\n  update: setsid sh -c 'sleep 12; echo late >> private/noted' > /dev/null 2>&1 &\n";
+      "version: 3\ndeploy: hold\nhooks:\n  snapshot: database\n  update: echo early >> private/noted; setsid sh -c 'sleep 12; echo late >> private/noted' > /dev/null 2>&1 &\n";
     await repository.write({ Boxfile: boxfile, "docroot/index.php": "<?php http_response_code(500);" });
     await repository.commit("Broken");
     const { exitCode, stderr } = await repository.push(website.gitUrl);
@@ -118,6 +119,7 @@ describe("a release with hooks", () => {
     expect(stderr).toMatch(/hooks\.update is done/);
     expect(stderr).toMatch(/put db\d+ back as before the update/);
     await sleep(14_000);
+    expect(await noted(), "what it did before").toContain("early");
     expect(await noted()).not.toContain("late");
     await expectVisitorsSee("five");
   });
