@@ -1,3 +1,4 @@
+// Takes over a minute: visitors wait for updates that take seconds.
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Repository } from "#harness/repository.ts";

@@ -1,3 +1,4 @@
+// Takes over five minutes: each loss of a control server has to be recovered from before the next.
 import { afterAll, beforeAll, beforeEach, describe, expect, onTestFailed, test } from "vitest";
 import { reportFault } from "#base/fault.ts";
 import { ETCD_KEY, PEER_AUTHORITY, PEER_CERTIFICATE } from "#control/setup/replica-files.ts";

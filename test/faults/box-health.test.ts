@@ -1,3 +1,4 @@
+// Takes over a minute: it waits for servers to boot and to catch up.
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { inServer, mustInServer, powerOff, readInServer } from "#harness/servers.ts";
 import { commitPage, createSite, removeSite, type Site } from "#harness/site.ts";

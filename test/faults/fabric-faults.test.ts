@@ -1,3 +1,4 @@
+// Takes about four minutes: a server is cut off for a minute, clocks are wrong, the disk of the broker is full.
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Event } from "#contract/events.ts";

@@ -1,3 +1,4 @@
+// Takes about two minutes: boxes are made, and disks filled.
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { onSmallDisk, whileFull } from "#harness/faults.ts";
