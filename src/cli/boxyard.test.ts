@@ -63,7 +63,7 @@ describe("the command line", () => {
     };
     const ended = await cli.start(args);
     expect([ended.exitCode, ended.stdout === "", ended.stderr === ""]).toEqual([exitCode, exitCode !== 0, exitCode === 0]);
-  });
+  }, 90_000);
 
   test("help is complete: every command with its options and examples", async () => {
     const commands = [
