@@ -80,7 +80,8 @@ function broken(stage: string, { message }: Error): Ended {
 async function firstLinesOf(ended: readonly Ended[]): Promise<Map<string, string>> {
   const read = async ({ file }: { readonly file: string }): Promise<[string, string]> => [
     file,
-    (await readFile(file, "utf8")).split("\n", 1)[0] ?? "",
+    // A comment of several lines begins with one that says nothing.
+    (await readFile(file, "utf8")).replace(/^\/\*\*\n \*/, "/**").split("\n", 1)[0] ?? "",
   ];
   return new Map(await Promise.all(ended.flatMap(({ files }) => files.map(read))));
 }

@@ -54,16 +54,20 @@ describe("the command line", () => {
     ["1 when control says why not", ["website", "show", "s9"], 1],
     ["2 when it is not understood", ["websites"], 2],
     ["0 after help", ["--help"], 0],
-  ])("ends as a process with %s", async (_what, args, exitCode) => {
-    cli.control.script = {
-      status: () => STATUS,
-      showWebsite: () => {
-        throw new Fault("website.unknown", "there is no website s9");
-      },
-    };
-    const ended = await cli.start(args);
-    expect([ended.exitCode, ended.stdout === "", ended.stderr === ""]).toEqual([exitCode, exitCode !== 0, exitCode === 0]);
-  }, 90_000);
+  ])(
+    "ends as a process with %s",
+    async (_what, args, exitCode) => {
+      cli.control.script = {
+        status: () => STATUS,
+        showWebsite: () => {
+          throw new Fault("website.unknown", "there is no website s9");
+        },
+      };
+      const ended = await cli.start(args);
+      expect([ended.exitCode, ended.stdout === "", ended.stderr === ""]).toEqual([exitCode, exitCode !== 0, exitCode === 0]);
+    },
+    90_000,
+  );
 
   test("help is complete: every command with its options and examples", async () => {
     const commands = [
