@@ -1,11 +1,14 @@
 import { readFile, statfs } from "node:fs/promises";
 import { cpus, freemem, loadavg, release, totalmem } from "node:os";
-import type { ServerStatus } from "#contract/status.ts";
+import { type ServerStatus, UNPROTECTED_FACT } from "#contract/status.ts";
 
 type Facts = ServerStatus["facts"];
 
 let fixed: Facts | undefined;
 let last: { readonly facts: Facts; readonly atMs: number } | undefined;
+
+/** What the host's kernel protects directories by that everybody may write to; servers see it, and cannot change it. */
+const PROTECTIONS = ["symlinks", "hardlinks", "fifos", "regular"].map((what) => `fs.protected_${what}`);
 
 /** What a server knows of itself, for targets and for people, read at most `maxAgeMs` ago; sizes in bytes. */
 export async function readFacts(maxAgeMs = 0): Promise<Facts> {
@@ -23,7 +26,15 @@ async function readMoving(): Promise<Facts> {
     "disk.total": disk.blocks * disk.bsize,
     "memory.available": freemem(),
     "load.minute": Math.round(loadMinute * 100) / 100,
+    [UNPROTECTED_FACT]: (await unprotected()).join(" "),
   };
+}
+
+async function unprotected(): Promise<string[]> {
+  const values = await Promise.all(
+    PROTECTIONS.map(async (name) => ({ name, value: await readFile(`/proc/sys/${name.replace(".", "/")}`, "utf8").catch(() => "") })),
+  );
+  return values.filter(({ value }) => value.trim() === "0").map(({ name }) => name);
 }
 
 /** The version of Boxyard that this process runs. */

@@ -41,3 +41,6 @@ export const HEARTBEAT_MS = 3_000;
 export const REGISTRY_EXPIRY_MS = 8_000;
 /** Two heartbeats that are no further apart count as one unbroken time in which the server was heard of. */
 export const GAP_MS = 6_000;
+
+/** The fact that names which of the kernel's protections of links are off, in one line; empty when all are on. */
+export const UNPROTECTED_FACT = "kernel.unprotected";

@@ -16,6 +16,7 @@ import { BrokerWatch } from "./brokers/watch.ts";
 import type { Builders } from "./deploy/context.ts";
 import { startCoordinator } from "./deploy/coordinator.ts";
 import { makeHostKey } from "./host-key.ts";
+import { describeUnprotected } from "./host-protection.ts";
 import { API_PORT, BROKER_PORT } from "./ports.ts";
 import { Provisioner } from "./provision/provisioner.ts";
 import { Planning } from "./publish/planning.ts";
@@ -106,7 +107,10 @@ export async function startService(options: ServiceOptions): Promise<{ stop(): P
       onRowsChanged,
       brokers: () => brokerWatch.states(),
       controls: () => standbys.states(),
-      troubles: () => [brokerWatch, standbys, provisioner, planning, fabric].flatMap((one) => one.troubles()),
+      troubles: () => [
+        ...[brokerWatch, standbys, provisioner, planning, fabric].flatMap((one) => one.troubles()),
+        ...describeUnprotected(fabric.registry().values()),
+      ],
     },
     { address: config.address, port: API_PORT },
   );

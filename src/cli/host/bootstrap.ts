@@ -16,7 +16,7 @@ import {
   ensurePool,
   POOL,
 } from "#cloud/incus/host.ts";
-import { ensureKernelLimits } from "#cloud/incus/kernel-limits.ts";
+import { ensureKernelSettings } from "#cloud/incus/kernel-settings.ts";
 import { ensureTemplate, ensureYardCertificate, ensureYardProject, yardCloudNames } from "#cloud/incus/yard.ts";
 import {
   CONTROL_CONFIG_PATH,
@@ -68,7 +68,7 @@ export const bootstrapSteps: readonly BootstrapStep[] = [
   {
     title: "Cloud daemon",
     run: async (made, note) => {
-      await ensureKernelLimits();
+      await ensureKernelSettings();
       made.connection = await ensureDaemon(daemonOf(made));
       await ensurePool(made.connection, daemonOf(made));
       note(daemonOf(made).name);

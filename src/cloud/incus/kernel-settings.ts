@@ -2,6 +2,12 @@ import { readFile, writeFile } from "node:fs/promises";
 import { Fault } from "#base/fault.ts";
 
 /**
+ * Links, pipes and files in directories that everybody may write to are followed and opened only where they cannot be a
+ * trap. The host's kernel decides it for all servers, whose own root cannot: systemd sets it at boot, where there is one.
+ */
+const PROTECTION = { "fs.protected_symlinks": 1, "fs.protected_hardlinks": 1, "fs.protected_fifos": 1, "fs.protected_regular": 2 };
+
+/**
  * What the kernel allows one user, and all servers of a machine are one user to it: with Debian's values a systemd in
  * the 25th server finds no inotify instance, and the server ends or has no network. The values are those that the
  * daemon's own guide gives for production.
@@ -14,21 +20,25 @@ const WANTED = {
   "kernel.keys.maxbytes": 2_000_000,
   "kernel.keys.maxkeys": 2_000,
   "vm.max_map_count": 262_144,
+  ...PROTECTION,
 };
 const FILE = "/etc/sysctl.d/60-boxyard.conf";
 
-/** Raises the kernel's limits, now and at every boot; what is higher already stays. */
-export async function ensureKernelLimits(): Promise<void> {
+/** Raises the kernel's limits and protections, now and at every boot; what is higher already stays. */
+export async function ensureKernelSettings(): Promise<void> {
   const lower: string[] = [];
   for (const [name, wanted] of Object.entries(WANTED)) {
     const path = `/proc/sys/${name.replaceAll(".", "/")}`;
     if (Number(await readFile(path, "utf8")) >= wanted) continue;
     lower.push(name);
     await writeFile(path, `${wanted}\n`).catch((cause: unknown) => {
-      throw new Fault("host.limits", `cannot raise the kernel's ${name} to ${wanted}`, { cause, next: `sysctl -w ${name}=${wanted}` });
+      throw new Fault("host.limits", `cannot set the kernel's ${name} to ${wanted}`, { cause, next: `sysctl -w ${name}=${wanted}` });
     });
   }
   if (lower.length === 0) return;
   const settings = Object.entries(WANTED).map(([name, wanted]) => `${name} = ${wanted}\n`);
-  await writeFile(FILE, `# Written by Boxyard: a machine with many servers needs more than Debian's values.\n${settings.join("")}`);
+  await writeFile(
+    FILE,
+    `# Written by Boxyard: a machine with many servers needs more than Debian's values, and protected links.\n${settings.join("")}`,
+  );
 }

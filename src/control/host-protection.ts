@@ -1,0 +1,12 @@
+import { type ServerStatus, UNPROTECTED_FACT } from "#contract/status.ts";
+
+/** One line when the kernel under these servers leaves links unprotected; servers of one host all say the same. */
+export function describeUnprotected(statuses: Iterable<Pick<ServerStatus, "server" | "facts">>): string[] {
+  const off = [...statuses].filter(({ facts }) => (facts[UNPROTECTED_FACT] ?? "") !== "").sort((a, b) => (a.server < b.server ? -1 : 1));
+  const [first, ...others] = off;
+  if (first === undefined) return [];
+  const where = others.length === 0 ? first.server : `${first.server} and ${others.length} more`;
+  return [
+    `${String(first.facts[UNPROTECTED_FACT]).replaceAll(" ", ", ")} off in the kernel under ${where}: links can be traps there (→ bin/up)`,
+  ];
+}
