@@ -37,6 +37,7 @@ export function cloudConformance(open: () => Promise<CloudUnderTest>): void {
 
   testCreation(cloud, tested);
   testFilesAndCommands(cloud);
+  testGuards(cloud, tested);
   testSharedVolumes(cloud, tested);
   testLifecycle(cloud, tested);
 }
@@ -55,7 +56,7 @@ function testCreation(cloud: () => Cloud, tested: Tested): void {
   test("a server runs once it was asked for, and may be asked for again", { timeout: LONG_MS }, async () => {
     await cloud().ensureServer(writer(tested()));
     await cloud().ensureServer(writer(tested()));
-    expect(await cloud().listServers()).toContainEqual({ name: "first", isRunning: true });
+    expect(await cloud().listServers()).toContainEqual({ name: "first", isRunning: true, guard: "address" });
   });
 
   test("a server boots with the files that were written before its first start", { timeout: LONG_MS }, async () => {
@@ -99,6 +100,27 @@ function testFilesAndCommands(cloud: () => Cloud): void {
   });
 }
 
+function testGuards(cloud: () => Cloud, tested: Tested): void {
+  const guard = async (name: string) => (await cloud().listServers()).find((server) => server.name === name)?.guard;
+
+  test("a running server's guard changes on demand, and is what it was once the server is asked for again", async () => {
+    await cloud().guardServer("first", "hardware");
+    await cloud().guardServer("first", "hardware");
+    expect(await guard("first")).toBe("hardware");
+    await cloud().ensureServer(writer(tested()));
+    expect(await guard("first")).toBe("address");
+    expect((await cloud().execute("first", ["true"])).exitCode).toBe(0);
+    await expect(cloud().guardServer("nobody", "address")).rejects.toEqual(failed);
+  });
+
+  test("a server has no door to the cloud's own API", async () => {
+    for (const door of ["/dev/lxd/sock", "/dev/incus/sock"]) {
+      const { exitCode, stderr } = await cloud().execute("first", ["cat", door]);
+      expect({ exitCode, stderr }).toEqual({ exitCode: 1, stderr: `cat: ${door}: No such file or directory\n` });
+    }
+  });
+}
+
 function testSharedVolumes(cloud: () => Cloud, tested: Tested): void {
   test("servers share a volume: who mounts it read-write is read by who mounts it read-only", { timeout: LONG_MS }, async () => {
     await cloud().ensureServer(reader(tested()));
@@ -127,7 +149,7 @@ function testLifecycle(cloud: () => Cloud, tested: Tested): void {
   test("a server stops and starts, each twice, and keeps its files", { timeout: LONG_MS }, async () => {
     await cloud().stopServer("first");
     await cloud().stopServer("first", { isForced: true });
-    expect(await cloud().listServers()).toContainEqual({ name: "first", isRunning: false });
+    expect(await cloud().listServers()).toContainEqual({ name: "first", isRunning: false, guard: "address" });
     await expect(cloud().execute("first", ["true"])).rejects.toEqual(failed);
     await cloud().startServer("first");
     await cloud().startServer("first");
@@ -159,7 +181,7 @@ function reader(tested: CloudUnderTest): ServerWant {
 function want({ template, networkPrefix }: CloudUnderTest, name: "first" | "second", volumes: readonly VolumeMount[]): ServerWant {
   const address = `${networkPrefix}${name === "first" ? 11 : 12}`;
   const boot = bootFiles({ name, address, prefixLength: 24, gateway: `${networkPrefix}1` });
-  return { name, address, template, volumes, files: [...boot, { path: "/etc/boxyard/word", content: "before boot" }] };
+  return { name, address, guard: "address", template, volumes, files: [...boot, { path: "/etc/boxyard/word", content: "before boot" }] };
 }
 
 /** Commands of a server that is only starting may fail. */

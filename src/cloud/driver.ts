@@ -6,12 +6,20 @@ export interface ServerWant {
   /** The stopped server that it is copied from. */
   readonly template: string;
   readonly address: string;
+  readonly guard: Guard;
   readonly volumes: readonly VolumeMount[];
   /** Written before the first start, so that the server boots with them. */
   readonly files: readonly ServerFile[];
   /** Doors from inside the server to an address that only the host sees. */
   readonly proxies?: readonly Proxy[];
 }
+
+/**
+ * What a server cannot pretend to its network, whatever its root does: "address" neither another hardware address nor another
+ * IPv4 address than its own, "hardware" no other hardware address, since it may answer at floating addresses. With either
+ * it has no door to the cloud's own API.
+ */
+export type Guard = "address" | "hardware";
 
 export interface VolumeMount {
   readonly volume: string;
@@ -37,6 +45,8 @@ export interface Proxy {
 export interface CloudServer {
   readonly name: string;
   readonly isRunning: boolean;
+  /** Null for a server without one: of an older Boxyard, or changed by hand. */
+  readonly guard: Guard | null;
 }
 
 export interface ExecutionResult {
@@ -54,8 +64,10 @@ export interface Cloud {
   /** Resolves when the cloud answers and the yard's project may be used. */
   check(): Promise<void>;
   listServers(): Promise<CloudServer[]>;
-  /** The server exists and runs. */
+  /** The server exists, is guarded and runs. */
   ensureServer(want: ServerWant): Promise<void>;
+  /** The server has this guard, at once when it runs; nothing else of it changes. */
+  guardServer(name: string, guard: Guard): Promise<void>;
   /** The server is gone, with everything in it; volumes stay. */
   removeServer(name: string): Promise<void>;
   startServer(name: string): Promise<void>;

@@ -135,6 +135,7 @@ async function ensureControlServer(made: Bootstrap, note: (text: string) => void
     name: CONTROL_SERVER,
     template: given(made.template),
     address: state.controlAddress,
+    guard: "address",
     volumes: [{ volume: RUNTIME_VOLUME, path: "/opt/boxyard", isReadOnly: false }],
     ...(await cloudDoor(made)),
     files: [

@@ -42,7 +42,8 @@ export async function ensureControls({ cloud, replicas, server, note }: Controls
     return note(`${CONTROL_SERVER} alone: servers of this yard's image have no etcd and Patroni (→ a new yard has)`);
   if (!(await isReplicated(cloud, names))) {
     note("the yard's secrets for two more servers");
-    for (const { name, address } of members.slice(1)) await prepare(cloud, { ...server, name, address, volumes: [], files: [] });
+    for (const { name, address } of members.slice(1))
+      await prepare(cloud, { ...server, name, address, guard: "address", volumes: [], files: [] });
     note("the database moves from one server to three");
     await replicate(cloud, members);
   }
@@ -53,7 +54,7 @@ export async function ensureControls({ cloud, replicas, server, note }: Controls
 async function rejoin(cloud: Cloud, member: BusMembers[number], server: ControlsWant["server"]): Promise<void> {
   const { name, address } = member;
   await brokerRuns(cloud, name);
-  await prepare(cloud, { ...server, name, address, volumes: [], files: [] });
+  await prepare(cloud, { ...server, name, address, guard: "address", volumes: [], files: [] });
   await configure(cloud, member, { rejoins: true });
   await must(cloud, name, ["systemctl", "restart", "boxyard-control-setup"]);
   await must(cloud, name, ["systemctl", "start", "boxyard-control"]);

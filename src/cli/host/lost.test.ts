@@ -12,7 +12,7 @@ const ofThree = { [DATABASE_REPLICATED_PATH]: "", [SECRETS_PATH]: "the yard's se
 
 async function make(name: string, files: Record<string, string> = {}): Promise<void> {
   const contents = Object.entries(files).map(([path, content]) => ({ path, content }));
-  await cloud.ensureServer({ name, template: "template-1", address: "10.77.5.9", volumes: [], files: contents });
+  await cloud.ensureServer({ name, template: "template-1", address: "10.77.5.9", guard: "address", volumes: [], files: contents });
 }
 
 const place = () => findFirstPlace(cloud, "acme");

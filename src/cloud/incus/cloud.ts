@@ -1,8 +1,9 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { Fault, isFault } from "#base/fault.ts";
 import type { Argv } from "#base/run.ts";
-import type { Cloud, CloudServer, ExecutionResult, ServerFile, ServerWant } from "../driver.ts";
+import type { Cloud, CloudServer, ExecutionResult, Guard, ServerFile, ServerWant } from "../driver.ts";
 import { Connection, type Endpoint, whenFree } from "./connection.ts";
+import { closedDoor, guardedNic, guardOf } from "./guard.ts";
 
 /** Which part of the cloud a yard uses. */
 export interface IncusOptions {
@@ -15,6 +16,7 @@ export interface IncusOptions {
 interface Instance {
   readonly name: string;
   readonly status: string;
+  readonly config: Record<string, string>;
   readonly devices: Record<string, Record<string, string>>;
 }
 
@@ -49,18 +51,30 @@ class IncusCloud implements Cloud {
 
   async listServers(): Promise<CloudServer[]> {
     const instances = await this.#api.call<Instance[]>("/1.0/instances", { query: { recursion: "1" } });
-    return instances.map(({ name, status }) => ({ name, isRunning: status === "Running" }));
+    return instances.map((one) => ({ name: one.name, isRunning: one.status === "Running", guard: guardOf(one) }));
   }
 
   async ensureServer(want: ServerWant): Promise<void> {
     const have = await this.#find(want.name);
     if (have === null) await this.#create(want);
-    else await this.#addDevices(want, have);
+    else {
+      await this.#addDevices(want, have);
+      await this.guardServer(want.name, want.guard);
+    }
     if (have?.status !== "Running") {
       // Files are written until the first start has succeeded, so that an interrupted creation is completed.
       for (const file of want.files) await this.writeFile(want.name, file);
       await this.startServer(want.name);
     }
+  }
+
+  async guardServer(name: string, guard: Guard): Promise<void> {
+    const have = await this.#find(name);
+    if (have === null) throw nobody(name);
+    if (guardOf(have) === guard) return;
+    const devices = { ...have.devices, eth0: { ...have.devices["eth0"], ...guardedNic(guard) } };
+    await whenFree(() => this.#api.call(`/1.0/instances/${name}`, { method: "PATCH", body: { devices } }));
+    await whenFree(async () => this.#api.call(`/1.0/instances/${name}`, { method: "PATCH", body: { config: await this.#closedDoor() } }));
   }
 
   async removeServer(name: string): Promise<void> {
@@ -147,12 +161,24 @@ class IncusCloud implements Cloud {
   }
 
   async #create(want: ServerWant): Promise<void> {
+    const config = await this.#closedDoor();
     await whenFree(() =>
       this.#api.call("/1.0/instances", {
         method: "POST",
-        body: { name: want.name, source: { type: "copy", source: want.template, instance_only: true }, devices: this.#devices(want) },
+        body: {
+          name: want.name,
+          source: { type: "copy", source: want.template, instance_only: true },
+          config,
+          devices: this.#devices(want),
+        },
       }),
     );
+  }
+
+  /** Each daemon refuses the other's name for it. */
+  async #closedDoor(): Promise<Record<string, string>> {
+    const { environment } = await this.#api.call<{ environment: { server: string } }>("/1.0");
+    return closedDoor(environment.server);
   }
 
   /** A server that exists gets volumes that it lacks; devices are never taken away here. */
@@ -176,13 +202,13 @@ class IncusCloud implements Cloud {
     const proxies = (want.proxies ?? []).map(({ name, listen, connect }) => [name, { type: "proxy", listen, connect, bind: "instance" }]);
     return {
       root: { type: "disk", pool, path: "/" },
-      eth0: { type: "nic", name: "eth0", network, "ipv4.address": want.address },
+      eth0: { type: "nic", name: "eth0", network, "ipv4.address": want.address, ...guardedNic(want.guard) },
       ...Object.fromEntries([...volumes, ...proxies]),
     };
   }
 
   async #mustExist(name: string): Promise<void> {
-    if ((await this.#find(name)) === null) throw new Fault("cloud.failed", `there is no server ${name} in the cloud`);
+    if ((await this.#find(name)) === null) throw nobody(name);
   }
 
   #find(name: string): Promise<Instance | null> {
@@ -231,6 +257,10 @@ class IncusCloud implements Cloud {
   #volume(name: string): string {
     return `/1.0/storage-pools/${this.#options.pool}/volumes/custom/${name}`;
   }
+}
+
+function nobody(name: string): Fault {
+  return new Fault("cloud.failed", `there is no server ${name} in the cloud`);
 }
 
 /** The daemon makes errors of two exit codes, LXD as the operation's end, Incus as the answer to waiting for it. */

@@ -8,6 +8,7 @@ import { type Argv, run } from "#base/run.ts";
 import type { Cloud } from "../driver.ts";
 import { incusCloud } from "./cloud.ts";
 import type { Connection } from "./connection.ts";
+import { closedDoor } from "./guard.ts";
 import { type Daemon, POOL } from "./host.ts";
 
 /** One name whatever the image, since a yard's control server is told it once. */
@@ -64,7 +65,11 @@ export async function ensureTemplate(connection: Connection, daemon: Daemon, yar
   await cloud.removeServer(NEXT_TEMPLATE);
   const devices = { root: { type: "disk", pool: POOL, path: "/" } };
   const source = { type: "image", alias: image };
-  await connection.call("/1.0/instances", { method: "POST", query, body: { name: NEXT_TEMPLATE, source, devices } });
+  await connection.call("/1.0/instances", {
+    method: "POST",
+    query,
+    body: { name: NEXT_TEMPLATE, source, devices, config: closedDoor(daemon.name) },
+  });
   await cloud.startServer(NEXT_TEMPLATE);
   await until("the template to boot", () => hasBooted(cloud, NEXT_TEMPLATE), { timeoutMs: 60_000 });
   await forgetIdentity(cloud, NEXT_TEMPLATE);

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { Fault } from "#base/fault.ts";
 import type { Argv } from "#base/run.ts";
-import type { Cloud, CloudServer, ExecutionResult, ServerFile, ServerWant, VolumeMount } from "../driver.ts";
+import type { Cloud, CloudServer, ExecutionResult, Guard, ServerFile, ServerWant, VolumeMount } from "../driver.ts";
 
 type Method = keyof Cloud;
 type Files = Map<string, Uint8Array>;
@@ -13,6 +13,7 @@ interface Server {
   readonly files: Files;
   readonly mounts: VolumeMount[];
   isRunning: boolean;
+  guard: Guard | null;
 }
 
 /** A cloud that is only remembered, for tests of what uses one. */
@@ -49,19 +50,30 @@ export class MemoryCloud implements Cloud {
 
   async listServers(): Promise<CloudServer[]> {
     await this.#meetTrouble("listServers");
-    return [...this.#servers].map(([name, { isRunning }]) => ({ name, isRunning }));
+    return [...this.#servers].map(([name, { isRunning, guard }]) => ({ name, isRunning, guard }));
   }
 
   async ensureServer(want: ServerWant): Promise<void> {
     await this.#meetTrouble("ensureServer");
     for (const { volume } of want.volumes) this.#volume(volume);
-    const server: Server = this.#servers.get(want.name) ?? { files: new Map(), mounts: [], isRunning: false };
+    const server: Server = this.#servers.get(want.name) ?? { files: new Map(), mounts: [], isRunning: false, guard: null };
+    server.guard = want.guard;
     const mounted = new Set(server.mounts.map(({ volume }) => volume));
     server.mounts.push(...want.volumes.filter(({ volume }) => !mounted.has(volume)));
     this.#servers.set(want.name, server);
     if (server.isRunning) return;
     for (const file of want.files) this.#write(server, file);
     server.isRunning = true;
+  }
+
+  async guardServer(name: string, guard: Guard): Promise<void> {
+    await this.#meetTrouble("guardServer");
+    this.#server(name).guard = guard;
+  }
+
+  /** As a server of an older Boxyard is. */
+  unguard(name: string): void {
+    this.#server(name).guard = null;
   }
 
   async removeServer(name: string): Promise<void> {

@@ -3,7 +3,7 @@ import { Fault, reportFault } from "#base/fault.ts";
 import type { Log } from "#base/log.ts";
 import { mapParallel } from "#base/parallel.ts";
 import { bootFiles } from "#cloud/boot-files.ts";
-import type { Cloud, VolumeMount } from "#cloud/driver.ts";
+import type { Cloud, CloudServer, Guard, VolumeMount } from "#cloud/driver.ts";
 import type { ControlConfig } from "#contract/control-config.ts";
 import { ENROLMENT_PATH, type Enrolment } from "#contract/enrolment.ts";
 import type { ServerName } from "#contract/names.ts";
@@ -40,6 +40,9 @@ export interface ProvisionOptions {
 /** A server's copy costs disk work, its boot costs processor time: more at once are not faster. */
 const AT_ONCE = 3;
 
+/** Takes down what could not be done. */
+type Note = (thrown: unknown) => void;
+
 const BUILD_VOLUMES = "build-";
 /** Volumes of removed websites are looked for this often. */
 const SWEEP_MS = 60_000;
@@ -61,7 +64,7 @@ export class Provisioner {
 
   async turn(): Promise<void> {
     const troubles: string[] = [];
-    const note = (thrown: unknown): void => {
+    const note: Note = (thrown) => {
       const { message, next } = reportFault(thrown);
       troubles.push(next === null ? message : `${message} (${next})`);
       this.#options.log.warn({ fault: message }, "provisioning trouble");
@@ -69,7 +72,9 @@ export class Provisioner {
     try {
       await this.#options.cloud.check();
       const servers = await listServerRows(this.#options.store);
-      await this.#createMissing(servers, note);
+      const known = await this.#options.cloud.listServers();
+      await this.#createMissing(servers, known, note);
+      await this.#guard(servers, known, note);
       await this.#retireLeaving(servers);
       await this.#removeDeleted(servers, note);
       await this.#removeBuildVolumes();
@@ -89,9 +94,8 @@ export class Provisioner {
     if (exitCode !== 0) throw new Fault("server.agent-not-restarted", `the agent of ${row.name} did not start again: ${stderr.trim()}`);
   }
 
-  async #createMissing(servers: readonly ServerRow[], note: (thrown: unknown) => void): Promise<void> {
-    const { cloud, config } = this.#options;
-    const known = await cloud.listServers();
+  async #createMissing(servers: readonly ServerRow[], known: readonly CloudServer[], note: Note): Promise<void> {
+    const { config } = this.#options;
     const running = new Set(known.filter((server) => server.isRunning).map((server) => server.name));
     const missing = servers.filter((server) => server.state === "present" && server.name !== config.server && !running.has(server.name));
     const names = new Set(known.map(({ name }) => name));
@@ -99,6 +103,20 @@ export class Provisioner {
     await mapParallel(missing, AT_ONCE, (server) =>
       (isMadeByHost(server) ? this.#startFirst(server, names) : this.#create(server)).catch(note),
     );
+  }
+
+  /** Servers that were made before they were guarded, or that somebody changed by hand. */
+  async #guard(servers: readonly ServerRow[], known: readonly CloudServer[], note: Note): Promise<void> {
+    const guards = new Map(known.map(({ name, guard }) => [name, guard]));
+    const unguarded = servers.filter((row) => row.state !== "deleting" && guards.has(row.name) && guards.get(row.name) !== guardOf(row));
+    await mapParallel(unguarded, AT_ONCE, async (row) => {
+      try {
+        await this.#options.cloud.guardServer(row.name, guardOf(row));
+        this.#options.log.info({ server: row.name, guard: guardOf(row) }, "server guarded");
+      } catch (thrown) {
+        note(thrown);
+      }
+    });
   }
 
   /** The first control server is made by the host; one that is not enrolled is being made, and must not start before it has its files. */
@@ -130,6 +148,7 @@ export class Provisioner {
       name,
       template: config.template,
       address,
+      guard: guardOf(row),
       volumes,
       files: [...files, { path: ENROLMENT_PATH, content: JSON.stringify(enrolment), mode: 0o600 }],
     });
@@ -180,7 +199,7 @@ export class Provisioner {
     if (retired.length > 0) this.#options.onRowsChanged();
   }
 
-  async #removeDeleted(servers: readonly ServerRow[], note: (thrown: unknown) => void): Promise<void> {
+  async #removeDeleted(servers: readonly ServerRow[], note: Note): Promise<void> {
     const { busKeys, cloud, fabric, withdraw, store, log } = this.#options;
     const deleted = servers.filter((server) => server.state === "deleting");
     await mapParallel(deleted, AT_ONCE, async ({ name }) => {
@@ -213,6 +232,11 @@ export class Provisioner {
     for (const volume of await cloud.listVolumes())
       if (volume.startsWith(BUILD_VOLUMES) && !kept.has(volume) && !mounted.has(volume)) await cloud.removeVolume(volume);
   }
+}
+
+/** Edges are to answer at floating addresses. */
+function guardOf({ roles }: ServerRow): Guard {
+  return roles.includes("edge") ? "hardware" : "address";
 }
 
 function volumesOf({ name, cluster, roles }: ServerRow, { runtimeVolume }: ControlConfig): VolumeMount[] {
