@@ -5,6 +5,7 @@ import type { CacheSpec } from "#contract/spec/cache.ts";
 import { configuration } from "../../converge/configuration.ts";
 import { systemctl, unit } from "../../converge/unit.ts";
 import type { RoleContext, RunningRole } from "../role.ts";
+import { CLIENTS, CLIENTS_DROP_IN, memcachedClients } from "./clients.ts";
 import { Holds } from "./holds.ts";
 import { renderVcl } from "./vcl.ts";
 
@@ -78,6 +79,13 @@ export async function startCache({ fabric }: RoleContext): Promise<RunningRole<C
       {
         name: "memcached",
         resources: [
+          // Apart from memcached's own: which boxes there are changes often, and a restart would empty it.
+          configuration({
+            id: "memcached-clients",
+            files: [{ path: CLIENTS, content: memcachedClients(spec.purgers) }, CLIENTS_DROP_IN],
+            check: ["nft", "--check", "-f", CLIENTS],
+            activate: [["nft", "-f", CLIENTS], systemctl.daemonReload()],
+          }),
           configuration({
             id: "memcached",
             files: [{ path: "/etc/memcached.conf", content: memcachedConfig(spec, address) }],
@@ -137,7 +145,7 @@ function patientVarnishadm(): string {
   return '#!/bin/sh\n# Written by Boxyard.\nexec /usr/bin/varnishadm -t 60 "$@"\n';
 }
 
-/** Only the yard's own network reaches it: memcached listens on the server's address, and without UDP. */
+/** It listens on the server's address, and without UDP. */
 function memcachedConfig({ memcachedMegabytes }: CacheSpec, address: string): string {
   return [
     "# Written by Boxyard.",
