@@ -16,6 +16,7 @@ import type { Resource, ResourceGroup } from "./converge/resource.ts";
 import { convergeGroups, type Outcome } from "./converge/runner.ts";
 import { readFacts } from "./facts.ts";
 import { Ledger } from "./ledger.ts";
+import { logGroup } from "./logs.ts";
 import { answerOperators } from "./operate/answers.ts";
 import { targetView } from "./operate/target-view.ts";
 import type { RoleContext, RunningRole } from "./roles/role.ts";
@@ -115,7 +116,7 @@ export class Agent {
     const hasNewest = await this.#refreshSpec();
     const spec = this.#spec;
     if (spec === null) return this.#retryUnless(hasNewest);
-    const outcome = await convergeGroups([commonGroup(this.#enrolment, spec), ...(await this.#roleGroups(spec))], signal);
+    const outcome = await convergeGroups([commonGroup(this.#enrolment, spec), logGroup(), ...(await this.#roleGroups(spec))], signal);
     this.#outcome = outcome;
     if (outcome.faults.length === 0) this.#reached = spec.generation;
     this.#tellRoles();

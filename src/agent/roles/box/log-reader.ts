@@ -1,4 +1,4 @@
-import { type FileHandle, open } from "node:fs/promises";
+import { type FileHandle, open, stat } from "node:fs/promises";
 
 /** At most this much of a log is looked at for one answer. */
 const WINDOW_BYTES = 1 << 20;
@@ -16,8 +16,27 @@ export interface LogAnswer {
   readonly cursor: string;
 }
 
-/** The last lines of a log, or, with a cursor, the next ones after it; a log that was rotated since is read from its beginning. */
-export async function readLogFile({ path, lines, after }: LogQuestion): Promise<LogAnswer> {
+/**
+ * The last lines of a log, or, with a cursor, the next ones after it. Of a log that was rotated since the rest comes first,
+ * from where it is now, then the new one from its beginning.
+ */
+export async function readLogFile(question: LogQuestion): Promise<LogAnswer> {
+  return (await readRest(question)) ?? readCurrent(question);
+}
+
+/** What was written into the log before it was rotated and after the cursor; null when it was not, or when that has been given. */
+async function readRest({ path, lines, after }: LogQuestion): Promise<LogAnswer | null> {
+  const rotated = `${path}.1`;
+  const ino = await stat(rotated).then(
+    (found) => found.ino,
+    () => null,
+  );
+  if (ino === null || after?.startsWith(`${ino}:`) !== true) return null;
+  const rest = await readCurrent({ path: rotated, lines, after });
+  return rest.lines.length === 0 ? null : rest;
+}
+
+async function readCurrent({ path, lines, after }: LogQuestion): Promise<LogAnswer> {
   const log = await open(path, "r").catch(() => null);
   if (log === null) return { lines: [], cursor: "0:0" };
   try {

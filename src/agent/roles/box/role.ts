@@ -6,7 +6,7 @@ import type { BoxSpec } from "#contract/spec/box.ts";
 import type { ServerSpec } from "#contract/spec/server.ts";
 import type { WebsiteOnServer } from "#contract/spec/website.ts";
 import { configuration } from "../../converge/configuration.ts";
-import { directory, file } from "../../converge/file.ts";
+import { directory } from "../../converge/file.ts";
 import type { ResourceGroup } from "../../converge/resource.ts";
 import { unit } from "../../converge/unit.ts";
 import { member } from "../../converge/user.ts";
@@ -108,22 +108,35 @@ function webServer(spec: BoxSpec, server: string) {
   ];
 }
 
-/** This month plain, one more compressed. */
-function logRotation() {
-  const content = `# Written by Boxyard.
+const ROTATION = "/etc/logrotate.d/boxyard";
+
+/**
+ * A log begins again each month, or within the hour in which it is larger than 100 MB; four earlier ones are kept. The
+ * newest of them is not compressed: requests that began before the reload are still to be written there.
+ */
+const WEBSITE_LOGS = `# Written by Boxyard.
 /var/log/boxyard/*/*.log {
   monthly
-  rotate 1
+  maxsize 100M
+  rotate 4
   compress
+  delaycompress
   missingok
   notifempty
   sharedscripts
   postrotate
-    systemctl reload apache2
+    systemctl try-reload-or-restart apache2
   endscript
 }
 `;
-  return file({ path: "/etc/logrotate.d/boxyard", content });
+
+function logRotation() {
+  return configuration({
+    id: "website-logs",
+    files: [{ path: ROTATION, content: WEBSITE_LOGS }],
+    check: ["logrotate", "--debug", ROTATION],
+    activate: [],
+  });
 }
 
 function answerBoxActions({ fabric }: RoleContext, carried: () => BoxSpec | null): void {
