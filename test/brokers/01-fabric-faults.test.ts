@@ -3,7 +3,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Event } from "#contract/events.ts";
 import type { Job } from "#contract/job.ts";
-import { giveBrokerItsDisk, whileBrokerIsFull, whileCutOff, withWrongClock } from "#harness/faults.ts";
+import { giveBrokerItsDisk, killService, whileBrokerIsFull, whileCutOff, withWrongClock } from "#harness/faults.ts";
 import type { Repository } from "#harness/repository.ts";
 import { allAreBack, ask, isBack, named, signalAgent } from "#harness/requests.ts";
 import { inServer, mustInServer } from "#harness/servers.ts";
@@ -78,6 +78,20 @@ describe("the control service that is killed", () => {
     expect(stderr).toMatch(/broke off after 1 of 2 answers|does not answer/);
     await allAreBack();
     expect(await startOf("c1v2", "memcached")).toBe(before);
+  });
+});
+
+describe("the database of a control server that is alone", () => {
+  test("comes back by itself when it is killed, and control with it", async () => {
+    const killedAtMs = Date.now();
+    await killService("control1", "postgresql@17-main");
+    await eventually("control to answer", async () => (await boxyard("status")).exitCode === 0, 60_000);
+    await allAreBack();
+    // The agent's turn would start it, too, but only every five minutes.
+    expect(Number(await mustInServer("control1", "systemctl", "show", "--value", "-p", "NRestarts", "postgresql@17-main"))).toBeGreaterThan(
+      0,
+    );
+    expect(Date.now() - killedAtMs).toBeLessThan(4 * 60_000);
   });
 });
 

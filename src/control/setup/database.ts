@@ -1,12 +1,23 @@
 import { until } from "#base/retry.ts";
 import { run } from "#base/run.ts";
+import { ensureFiles } from "./file.ts";
 
 /** Debian's PostgreSQL, when it is alone. */
 export const POSTGRESQL_UNIT = "postgresql@17-main.service";
 const READY_MS = 60_000;
 
+/** Debian's unit lets a PostgreSQL that was killed lie; the first start after that may find what the dead one still holds. */
+const COMES_BACK = {
+  path: `/etc/systemd/system/${POSTGRESQL_UNIT}.d/boxyard.conf`,
+  content: "# Written by Boxyard.\n[Unit]\nStartLimitIntervalSec=0\n[Service]\nRestart=always\nRestartSec=1\n",
+  owner: "root",
+  group: "root",
+  mode: 0o644,
+};
+
 /** PostgreSQL on this server alone, with the account and the database of the control service. */
 export async function setUpDatabase(): Promise<void> {
+  if (await ensureFiles([COMES_BACK])) await run(["systemctl", "daemon-reload"]);
   await run(["systemctl", "enable", "--now", POSTGRESQL_UNIT], { timeoutMs: 120_000 });
   await until("PostgreSQL to answer", () => psql("select 1"), { timeoutMs: READY_MS });
   // Peer authentication: the Unix user boxyard is the database's user boxyard, and there is no password to lose.
