@@ -1,3 +1,4 @@
+import { readFile } from "node:fs/promises";
 import { execa } from "execa";
 import type { CommandResult } from "./yard.ts";
 import { eventually, TEST_YARD } from "./yard.ts";
@@ -56,6 +57,40 @@ export async function stop(server: string): Promise<void> {
 export async function processIdOf(server: string): Promise<number> {
   const { stdout } = await execa(await cloudClient(), ["query", `/1.0/instances/${server}/state?project=boxyard-${TEST_YARD}`]);
   return (JSON.parse(stdout) as { pid: number }).pid;
+}
+
+/** What a server cannot pretend to its network, by the settings that the daemon has for it. */
+export interface ServerGuard {
+  readonly hasNoOtherHardware: boolean;
+  readonly hasNoOtherAddress: boolean;
+  /** Whether it has no door to the cloud's own API. */
+  readonly isClosed: boolean;
+}
+
+export async function guardOfServer(server: string): Promise<ServerGuard> {
+  const { stdout } = await execa(await cloudClient(), ["query", `/1.0/instances/${server}?project=boxyard-${TEST_YARD}`]);
+  const { config, devices } = JSON.parse(stdout) as Record<"config", Record<string, string>> & {
+    devices: { eth0: Record<string, string> };
+  };
+  const { eth0 } = devices;
+  return {
+    hasNoOtherHardware: eth0["security.mac_filtering"] === "true",
+    hasNoOtherAddress: eth0["security.ipv4_filtering"] === "true",
+    isClosed: [config["security.devlxd"], config["security.guestapi"]].includes("false"),
+  };
+}
+
+/** The server's network interface is as one of an older Boxyard. */
+export async function takeGuardFrom(server: string): Promise<void> {
+  const settings = ["security.mac_filtering=false", "security.ipv4_filtering=false"];
+  await execa(await cloudClient(), ["config", "device", "set", "--project", `boxyard-${TEST_YARD}`, server, "eth0", ...settings]);
+}
+
+/** How many packets have come out of the server's network interface, as the host counts them before it judges them. */
+export async function packetsFrom(server: string): Promise<number> {
+  const { stdout } = await execa(await cloudClient(), ["query", `/1.0/instances/${server}/state?project=boxyard-${TEST_YARD}`]);
+  const { network } = JSON.parse(stdout) as { network: { eth0: { host_name: string } } };
+  return Number(await readFile(`/sys/class/net/${network.eth0.host_name}/statistics/rx_packets`, "utf8"));
 }
 
 /** The daemon loses the server image: the next yard imports it anew, and builds it when the cache has none. */
