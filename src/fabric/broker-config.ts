@@ -11,6 +11,8 @@ export interface BrokerOptions {
   readonly storeDirectory: string;
   /** Null for a broker that is alone. */
   readonly cluster: BrokerCluster | null;
+  /** Whether what it acknowledges is on the disk; otherwise the kernel may have it for two minutes. Needs nats-server 2.10. */
+  readonly isDurable: boolean;
 }
 
 export interface BrokerFile {
@@ -35,7 +37,12 @@ export function brokerFiles(
 ): BrokerFile[] {
   const inDirectory = (name: string): string => `${BROKER_DIRECTORY}/${name}`;
   const [certificatePath, keyPath, caPath] = [inDirectory("certificate.pem"), inDirectory("key.pem"), inDirectory("ca.pem")];
-  const config = renderBrokerConfig(trust, { ...options, certificatePath, keyPath, caPath, storeDirectory: BROKER_STORE });
+  const config = renderBrokerConfig(trust, {
+    ...options,
+    ...{ certificatePath, keyPath, caPath },
+    storeDirectory: BROKER_STORE,
+    isDurable: true,
+  });
   const own = { owner: "nats", group: "nats" };
   return [
     { path: certificatePath, content: certificatePem, ...own, mode: 0o644 },
@@ -81,7 +88,7 @@ export function renderBrokerConfig(trust: BrokerTrust, options: BrokerOptions): 
     'ping_interval: "5s"',
     "ping_max: 2",
     `tls { ${certificate(options)}, timeout: 5 }`,
-    `jetstream { store_dir: ${JSON.stringify(options.storeDirectory)}, max_memory_store: 64MB, max_file_store: 4GB }`,
+    `jetstream { ${renderStore(options)}, max_memory_store: 64MB, max_file_store: 4GB }`,
     `operator: ${trust.operatorJwt}`,
     `system_account: ${trust.system}`,
     // Accounts lie on disk, where a newer one, with revocations, replaces what stands below. Brokers compare theirs that often.
@@ -90,6 +97,10 @@ export function renderBrokerConfig(trust: BrokerTrust, options: BrokerOptions): 
     ...(options.cluster === null ? [] : renderCluster(options.cluster, options)),
     "",
   ].join("\n");
+}
+
+function renderStore({ storeDirectory, isDurable }: BrokerOptions): string {
+  return `store_dir: ${JSON.stringify(storeDirectory)}${isDurable ? ", sync_interval: always" : ""}`;
 }
 
 /** Mutual TLS keeps strangers out, the password the yard's other servers. Clients learn of brokers from control, not from here. */

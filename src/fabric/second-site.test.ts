@@ -60,7 +60,7 @@ async function writeLeaf({ port, leafPort }: { readonly port: number; readonly l
   const files = { "leaf.creds": credentials, "certificate.pem": certificatePem, "key.pem": keyPem, "ca.pem": authority.certificatePem };
   for (const [name, content] of Object.entries(files)) await writeFile(path(name), content, { mode: 0o600 });
   const trust = await createBrokerTrust(first.keys);
-  const own = { serverName: "site2", address: SITE, port, storeDirectory: path("store"), cluster: null };
+  const own = { serverName: "site2", address: SITE, port, storeDirectory: path("store"), cluster: null, isDurable: false };
   const config = renderBrokerConfig(trust, {
     ...own,
     certificatePath: path("certificate.pem"),

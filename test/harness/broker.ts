@@ -201,8 +201,11 @@ async function writeConfigs(yard: {
     const configPath = join(folder, `${serverName}.conf`);
     await writeFile(
       configPath,
-      renderBrokerConfig(trust, { serverName, address, port, certificatePath, keyPath, caPath, storeDirectory, cluster }) +
-        beside({ address, certificatePath, keyPath }),
+      // Debian 12's nats-server cannot be durable; a kill, unlike a power cut, leaves what the kernel has.
+      renderBrokerConfig(trust, {
+        ...{ serverName, address, port, certificatePath, keyPath, caPath, storeDirectory, cluster },
+        isDurable: false,
+      }) + beside({ address, certificatePath, keyPath }),
     );
     configPaths.push(configPath);
   }
