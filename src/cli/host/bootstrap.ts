@@ -29,6 +29,7 @@ import { ENROLMENT_PATH } from "#contract/enrolment.ts";
 import { CONTROL_SERVER, CONTROL_SERVERS, ensureBrokers } from "./brokers.ts";
 import { ensureControls } from "./controls.ts";
 import { type FirstPlace, findFirstPlace } from "./lost.ts";
+import { ensurePackageSources } from "./package-sources.ts";
 import { ensureRuntime, runtimeHash } from "./runtime.ts";
 import { findYardState, writeYardState, type YardState } from "./yard-state.ts";
 
@@ -195,6 +196,7 @@ async function restartOnNewRuntime(cloud: Cloud): Promise<void> {
     for (const service of ["boxyard-control-setup", "boxyard-control"])
       await cloud.execute(server, ["systemctl", "restart", service], { timeoutMs: SETUP_MS });
   for (const server of running) await cloud.execute(server, ["systemctl", "try-restart", "boxyard-agent"]);
+  await ensurePackageSources(cloud, running);
 }
 
 async function ensureControlAnswers(made: Bootstrap, note: (text: string) => void): Promise<void> {
