@@ -1,4 +1,10 @@
 import { type ServerStatus, UNPROTECTED_FACT } from "#contract/status.ts";
+import type { ControlFabric } from "#fabric/fabric.ts";
+
+/** What is wrong with the machine under the servers, by what they say of it. */
+export function hostProtection(fabric: Pick<ControlFabric, "registry">): { troubles(): string[] } {
+  return { troubles: () => describeUnprotected(fabric.registry().values()) };
+}
 
 /** One line when the kernel under these servers leaves links unprotected; servers of one host all say the same. */
 export function describeUnprotected(statuses: Iterable<Pick<ServerStatus, "server" | "facts">>): string[] {

@@ -16,7 +16,7 @@ import { BrokerWatch } from "./brokers/watch.ts";
 import type { Builders } from "./deploy/context.ts";
 import { startCoordinator } from "./deploy/coordinator.ts";
 import { makeHostKey } from "./host-key.ts";
-import { describeUnprotected } from "./host-protection.ts";
+import { hostProtection } from "./host-protection.ts";
 import { API_PORT, BROKER_PORT } from "./ports.ts";
 import { Provisioner } from "./provision/provisioner.ts";
 import { Planning } from "./publish/planning.ts";
@@ -107,10 +107,7 @@ export async function startService(options: ServiceOptions): Promise<{ stop(): P
       onRowsChanged,
       brokers: () => brokerWatch.states(),
       controls: () => standbys.states(),
-      troubles: () => [
-        ...[brokerWatch, standbys, provisioner, planning, fabric].flatMap((one) => one.troubles()),
-        ...describeUnprotected(fabric.registry().values()),
-      ],
+      troubles: () => [brokerWatch, standbys, provisioner, planning, fabric, hostProtection(fabric)].flatMap((one) => one.troubles()),
     },
     { address: config.address, port: API_PORT },
   );
