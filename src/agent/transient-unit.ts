@@ -7,7 +7,7 @@ export interface UnitOutcome {
   readonly exitStatus: number | null;
 }
 
-/** A command that systemd runs once. */
+/** A command that systemd runs once; command, properties and environment are no place for secrets, every account can read them. */
 export interface TransientUnit {
   /** With its ending, `.service`. */
   readonly name: string;
@@ -81,6 +81,14 @@ export async function syncJournal(): Promise<void> {
 export async function forgetUnit(name: string): Promise<void> {
   await run(["systemctl", "stop", "--", name], { acceptExitCodes: [0, 5] });
   await run(["systemctl", "reset-failed", "--", name], { acceptExitCodes: [0, 1] });
+}
+
+/**
+ * Runs a script of `shellScript` from its file. The script itself must not be in the command: every account of the server can read
+ * command lines, and what systemd says of a unit.
+ */
+export function runScript(path: string): Argv {
+  return ["/bin/bash", "-e", "-o", "pipefail", path];
 }
 
 /** A script for a shell that says each command before it runs it. */

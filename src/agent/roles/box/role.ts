@@ -12,6 +12,7 @@ import { unit } from "../../converge/unit.ts";
 import { member } from "../../converge/user.ts";
 import { sharedDirectories, websiteAccount } from "../../website/account.ts";
 import { answerReleaseActions } from "../../website/actions.ts";
+import { accountsApart } from "../../website/neighbours.ts";
 import { logDirectory } from "../../website/paths.ts";
 import { PackSource } from "../../website/releases/pack-source.ts";
 import { probeWebsite } from "../../website/releases/probe.ts";
@@ -62,6 +63,7 @@ interface BoxParts {
 /** What a box should have and be. */
 export function boxGroups(spec: BoxSpec, { server, releases, caPem }: BoxParts): ResourceGroup[] {
   return [
+    { name: "accounts", resources: accountsApart() },
     { name: "websites", resources: [...sharedDirectories(), systemAuthorities(caPem), logRotation()] },
     ...spec.websites.map((website) => ({ name: `website ${website.id}`, resources: websiteOnBox(website, spec.cluster) })),
     { name: "web server", resources: webServer(spec, server.server) },

@@ -6,7 +6,7 @@ import type { CommitId } from "#contract/names.ts";
 import type { BuilderSpec } from "#contract/spec/builder.ts";
 import { secondsFor } from "#contract/work-settings.ts";
 import { masking, secretsOfNpmrc } from "../../secrets-in-output.ts";
-import { beginUnit, forgetUnit, readUnit, readUnitOutput, shellScript, syncJournal } from "../../transient-unit.ts";
+import { beginUnit, forgetUnit, readUnit, readUnitOutput, runScript, shellScript, syncJournal } from "../../transient-unit.ts";
 import type { PackSource } from "../../website/releases/pack-source.ts";
 import { buildEnvironment, HOME } from "./environment.ts";
 import { isolation, placesOf } from "./isolation.ts";
@@ -79,7 +79,7 @@ export class Build {
     const { commands, seconds } = await this.#workshop.plan(this.#commit, environment);
     await beginUnit({
       name: this.#unit,
-      command: ["/bin/bash", "-e", "-o", "pipefail", "-c", shellScript(commands)],
+      command: runScript(await this.#workshop.writeScript(shellScript(commands))),
       limitSeconds: secondsFor("buildSeconds", seconds, limits),
       properties: [
         `MemoryMax=${limits.buildMemoryMegabytes}M`,

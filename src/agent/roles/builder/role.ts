@@ -6,6 +6,7 @@ import { configuration } from "../../converge/configuration.ts";
 import { file } from "../../converge/file.ts";
 import type { Resource } from "../../converge/resource.ts";
 import { user } from "../../converge/user.ts";
+import { accountsApart } from "../../website/neighbours.ts";
 import { PackSource } from "../../website/releases/pack-source.ts";
 import type { StartRole } from "../role.ts";
 import { Build } from "./build.ts";
@@ -29,6 +30,7 @@ export const startBuilder: StartRole<BuilderSpec> = async ({ enrolment, fabric, 
   });
   return {
     groups: (spec) => [
+      { name: "accounts", resources: accountsApart() },
       { name: "builder", resources: [user({ ...BUILDER, home: `${CACHE}/home`, shell: "/bin/bash" }), ...packageSources(spec)] },
     ],
     stop: async () => packs.close(),

@@ -1,4 +1,4 @@
-import { mkdir } from "node:fs/promises";
+import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { type Argv, run } from "#base/run.ts";
 import { readBoxfile } from "#contract/boxfile.ts";
@@ -31,6 +31,7 @@ export class Workshop {
   readonly tree = join(WORK, "own/tree");
   readonly #objects = join(WORK, "own/objects");
   readonly #index = join(WORK, "own/index");
+  readonly #script = join(WORK, "build.sh");
 
   /** Empty, with nothing left of an earlier attempt. */
   async clear(): Promise<void> {
@@ -62,6 +63,12 @@ export class Workshop {
   async checkOut(commit: CommitId): Promise<void> {
     await this.#git(["read-tree", commit]);
     await this.#git(["checkout-index", "--all", "--force"]);
+  }
+
+  /** Gives the path of the script, which the builder's account reads and cannot change. */
+  async writeScript(script: string): Promise<string> {
+    await writeFile(this.#script, script, { mode: 0o644 });
+    return this.#script;
   }
 
   /**

@@ -1,4 +1,4 @@
-import { mkdir, readdir, rm, writeFile } from "node:fs/promises";
+import { chmod, chown, mkdir, readdir, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { z } from "zod";
 import { Fault } from "#base/fault.ts";
@@ -6,8 +6,9 @@ import type { endHook, runHook } from "#contract/actions/hook.ts";
 import type { WebsiteId } from "#contract/names.ts";
 import type { ShellSpec } from "#contract/spec/shell.ts";
 import { secondsFor, USUAL_LIMITS, type WorkLimits } from "#contract/work-settings.ts";
+import { accountIds } from "../../converge/accounts.ts";
 import { masking } from "../../secrets-in-output.ts";
-import { beginUnit, forgetUnit, readUnit, readUnitOutput, shellScript, syncJournal } from "../../transient-unit.ts";
+import { beginUnit, forgetUnit, readUnit, readUnitOutput, runScript, shellScript, syncJournal } from "../../transient-unit.ts";
 import { readReleaseFile } from "../../website/releases/release-file.ts";
 import type { WebsiteReleases } from "../../website/releases/website-releases.ts";
 import { environmentFileOf } from "./environment.ts";
@@ -22,7 +23,7 @@ const MOST_LINES = 500;
 /** Of so many deployments it is kept what their hooks have said. */
 const KEPT_OUTPUTS = 10;
 
-/** Where is kept which hooks were begun: by website, one file a hook. */
+/** Where is kept which hooks were begun: by website, one file a hook, which is its script. */
 const BEGUN = "/var/lib/boxyard/hooks";
 
 /** What a removed website leaves here. */
@@ -72,7 +73,7 @@ export class HookRunner {
   async end(asked: z.output<typeof endHook.input>): Promise<z.output<typeof endHook.output>> {
     const unit = unitOf(asked);
     await this.#beginnings.get(unit)?.catch(() => undefined);
-    await noteBegun(asked);
+    await noteBegun(asked, "");
     await forgetUnit(unit);
     const { state } = await readUnit(unit);
     if (state === "running") throw new Fault("hook.not-ended", `hooks.${asked.hook} of ${asked.website} goes on although it was ended`);
@@ -83,12 +84,12 @@ export class HookRunner {
     const directory = this.#releases.paths(website).release(release);
     const staged = await readReleaseFile(directory);
     if (staged === null) throw new Fault("hook.not-staged", `release ${release} of ${website} is not staged on this server`);
-    if (!(await noteBegun({ website, deployment, hook }))) return;
+    if (!(await noteBegun({ website, deployment, hook }, shellScript(staged.hooks[hook])))) return;
     await forgetEarlier(website, deployment);
     const home = `${this.#releases.paths(website).site}/home`;
     await beginUnit({
       name: unit,
-      command: ["/bin/bash", "-e", "-o", "pipefail", "-c", shellScript(staged.hooks[hook])],
+      command: runScript(scriptFile({ website, deployment, hook })),
       limitSeconds: secondsFor("hookSeconds", staged.hookSeconds, this.#limits()),
       properties: ["TasksMax=512", "TimeoutStopSec=10", `EnvironmentFile=${environmentFileOf(website)}`],
       environment: [`HOME=${home}`, `USER=${website}`, "LANG=C.UTF-8", `BOXYARD_RELEASE=${release}`],
@@ -115,13 +116,26 @@ function unitOf({ website, deployment, hook }: Hook): string {
   return `boxyard-hook-${website}-${deployment}-${hook}.service`;
 }
 
-/** Nobody begins this hook after this; false when somebody has noted it before. */
-async function noteBegun({ website, deployment, hook }: Hook): Promise<boolean> {
-  await mkdir(begunHooks(website), { recursive: true });
-  return writeFile(join(begunHooks(website), `${deployment}-${hook}`), "", { flag: "wx" }).then(
+/** Also the note that the hook was begun. */
+function scriptFile({ website, deployment, hook }: Hook): string {
+  return join(begunHooks(website), `${deployment}-${hook}`);
+}
+
+/** Nobody begins this hook after this; false when it was noted before. The website reads the script, its neighbours do not. */
+async function noteBegun(hook: Hook, script: string): Promise<boolean> {
+  const directory = begunHooks(hook.website);
+  // A hook may be ended when its website is gone already.
+  const { gid } = await accountIds(undefined, hook.website).catch(() => ({ gid: 0 }));
+  await mkdir(directory, { recursive: true });
+  await chown(directory, 0, gid);
+  await chmod(directory, 0o710);
+  const path = scriptFile(hook);
+  const isFirst = await writeFile(path, script, { flag: "wx", mode: 0o640 }).then(
     () => true,
     () => false,
   );
+  if (isFirst) await chown(path, 0, gid);
+  return isFirst;
 }
 
 /** Of earlier deployments only what still runs after them is asked for. */

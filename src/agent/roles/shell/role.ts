@@ -8,6 +8,7 @@ import type { Resource, ResourceGroup } from "../../converge/resource.ts";
 import { systemctl, unit } from "../../converge/unit.ts";
 import { sharedDirectories, websiteAccount } from "../../website/account.ts";
 import { answerReleaseActions } from "../../website/actions.ts";
+import { accountsApart } from "../../website/neighbours.ts";
 import { sitePaths } from "../../website/paths.ts";
 import { PackSource } from "../../website/releases/pack-source.ts";
 import { WebsiteReleases } from "../../website/releases/website-releases.ts";
@@ -43,6 +44,7 @@ export const startShell: StartRole<ShellSpec> = async ({ enrolment, fabric, log,
 /** What a shell server should have and be. */
 export function shellGroups(spec: ShellSpec, { releases, caPem }: { releases: WebsiteReleases; caPem: string }): ResourceGroup[] {
   return [
+    { name: "accounts", resources: accountsApart() },
     { name: "websites", resources: [...sharedDirectories(), systemAuthorities(caPem)] },
     ...spec.websites.map((website) => ({
       name: `website ${website.id}`,

@@ -1,5 +1,5 @@
 import { Fault } from "#base/fault.ts";
-import { CA_FILE, mainDomain, memcachedServers, type WebsiteFacts } from "./website-facts.ts";
+import { CA_FILE, MARIADB, mainDomain, memcachedServers, type WebsiteFacts } from "./website-facts.ts";
 
 /** The flat variables that every program of a website finds; the release is added where it is known. */
 export function environmentOf({ website, cluster, paths }: WebsiteFacts): Record<string, string> {
@@ -11,7 +11,7 @@ export function environmentOf({ website, cluster, paths }: WebsiteFacts): Record
     BOXYARD_DOMAIN: mainDomain(website),
     ...(database === undefined ? {} : databaseVariables("DB", database)),
     ...Object.assign({}, ...others.map((other, index) => databaseVariables(`DB${index + 2}`, other))),
-    ...(database === undefined ? {} : { DB_SSL_CA: CA_FILE }),
+    ...(database === undefined ? {} : { DB_SSL_CA: CA_FILE, MYSQL_HOME: `${paths.config}/${MARIADB}` }),
     CACHE_HOSTS: memcachedServers(website).join(","),
     TMPDIR: paths.temporary,
   };

@@ -2,12 +2,15 @@ import { configuration } from "../../converge/configuration.ts";
 import type { Resource } from "../../converge/resource.ts";
 import { DRUPAL_VERSIONS, drupalDatabase, drupalMemcache, drupalSite } from "./drupal.ts";
 import { environmentScript } from "./environment.ts";
-import type { WebsiteFacts } from "./website-facts.ts";
+import { mariadbOptions } from "./mariadb.ts";
+import { MARIADB, type WebsiteFacts } from "./website-facts.ts";
 import { wordpressDatabase, wordpressMemcache, wordpressSite } from "./wordpress.ts";
 
 /** Every file of a website's config directory; `…-db1.php` is its first database whatever that is called, so that a staging copy needs no other line. */
 export function snippetFiles(facts: WebsiteFacts): Record<string, string> {
-  return { ...drupalFiles(facts), ...wordpressFiles(facts), environment: environmentScript(facts) };
+  const { databases } = facts.website;
+  const options = databases.length === 0 ? {} : { [`${MARIADB}/my.cnf`]: mariadbOptions(databases) };
+  return { ...drupalFiles(facts), ...wordpressFiles(facts), ...options, environment: environmentScript(facts) };
 }
 
 /** The config directory as it should be; the website reads it, and nobody but root writes it. */
@@ -17,7 +20,7 @@ export function snippets(facts: WebsiteFacts): Resource {
   return configuration({
     id: `snippets of ${website.id}`,
     files: Object.entries(snippetFiles(facts)).map(([path, content]) => ({ path: `${paths.config}/${path}`, content, ...ownership })),
-    owns: ["drupal", "wordpress"].map((name) => ({ directory: `${paths.config}/${name}`, pattern: /\.php$/ })),
+    owns: ["drupal", "wordpress", MARIADB].map((name) => ({ directory: `${paths.config}/${name}`, pattern: /\.(php|cnf)$/ })),
     check: null,
     activate: [],
   });

@@ -16,6 +16,9 @@ export function websiteFacts(website: WebsiteOnServer, cluster: ClusterId): Webs
 /** Where every program of a server finds the yard's certificate authority, to verify the database server. */
 export const CA_FILE = "/etc/boxyard/ca.pem";
 
+/** The directory within a website's config that has what MariaDB's programs read. */
+export const MARIADB = "mariadb";
+
 /** The website's canonical domain; a website without one answers to its id. */
 export function mainDomain({ id, domains }: Pick<WebsiteOnServer, "id" | "domains">): string {
   return domains.find((domain) => domain.kind === "main")?.name ?? domains[0]?.name ?? id;
