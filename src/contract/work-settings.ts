@@ -5,7 +5,7 @@ const LONGEST_SECONDS = 21_600;
 
 const Seconds = z.int().min(1).max(LONGEST_SECONDS);
 
-/** What builds and hooks of all websites of a yard may take; an operator's choice. */
+/** What builds, hooks and releases of all websites of a yard may take; an operator's choice. */
 export const WorkLimits = z.object({
   /** The longest time that a Boxfile may ask for its build. */
   buildSeconds: Seconds,
@@ -16,6 +16,8 @@ export const WorkLimits = z.object({
   buildProcesses: z.int().min(64).max(32_768),
   /** The longest time that a Boxfile may ask for its hooks. */
   hookSeconds: Seconds,
+  /** All files of a release, unpacked: of a commit, and of what was built of it. */
+  releaseMegabytes: z.int().min(1).max(1_048_576),
 });
 export type WorkLimits = z.infer<typeof WorkLimits>;
 
@@ -26,7 +28,13 @@ export const USUAL_LIMITS: WorkLimits = {
   buildProcessors: 1.5,
   buildProcesses: 1_024,
   hookSeconds: 3_600,
+  releaseMegabytes: 2_048,
 };
+
+/** The same in a spec, which may be of a control service that knew fewer of them. */
+export const LimitsInSpec = WorkLimits.extend({
+  releaseMegabytes: WorkLimits.shape.releaseMegabytes.default(USUAL_LIMITS.releaseMegabytes),
+}).default(USUAL_LIMITS);
 
 /** No yard allows more: for whoever reads a Boxfile without knowing its yard's limits. */
 export const LARGEST_LIMITS: WorkLimits = { ...USUAL_LIMITS, buildSeconds: LONGEST_SECONDS, hookSeconds: LONGEST_SECONDS };

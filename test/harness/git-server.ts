@@ -15,6 +15,7 @@ import type { DeploymentState } from "#contract/deployment.ts";
 import type { Event } from "#contract/events.ts";
 import type { Push } from "#contract/push.ts";
 import type { GitSpec } from "#contract/spec/git.ts";
+import { USUAL_LIMITS } from "#contract/work-settings.ts";
 import type { AgentFabric } from "#fabric/fabric.ts";
 import { WorkingCopy } from "./working-copy.ts";
 
@@ -79,6 +80,7 @@ export class TrialGitServer {
   readonly scratch: string;
   readonly timing: Partial<StoryTiming>;
   readonly websites: GitSpec["websites"] = [];
+  releaseMegabytes = USUAL_LIMITS.releaseMegabytes;
   desk: PushDesk;
   sockets: PushSockets;
 
@@ -122,7 +124,7 @@ export class TrialGitServer {
     this.websites.push(website);
     const repository = this.repository(id);
     await repository.init();
-    await writeFile(join(repository.path, "config"), repositoryConfiguration({ branch }));
+    await writeFile(join(repository.path, "config"), repositoryConfiguration({ branch }, USUAL_LIMITS));
     await writeFile(join(repository.path, "HEAD"), `ref: refs/heads/${branch}\n`);
     await this.#openSocket(id);
   }
@@ -156,7 +158,7 @@ export class TrialGitServer {
       records: new PushRecords(join(this.scratch, "pushes")),
       websites: () => this.websites,
       repositoryOf: ({ id }) => this.repository(id),
-      rulesFor: ({ environment }) => ({ label: environment }),
+      rulesFor: ({ environment }) => ({ label: environment, limits: { ...USUAL_LIMITS, releaseMegabytes: this.releaseMegabytes } }),
       timing: this.timing,
     });
   }

@@ -6,10 +6,10 @@ import type { PackageSources, WorkLimits } from "#contract/work-settings.ts";
 import { declare, group, wholeNumber } from "../command.ts";
 import { renderFacts } from "../render/table.ts";
 
-/** `boxyard limits …` and `boxyard packages …`: what an operator decides about builds and hooks, for the whole yard. */
+/** `boxyard limits …` and `boxyard packages …`: what an operator decides about builds, hooks and releases, for the whole yard. */
 export function settingsCommands(): Command[] {
   return [
-    group("limits", "What builds and hooks of all websites may take", [showLimits(), setLimits()]),
+    group("limits", "What builds, hooks and releases of all websites may take", [showLimits(), setLimits()]),
     group("packages", "How builds reach the places that packages come from", [showPackages(), setPackages()]),
   ];
 }
@@ -17,7 +17,7 @@ export function settingsCommands(): Command[] {
 function showLimits(): Command {
   return declare<[], object, WorkLimits>({
     usage: "show",
-    summary: "What builds and hooks may take",
+    summary: "What builds, hooks and releases may take",
     examples: ["limits show"],
     run: ({ client }) => client.call(settingRoutes.showLimits),
     render: renderLimits,
@@ -27,17 +27,25 @@ function showLimits(): Command {
 function setLimits(): Command {
   return declare<[], Partial<WorkLimits>, WorkLimits>({
     usage: "set",
-    summary: "Change what builds and hooks may take, for those that begin from now on; what is not named stays",
-    examples: ["limits set --build-seconds 7200 --build-memory-megabytes 4096", "limits set --hook-seconds 1800"],
+    summary: "Change what builds, hooks and releases may take, for those that begin from now on; what is not named stays",
+    examples: [
+      "limits set --build-seconds 7200 --build-memory-megabytes 4096",
+      "limits set --hook-seconds 1800",
+      "limits set --release-megabytes 4096",
+    ],
     options: (command) =>
       command
         .addOption(new Option("--build-seconds <n>", "the longest time that a Boxfile may ask for its build").argParser(wholeNumber))
         .addOption(new Option("--build-memory-megabytes <n>", "of one build").argParser(wholeNumber))
         .addOption(new Option("--build-processors <n>", "of one build, for example 1.5").argParser(processors))
         .addOption(new Option("--build-processes <n>", "of one build").argParser(wholeNumber))
-        .addOption(new Option("--hook-seconds <n>", "the longest time that a Boxfile may ask for its hooks").argParser(wholeNumber)),
-    run: ({ client, options: { buildSeconds, buildMemoryMegabytes, buildProcessors, buildProcesses, hookSeconds } }) =>
-      client.call(settingRoutes.setLimits, { input: { buildSeconds, buildMemoryMegabytes, buildProcessors, buildProcesses, hookSeconds } }),
+        .addOption(new Option("--hook-seconds <n>", "the longest time that a Boxfile may ask for its hooks").argParser(wholeNumber))
+        .addOption(new Option("--release-megabytes <n>", "all files of a release, unpacked").argParser(wholeNumber)),
+    run: ({ client, options }) => {
+      const { buildSeconds, buildMemoryMegabytes, buildProcessors, buildProcesses, hookSeconds, releaseMegabytes } = options;
+      const input = { buildSeconds, buildMemoryMegabytes, buildProcessors, buildProcesses, hookSeconds, releaseMegabytes };
+      return client.call(settingRoutes.setLimits, { input });
+    },
     render: renderLimits,
   });
 }
@@ -81,10 +89,12 @@ function processors(text: string): number {
   throw new InvalidArgumentError("Give a number, for example 1.5.");
 }
 
-function renderLimits({ buildSeconds, buildMemoryMegabytes, buildProcessors, buildProcesses, hookSeconds }: WorkLimits): string {
+function renderLimits(limits: WorkLimits): string {
+  const { buildSeconds, buildMemoryMegabytes, buildProcessors, buildProcesses, hookSeconds, releaseMegabytes } = limits;
   return renderFacts({
     build: `${buildSeconds} s at most, ${buildMemoryMegabytes} MB, ${buildProcessors} processors, ${buildProcesses} processes`,
     hook: `${hookSeconds} s at most`,
+    release: `${releaseMegabytes} MB of files at most`,
   });
 }
 

@@ -5,7 +5,7 @@ export const settingRoutes = {
   showLimits: route({
     method: "GET",
     path: "/v1/limits",
-    summary: "What builds and hooks may take",
+    summary: "What builds, hooks and releases may take",
     params: none,
     input: none,
     output: WorkLimits,
@@ -13,7 +13,7 @@ export const settingRoutes = {
   setLimits: route({
     method: "PATCH",
     path: "/v1/limits",
-    summary: "Change what builds and hooks may take, for those that begin from now on",
+    summary: "Change what builds, hooks and releases may take, for those that begin from now on",
     params: none,
     input: WorkLimits.partial(),
     output: WorkLimits,

@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { BranchName, CommitId, EnvironmentLabel, ServerName, WebsiteId } from "../names.ts";
 import { secret } from "../secret.ts";
-import { USUAL_LIMITS, WorkLimits } from "../work-settings.ts";
+import { LimitsInSpec } from "../work-settings.ts";
 
 /** The git server: sshd for pushes, a bare repository per website, the pack service for the servers that carry it. */
 export const GitSpec = z.object({
@@ -9,7 +9,7 @@ export const GitSpec = z.object({
   hostKey: secret(z.string()),
   packPort: z.int(),
   /** What a pushed Boxfile may ask for. */
-  limits: WorkLimits.default(USUAL_LIMITS),
+  limits: LimitsInSpec,
   websites: z.array(
     z.object({
       id: WebsiteId,

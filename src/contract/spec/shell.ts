@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { ClusterId } from "../names.ts";
 import { secret } from "../secret.ts";
-import { USUAL_LIMITS, WorkLimits } from "../work-settings.ts";
+import { LimitsInSpec } from "../work-settings.ts";
 import { GitSource, WebsiteOnServer } from "./website.ts";
 
 /** A cluster's shell server: SSH, SFTP and cron with the websites' own accounts. */
@@ -11,7 +11,7 @@ export const ShellSpec = z.object({
   /** OpenSSH private key of the server's host key. */
   hostKey: secret(z.string()),
   /** Of hooks. */
-  limits: WorkLimits.default(USUAL_LIMITS),
+  limits: LimitsInSpec,
   websites: z.array(WebsiteOnServer.extend({ authorizedKeys: z.array(z.string()) })),
 });
 export type ShellSpec = z.infer<typeof ShellSpec>;

@@ -5,6 +5,7 @@ import { fileURLToPath } from "node:url";
 import { execa } from "execa";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { loginWithManyKeys } from "#harness/sshd.ts";
+import { GIT_ENVIRONMENT } from "../../website/releases/git.ts";
 import { keyFile, repositoryConfiguration, sshdConfiguration } from "./configuration-files.ts";
 
 const ENTRY = fileURLToPath(new URL("entry.sh", import.meta.url));
@@ -13,7 +14,9 @@ let scratch: string;
 beforeAll(async () => {
   scratch = await mkdtemp(join(tmpdir(), "boxyard-access-"));
   // What the entry would run, made visible; and the account that it runs as.
-  await writeFile(join(scratch, "git"), '#!/bin/sh\necho "git $*, socket $BOXYARD_PUSH_SOCKET"\n', { mode: 0o755 });
+  await writeFile(join(scratch, "git"), '#!/bin/sh\necho "git $*, socket $BOXYARD_PUSH_SOCKET, at most $GIT_ALLOC_LIMIT"\n', {
+    mode: 0o755,
+  });
   await writeFile(join(scratch, "id"), "#!/bin/sh\necho s1\n", { mode: 0o755 });
 });
 afterAll(() => rm(scratch, { recursive: true, force: true }));
@@ -34,7 +37,7 @@ describe("a login", () => {
   ])("that asks %s reaches the website's own repository", async (asked, verb) => {
     expect(await login(asked)).toEqual({
       exitCode: 0,
-      stdout: `git ${verb} /srv/git/s1.git, socket /run/boxyard/push/s1.sock`,
+      stdout: `git ${verb} /srv/git/s1.git, socket /run/boxyard/push/s1.sock, at most ${GIT_ENVIRONMENT.GIT_ALLOC_LIMIT}`,
       stderr: "",
     });
   });
@@ -84,11 +87,12 @@ test("a client whose agent has twelve keys is let in with the last of them", asy
 
 test("git reads a repository's configuration as it is meant", async () => {
   const path = join(scratch, "config");
-  await writeFile(path, repositoryConfiguration({ branch: "release/2026.1" }));
+  await writeFile(path, repositoryConfiguration({ branch: "release/2026.1" }, { releaseMegabytes: 4_096 }));
   const { stdout } = await execa("git", ["config", "--file", path, "--list"]);
   expect(stdout).toContain("receive.procreceiverefs=refs/heads/release/2026.1");
   expect(stdout).toContain("receive.fsckobjects=true");
   expect(stdout).toContain("core.usereplacerefs=false");
+  expect(stdout).toContain("receive.maxinputsize=4096m");
   expect(stdout).toMatch(/core\.hookspath=\/.*\/roles\/git\/hooks$/m);
 });
 

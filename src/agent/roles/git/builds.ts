@@ -2,11 +2,11 @@ import type { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { Fault } from "#base/fault.ts";
 import type { CommitId } from "#contract/names.ts";
+import type { WorkLimits } from "#contract/work-settings.ts";
 import { BUILDS, buildRef } from "./git-command.ts";
 import type { Repository } from "./repository.ts";
+import { listCommit, refuseOversize } from "./tree-listing.ts";
 
-/** A build as it comes over the wire may be so large. */
-const LIMIT_BYTES = 2_000_000_000;
 const TIMEOUT_MS = 600_000;
 /** So many of the newest are kept in any case. */
 const KEPT = 5;
@@ -19,9 +19,20 @@ export function findBuild(repository: Repository, tree: string): Promise<CommitI
   return repository.readRef(buildRef(tree));
 }
 
-/** Takes a build of the commit; the first that comes stays. Fault "git.bad-build" when it is none. */
-export async function takeBuild(repository: Repository, commit: CommitId, build: CommitId, pack: Readable): Promise<void> {
-  const taking = repository.takePack(LIMIT_BYTES, AbortSignal.timeout(TIMEOUT_MS));
+/** What a builder brings. */
+interface Brought {
+  readonly commit: CommitId;
+  readonly build: CommitId;
+  readonly pack: Readable;
+}
+
+/** Takes a build of the commit; the first that comes stays. Fault "git.bad-build" when it is none, or larger than a release may be. */
+export async function takeBuild(
+  repository: Repository,
+  { commit, build, pack }: Brought,
+  limits: Pick<WorkLimits, "releaseMegabytes">,
+): Promise<void> {
+  const taking = repository.takePack(limits.releaseMegabytes * 1_048_576, AbortSignal.timeout(TIMEOUT_MS));
   taking.stdout.resume();
   const [piped] = await Promise.allSettled([pipeline(pack, taking.stdin)]);
   await taking.ended.catch((cause: unknown) => {
@@ -31,6 +42,9 @@ export async function takeBuild(repository: Repository, commit: CommitId, build:
   const tree = await repository.readRef(`${commit}^{tree}`);
   const isOfCommit = (await repository.hasCommit(build)) && (await repository.parents(build)).join() === commit;
   if (tree === null || !isOfCommit) throw new Fault("git.bad-build", `${build} is no build of ${commit}`);
+  const { entries } = await listCommit(repository, build);
+  const [oversize, ...largest] = refuseOversize(entries, limits);
+  if (oversize !== undefined) throw new Fault("git.bad-build", [`what was built is too large: ${oversize}`, ...largest].join("\n"));
   await repository.moveRef(buildRef(tree), null, build);
 }
 

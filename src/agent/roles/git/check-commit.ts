@@ -1,10 +1,13 @@
+import { isFault, renderFault } from "#base/fault.ts";
 import { type BoxfileSurroundings, readBoxfile } from "#contract/boxfile.ts";
 import { describeBoxfileProblem } from "#contract/boxfile-syntax.ts";
 import type { CommitId } from "#contract/names.ts";
-import { type TreeEntry, treeOf } from "#contract/repository-tree.ts";
+import { treeOf } from "#contract/repository-tree.ts";
 import { linkVerdict } from "#contract/tree-link.ts";
+import type { WorkLimits } from "#contract/work-settings.ts";
 import { findBuild } from "./builds.ts";
-import { isTooMuch, type Repository } from "./repository.ts";
+import type { Repository } from "./repository.ts";
+import { type ListedObject, listCommit, plain, refuseOversize, type TreeListing } from "./tree-listing.ts";
 
 /** What is to be told of a commit: lines that refuse it, lines that only warn. */
 export interface CommitCheck {
@@ -15,78 +18,58 @@ export interface CommitCheck {
 }
 
 /** What a commit is held against beside itself. */
-export type CommitRules = Pick<BoxfileSurroundings, "label" | "longest">;
-
-interface Entry extends TreeEntry {
-  readonly object: string;
+export interface CommitRules extends Pick<BoxfileSurroundings, "label"> {
+  readonly limits: WorkLimits;
 }
 
-const LISTING_LIMIT_BYTES = 64_000_000;
 const LINKS_LIMIT = 10_000;
 const LINK_LIMIT_BYTES = 4_096;
 /** One more than a Boxfile may have, so that the reader of the Boxfile is the one that refuses. */
 const BOXFILE_LIMIT_BYTES = 65_537;
 const LINES_LIMIT = 10;
 
-/** Checks all of a commit that has to be right before it may be deployed: names, submodules, links, the Boxfile. */
+/** Checks all of a commit that has to be right before it may be deployed: names, submodules, size, links, the Boxfile. */
 export async function checkCommit(repository: Repository, commit: CommitId, rules: CommitRules): Promise<CommitCheck> {
   const [named, tree] = await repository.describe([commit, `${commit}^{tree}`]);
   if (named?.type !== "commit" || tree === null || tree === undefined) return refused(`${commit} is not a commit → push a commit`);
-  const listing = await repository.listTree(commit, LISTING_LIMIT_BYTES).catch((thrown: unknown) => {
-    if (isTooMuch(thrown)) return null;
+  const listing = await listCommit(repository, commit).catch((thrown: unknown) => {
+    if (isFault(thrown, "git.too-many-files")) return renderFault(thrown);
     throw thrown;
   });
-  if (listing === null) return refused("this commit has too many files → keep generated and uploaded files out of the repository");
-  const entries = parseListing(listing);
-  const wrong = [...badNames(entries, listing), ...submodules(entries)];
-  if (wrong.length > 0) return { refusals: shorten(wrong, "more like these"), warnings: [], needsBuild: false };
+  if (typeof listing === "string") return refused(...listing.split("\n"));
+  const { entries } = listing;
+  const wrong = [...badNames(listing), ...submodules(entries)];
+  if (wrong.length > 0) return refused(...shorten(wrong, "more like these"));
+  const oversize = refuseOversize(entries, rules.limits);
+  if (oversize.length > 0) return refused(...oversize);
   const links = await checkLinks(repository, entries);
   const { problems, hasBuild } = await checkBoxfile(repository, entries, rules);
   const needsBuild = hasBuild && (await findBuild(repository, tree.id)) === null;
   return { refusals: [...links.refusals, ...problems], warnings: links.warnings, needsBuild };
 }
 
-/** The entries of `ls-tree -r -z`: "<mode> <type> <object>\t<path>". */
-function parseListing(listing: Buffer): Entry[] {
-  return listing
-    .toString("utf8")
-    .split("\0")
-    .filter((line) => line !== "")
-    .map((line) => {
-      const tab = line.indexOf("\t");
-      const [mode = "", , object = ""] = line.slice(0, tab).split(" ");
-      return { mode, object, path: line.slice(tab + 1) };
-    });
-}
-
-function badNames(entries: readonly Entry[], listing: Buffer): string[] {
+function badNames({ entries, raw }: TreeListing): string[] {
   const control = entries
     .filter(({ path }) => /\p{Cc}/u.test(path))
     .map(({ path }) => `${plain(path)}: a control character in the name → rename it`);
-  const isUtf8 = Buffer.from(listing.toString("utf8")).equals(listing);
+  const isUtf8 = Buffer.from(raw.toString("utf8")).equals(raw);
   const foreign = isUtf8 ? [] : entries.filter(({ path }) => path.includes("\uFFFD"));
   return [...control, ...foreign.map(({ path }) => `${plain(path)}: the name is not UTF-8 → rename it`)];
 }
 
-function submodules(entries: readonly Entry[]): string[] {
+function submodules(entries: readonly ListedObject[]): string[] {
   return entries
     .filter(({ mode }) => mode === "160000")
     .map(({ path }) => `${path}: submodules are not deployed → add the files themselves (git rm --cached ${path}, then git add ${path}/)`);
 }
 
-async function checkLinks(repository: Repository, entries: readonly Entry[]): Promise<Pick<CommitCheck, "refusals" | "warnings">> {
+async function checkLinks(repository: Repository, entries: readonly ListedObject[]): Promise<Pick<CommitCheck, "refusals" | "warnings">> {
   const links = entries.filter(({ mode }) => mode === "120000");
   if (links.length > LINKS_LIMIT) return refused(`this commit has ${links.length} links → keep them below ${LINKS_LIMIT}`);
-  const sizes = await repository.objectSizes(links.map(({ object }) => object));
-  const long = links.filter((_, index) => (sizes[index] ?? 0) > LINK_LIMIT_BYTES);
-  if (long.length > 0)
-    return {
-      refusals: shorten(
-        long.map(({ path }) => `${path}: the link's target is too long → correct the link`),
-        "more",
-      ),
-      warnings: [],
-    };
+  const long = links
+    .filter(({ sizeBytes }) => sizeBytes > LINK_LIMIT_BYTES)
+    .map(({ path }) => `${path}: the link's target is too long → correct the link`);
+  if (long.length > 0) return refused(...shorten(long, "more"));
   const targets = await repository.objects(
     links.map(({ object }) => object),
     links.length * LINK_LIMIT_BYTES,
@@ -105,7 +88,7 @@ interface BoxfileCheck {
   readonly hasBuild: boolean;
 }
 
-async function checkBoxfile(repository: Repository, entries: readonly Entry[], rules: CommitRules): Promise<BoxfileCheck> {
+async function checkBoxfile(repository: Repository, entries: readonly ListedObject[], rules: CommitRules): Promise<BoxfileCheck> {
   const entry = entries.find(({ path }) => path === "Boxfile" || path.startsWith("Boxfile/"));
   const tree = treeOf(entries);
   if (entry === undefined) {
@@ -114,8 +97,8 @@ async function checkBoxfile(repository: Repository, entries: readonly Entry[], r
       return unusable(`${near.path}: the file's name is Boxfile, with a capital B and no ending → git mv ${near.path} Boxfile`);
   } else if (!entry.mode.startsWith("100")) return unusable("Boxfile: this is not a plain file → make it one");
   else if (entry.path !== "Boxfile") return unusable("Boxfile: this is a folder → make it a file");
-  const content = entry === undefined ? null : await readStart(repository, entry.object);
-  const { boxfile, problems } = readBoxfile(content, { ...rules, tree });
+  const content = entry === undefined ? null : await readStart(repository, entry);
+  const { boxfile, problems } = readBoxfile(content, { label: rules.label, longest: rules.limits, tree });
   return { problems: problems.map(describeBoxfileProblem), hasBuild: (boxfile?.build.length ?? 0) > 0 };
 }
 
@@ -124,22 +107,16 @@ function unusable(problem: string): BoxfileCheck {
 }
 
 /** The Boxfile's bytes; of one that is far too long only as many as show it. */
-async function readStart(repository: Repository, object: string): Promise<Uint8Array> {
-  const [sizeBytes = 0] = await repository.objectSizes([object]);
+async function readStart(repository: Repository, { object, sizeBytes }: ListedObject): Promise<Uint8Array> {
   if (sizeBytes > BOXFILE_LIMIT_BYTES) return new Uint8Array(BOXFILE_LIMIT_BYTES).fill(35);
   const [content] = await repository.objects([object], BOXFILE_LIMIT_BYTES);
   return content ?? new Uint8Array();
 }
 
-function refused(line: string): CommitCheck {
-  return { refusals: [line], warnings: [], needsBuild: false };
+function refused(...refusals: string[]): CommitCheck {
+  return { refusals, warnings: [], needsBuild: false };
 }
 
 function shorten(lines: readonly string[], rest: string, prefix = ""): string[] {
   return lines.length <= LINES_LIMIT ? [...lines] : [...lines.slice(0, LINES_LIMIT), `${prefix}${lines.length - LINES_LIMIT} ${rest}`];
-}
-
-function plain(text: string): string {
-  const short = text.length > 200 ? `${text.slice(0, 200)}…` : text;
-  return short.replace(/\p{C}/gu, "\uFFFD");
 }

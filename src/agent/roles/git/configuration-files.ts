@@ -1,5 +1,6 @@
 import { fileURLToPath } from "node:url";
 import type { GitSpec } from "#contract/spec/git.ts";
+import { USUAL_LIMITS, type WorkLimits } from "#contract/work-settings.ts";
 import type { ConfigurationFile } from "../../converge/configuration.ts";
 import { branchRef } from "./git-command.ts";
 import type { GitWebsite } from "./push-desk.ts";
@@ -75,9 +76,13 @@ ClientAliveCountMax 4
 
 /**
  * A repository's whole configuration. Real repositories have old commits with the harmless faults that are let through.
- * Atomic pushes are not offered: the branch that deploys has moved, and is live, before Git moves the other refs.
+ * What is pushed stays in its pack (unpackLimit) and large files pass through without being held in memory: a small pack can unpack
+ * to any size. Atomic pushes are not offered: the branch that deploys has moved, and is live, before Git moves the other refs.
  */
-export function repositoryConfiguration({ branch }: Pick<GitWebsite, "branch">): string {
+export function repositoryConfiguration(
+  { branch }: Pick<GitWebsite, "branch">,
+  { releaseMegabytes }: Pick<WorkLimits, "releaseMegabytes">,
+): string {
   return `# Written by Boxyard.
 [core]
 \trepositoryformatversion = 0
@@ -87,16 +92,21 @@ export function repositoryConfiguration({ branch }: Pick<GitWebsite, "branch">):
 \tfsync = committed,loose-object,reference
 \tfsyncMethod = batch
 \tuseReplaceRefs = false
+\tbigFileThreshold = 64m
+[pack]
+\twindowMemory = 256m
+\tthreads = 2
 [receive]
 \tprocReceiveRefs = ${branchRef(branch)}
 \tadvertiseAtomic = false
 \tfsckObjects = true
-\tmaxInputSize = 2g
+\tmaxInputSize = ${Math.max(releaseMegabytes, USUAL_LIMITS.releaseMegabytes)}m
 [receive "fsck"]
 \tzeroPaddedFilemode = ignore
 \tbadTimezone = ignore
 \tmissingSpaceBeforeDate = ignore
 [transfer]
+\tunpackLimit = 1
 \thideRefs = refs/boxyard
 [gc]
 \tpruneExpire = 2.weeks.ago

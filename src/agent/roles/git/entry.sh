@@ -12,6 +12,8 @@ for verb in receive-pack upload-pack; do
       "git-$verb '$path'" | "git $verb '$path'" | "git-$verb $path")
         export BOXYARD_PUSH_SOCKET="/run/boxyard/push/$site.sock"
         export GIT_CONFIG_NOSYSTEM=1 GIT_NO_REPLACE_OBJECTS=1 HOME=/nonexistent
+        # As in the agent's own git (GIT_ENVIRONMENT).
+        export GIT_ALLOC_LIMIT=640m
         exec git "$verb" "/srv/git/$site.git"
         ;;
     esac

@@ -31,7 +31,7 @@ export const gitCommand = {
   moveRef: (path: string, { ref, from, to }: RefMove): Argv =>
     to === NO_COMMIT ? of(path, "update-ref", "--no-deref", "-d", ref, from) : of(path, "update-ref", "--no-deref", ref, to, from),
   objectType: (path: string, object: string): Argv => of(path, "cat-file", "-t", object),
-  listTree: (path: string, commit: CommitId): Argv => of(path, "ls-tree", "-r", "-z", "--full-tree", commit),
+  listTree: (path: string, commit: CommitId): Argv => of(path, "ls-tree", "-r", "-l", "-z", "--full-tree", commit),
   describeObjects: (path: string): Argv => of(path, "cat-file", "--batch-check"),
   objects: (path: string): Argv => of(path, "cat-file", "--batch"),
   parents: (path: string, commit: CommitId): Argv => of(path, "rev-list", "--parents", "--max-count=1", commit),

@@ -21,6 +21,7 @@ let first: string;
 let second: string;
 /** Commits whose builds servers may ask for. */
 let needed: readonly string[] = [];
+let releaseMegabytes = 2_048;
 const agents = new Map<string, Agent>();
 
 beforeAll(async () => {
@@ -46,6 +47,7 @@ beforeAll(async () => {
     websites: () => server.websites,
     repositoryOf: ({ id }) => server.repository(id),
     neededOf: () => needed,
+    limits: () => ({ releaseMegabytes }),
   });
   await service.listening(0).apply(AbortSignal.timeout(5_000));
   for (const name of ["c1b1", "c2b1", "s1x"]) agents.set(name, agentOf(await identityOf(name, authority)));
@@ -199,6 +201,19 @@ describe("what was built of a commit", () => {
     expect((await ask("c1b1", `/pack/s1/${again}`)).build).toBe(one.commit);
     const refused = await execa("git", ["ls-remote", repository]);
     expect(refused.stdout).not.toContain("refs/boxyard");
+  });
+
+  test("is refused when it would unpack to more than a release may have", async () => {
+    const { commit, pack } = await build(first, "\0".repeat(3 * 1_048_576));
+    expect(pack.length).toBeLessThan(100_000);
+    releaseMegabytes = 2;
+    const { status, body } = await ask("s1x", `/build/s1/${first}/${commit}`, pack);
+    releaseMegabytes = 2_048;
+    expect([status, body.toString()]).toEqual([
+      422,
+      expect.stringMatching(/take 3\.0 MB unpacked, and a release may have 2 MB .*\n +3\.0 MB {2}built\.txt/),
+    ]);
+    expect((await ask("c1b1", `/pack/s1/${first}`)).build).toBeUndefined();
   });
 
   test("stays while a server may ask for it, as do the newest five; older ones go when another is brought", async () => {

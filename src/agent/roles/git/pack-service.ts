@@ -8,6 +8,7 @@ import { isFault, renderFault, reportFault } from "#base/fault.ts";
 import type { Log } from "#base/log.ts";
 import type { Enrolment } from "#contract/enrolment.ts";
 import { CommitId } from "#contract/names.ts";
+import type { WorkLimits } from "#contract/work-settings.ts";
 import type { Resource } from "../../converge/resource.ts";
 import { BUILD_HEADER } from "../../website/releases/pack-source.ts";
 import { pruneBuilds, takeBuild } from "./builds.ts";
@@ -23,6 +24,7 @@ export interface PackServiceOptions {
   readonly repositoryOf: (website: GitWebsite) => Repository;
   /** The commits whose builds servers may still ask for. */
   readonly neededOf: (website: GitWebsite) => readonly CommitId[];
+  readonly limits: () => Pick<WorkLimits, "releaseMegabytes">;
 }
 
 interface Answer {
@@ -115,7 +117,7 @@ export class PackService {
     const { log, neededOf, repositoryOf } = this.#options;
     const repository = repositoryOf(website);
     try {
-      await takeBuild(repository, commit, build, request);
+      await takeBuild(repository, { commit, build, pack: request }, this.#options.limits());
       this.#options.packs.forget(repository);
       // The next build tries again.
       await pruneBuilds(repository, [commit, ...neededOf(website)]).catch((thrown: unknown) =>

@@ -75,14 +75,9 @@ export class Repository {
     return answer.toString("latin1").trim().split("\n").map(parseDescription);
   }
 
-  /** The NUL-separated listing of a commit's whole tree; refused when it is longer than told. */
+  /** The NUL-separated listing of a commit's whole tree with the sizes of all files; refused when it is longer than told. */
   async listTree(commit: CommitId, limitBytes: number): Promise<Buffer> {
     return this.#ask(gitCommand.listTree(this.path, commit), "", limitBytes);
-  }
-
-  /** The size of each object, in the order asked. */
-  async objectSizes(objects: readonly string[]): Promise<number[]> {
-    return (await this.describe(objects)).map((object) => object?.sizeBytes ?? Number.NaN);
   }
 
   /** The content of each object, in the order asked; refused when all together are longer than told. */

@@ -1,11 +1,12 @@
 import { Fault } from "#base/fault.ts";
 import { findCommit, settlePush } from "#contract/actions/git.ts";
 import type { GitSpec } from "#contract/spec/git.ts";
-import { USUAL_LIMITS } from "#contract/work-settings.ts";
+import { USUAL_LIMITS, type WorkLimits } from "#contract/work-settings.ts";
 import { configuration } from "../../converge/configuration.ts";
 import { directory } from "../../converge/file.ts";
 import type { ResourceGroup } from "../../converge/resource.ts";
 import { systemctl, unit } from "../../converge/unit.ts";
+import { accountsApart } from "../../website/neighbours.ts";
 import type { StartRole } from "../role.ts";
 import { type CommitRules, checkCommit } from "./check-commit.ts";
 import { GIT_PATHS, sshdFiles } from "./configuration-files.ts";
@@ -19,9 +20,10 @@ import { keys, noOtherRepositories, repositoryOf, websiteRepository } from "./we
 /** Begins the git role: takes pushes, hands them to control, and gives packs to the servers that carry the websites. */
 export const startGit: StartRole<GitSpec> = async ({ enrolment, fabric, log, currentSpec }) => {
   const websites = (): readonly GitWebsite[] => currentSpec()?.roles.git?.websites ?? [];
+  const limits = (): WorkLimits => currentSpec()?.roles.git?.limits ?? USUAL_LIMITS;
   const rulesFor = ({ environment }: GitWebsite): CommitRules => ({
     label: environment,
-    longest: currentSpec()?.roles.git?.limits ?? USUAL_LIMITS,
+    limits: limits(),
   });
   const packs = new PackStore(GIT_PATHS.packs);
   const records = new PushRecords(GIT_PATHS.records);
@@ -33,7 +35,7 @@ export const startGit: StartRole<GitSpec> = async ({ enrolment, fabric, log, cur
     const underWay = records.of(id).flatMap(({ push, outcome }) => (outcome === null ? [push.commit] : []));
     return [...(release === null ? [] : [release]), ...goodReleases, ...underWay];
   };
-  const service = new PackService({ enrolment, log, packs, websites, repositoryOf, neededOf });
+  const service = new PackService({ enrolment, log, packs, websites, repositoryOf, neededOf, limits });
   await packs.start();
   await desk.start();
   fabric.answer(settlePush, (outcome) => desk.settle(outcome));
@@ -71,6 +73,7 @@ export function gitGroups(
     activate: [systemctl.act("enable", "ssh.service"), systemctl.act("reload-or-restart", "ssh.service")],
   });
   return [
+    { name: "accounts", resources: accountsApart() },
     {
       name: "packs",
       resources: [service.listening(spec.packPort)],
@@ -87,7 +90,7 @@ export function gitGroups(
     ...spec.websites.map((website) => ({
       name: `repository ${website.id}`,
       // Keys last: whoever can log in finds a repository that takes pushes.
-      resources: [...websiteRepository(website), sockets.socket(website.id, website.uid), keys(website)],
+      resources: [...websiteRepository(website, spec.limits), sockets.socket(website.id, website.uid), keys(website)],
     })),
     { name: "access", resources: [sshd, unit({ unit: "ssh.service", running: true, atBoot: true })] },
     { name: "removed websites", resources: [sockets.noOthers(ids), noOtherRepositories(spec.websites)] },

@@ -1,6 +1,7 @@
 import { readdir, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { WebsiteId } from "#contract/names.ts";
+import type { WorkLimits } from "#contract/work-settings.ts";
 import { directory, file } from "../../converge/file.ts";
 import type { Resource } from "../../converge/resource.ts";
 import { noUser, user } from "../../converge/user.ts";
@@ -25,14 +26,14 @@ export function keys(website: GitWebsite): Resource {
 }
 
 /** A website's account and repository. The configuration is root's: a pusher cannot change what its own pushes go through. */
-export function websiteRepository(website: GitWebsite): Resource[] {
+export function websiteRepository(website: GitWebsite, limits: WorkLimits): Resource[] {
   const { id, uid, branch } = website;
   const path = repositoryPath(id);
   return [
     user({ name: id, uid, home: path, shell: "/bin/sh" }),
     directory({ path, mode: 0o700, owner: id, group: id }),
     initialised(repositoryOf(website)),
-    file({ path: `${path}/config`, content: repositoryConfiguration({ branch }), mode: 0o640, group: id }),
+    file({ path: `${path}/config`, content: repositoryConfiguration({ branch }, limits), mode: 0o640, group: id }),
     file({ path: `${path}/HEAD`, content: `ref: ${branchRef(branch)}\n`, mode: 0o644, owner: id, group: id }),
     keptRelease(website),
   ];

@@ -12,6 +12,8 @@ export const GIT_ENVIRONMENT = {
   GIT_CONFIG_NOSYSTEM: "1",
   GIT_CONFIG_GLOBAL: "/dev/null",
   GIT_NO_REPLACE_OBJECTS: "1",
+  // A few bytes of a pack can ask for any amount of memory. Git stores no file of more than 512 MB as a difference by itself.
+  GIT_ALLOC_LIMIT: "640m",
   GIT_TERMINAL_PROMPT: "0",
 };
 
