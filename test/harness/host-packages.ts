@@ -12,6 +12,9 @@ const PACKAGES: Record<string, readonly { readonly name: string; readonly shows:
     { name: "nats-server", shows: "/usr/sbin/nats-server" },
     { name: "php-cli", shows: "/usr/bin/php" },
     { name: "varnish", shows: "/usr/sbin/varnishd" },
+    { name: "haproxy", shows: "/usr/sbin/haproxy" },
+    { name: "apache2", shows: "/usr/sbin/apache2" },
+    { name: "php-fpm", shows: "/usr/sbin/php-fpm8.2" },
   ],
   yard: [
     { name: "openssh-client", shows: "/usr/bin/ssh" },

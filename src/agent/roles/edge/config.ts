@@ -1,5 +1,7 @@
 import { createHash } from "node:crypto";
 import type { EdgeSpec } from "#contract/spec/edge.ts";
+import { WEB_METHODS } from "../request-rules.ts";
+import { NAMED_HEADERS, NAMED_HEADERS_LUA, ONLY_READ_AGAIN, visitorHeaderRules } from "./visitor-headers.ts";
 
 /** Where HAProxy finds what changes at run time. */
 export const EDGE_PATHS = {
@@ -13,19 +15,6 @@ export const EDGE_PATHS = {
   socket: "/run/haproxy/admin.sock",
 } as const;
 
-/** Headers that only the platform may set: a visitor's own are dropped. */
-const FORGEABLE = [
-  "x-forwarded-for",
-  "x-forwarded-proto",
-  "x-forwarded-host",
-  "x-forwarded-port",
-  "forwarded",
-  "x-real-ip",
-  "x-boxyard-site",
-  "x-boxyard-release",
-  "proxy",
-];
-
 /**
  * haproxy.cfg for HAProxy 3.0. It depends on the clusters alone: domains and certificates stand in maps and lists, which
  * change at run time.
@@ -37,7 +26,7 @@ export function renderEdgeConfig({ clusters }: Pick<EdgeSpec, "clusters">): stri
 
 /** The configuration's name for itself: the running process tells by it which configuration it has. */
 export function edgeConfigName(clusters: EdgeSpec["clusters"]): string {
-  const content = [GLOBAL, DEFAULTS, FRONTENDS, ...clusters.map(renderBackend), NOWHERE].join("\n");
+  const content = [NAMED_HEADERS_LUA, GLOBAL, DEFAULTS, FRONTENDS, ...clusters.map(renderBackend), NOWHERE].join("\n");
   return `boxyard-${createHash("sha256").update(content).digest("hex").slice(0, 16)}`;
 }
 
@@ -61,6 +50,7 @@ global
   hard-stop-after 30m
   # HTTP/3 with Debian's OpenSSL: without 0-RTT, which is no loss here.
   limited-quic
+  lua-load-per-thread ${NAMED_HEADERS}
   maxconn ${MAX_CONNECTIONS}
   tune.bufsize 32768
   ssl-default-bind-options ssl-min-ver TLSv1.2
@@ -77,7 +67,8 @@ const DEFAULTS = `defaults
   retry-on conn-failure empty-response
   timeout connect 3s
   timeout client 60s
-  timeout server 120s
+  # Longer than a cache waits for a box, and a request for a website whose visitors wait.
+  timeout server 380s
   timeout http-request 15s
   timeout http-keep-alive 30s
   timeout queue 15s
@@ -85,8 +76,11 @@ const DEFAULTS = `defaults
 ${[502, 503, 504].map((status) => `  http-error status ${status} content-type "text/html; charset=utf-8" string "${page("One moment, please", "This website cannot answer right now. Please try again in a few seconds.")}"`).join("\n")}
 `;
 
+const NOT_ALLOWED = `http-request return status 405 content-type text/plain string "This method is not allowed here." hdr Allow "${WEB_METHODS.join(", ")}" unless { method ${WEB_METHODS.join(" ")} }`;
+
 const FRONTENDS = `frontend http
   bind :80
+  ${NOT_ALLOWED}
   http-request set-var(txn.host) req.hdr(host),field(1,:),lower,rtrim(.)
   http-request return status 404 content-type "text/html; charset=utf-8" lf-string "${page("No website here", "This server carries no website of that name.")}" unless { var(txn.host),map_str(${EDGE_PATHS.domains}) -m found } || { var(txn.host),map_str(${EDGE_PATHS.redirects}) -m found }
   http-request redirect scheme https code 301
@@ -95,9 +89,13 @@ frontend https
   bind :443 ssl crt-list ${EDGE_PATHS.certificateList} alpn h2,http/1.1
   bind quic4@:443 ssl crt-list ${EDGE_PATHS.certificateList} alpn h3
   http-request set-var(txn.host) req.hdr(host),field(1,:),lower,rtrim(.)
-  http-request return status 405 content-type text/plain string "This method is not allowed here." if { method PURGE BAN REFRESH TRACE CONNECT }
-${FORGEABLE.map((header) => `  http-request del-header ${header}`).join("\n")}
-  http-request redirect code 301 location https://%[var(txn.host),map_str(${EDGE_PATHS.redirects})]%[capture.req.uri] if { var(txn.host),map_str(${EDGE_PATHS.redirects}) -m found }
+  ${NOT_ALLOWED}
+${visitorHeaderRules()
+  .map((rule) => `  ${rule}`)
+  .join("\n")}
+  # A whole URL in place of a path has its scheme and host from the visitor.
+  http-request set-uri %[pathq] if { url -m reg -i ^[a-z]+:// } { path -m beg / }
+  http-request redirect code 301 location https://%[var(txn.host),map_str(${EDGE_PATHS.redirects})]%[pathq] if { var(txn.host),map_str(${EDGE_PATHS.redirects}) -m found }
   http-request set-header Host %[var(txn.host)]
   http-request set-header X-Forwarded-For %[src]
   http-request set-header X-Forwarded-Proto https
@@ -128,6 +126,7 @@ function renderBackend({ id, caches }: EdgeSpec["clusters"][number]): string {
     "  http-check expect status 200",
     "  default-server inter 1s fall 2 rise 2 maxconn 2000 pool-max-conn 100",
     "  option allbackups",
+    `  ${ONLY_READ_AGAIN}`,
     `  http-request deny deny_status 503 if { be_conn gt ${MOST_UNCHECKED} } ${caches.map(({ name }) => `!{ srv_is_up(${name}) }`).join(" ")}`,
     ...caches.map(({ name, address }) => `  server ${name} ${address}:80 check`),
     ...caches.map(({ name, address }) => `  server ${name}-unchecked ${address}:80 backup`),
@@ -136,17 +135,17 @@ function renderBackend({ id, caches }: EdgeSpec["clusters"][number]): string {
 }
 
 /** The domains that lead to a cluster, as HAProxy's map: key, then backend. */
-export function renderDomainMap({ domains }: EdgeSpec): Map<string, string> {
+export function renderDomainMap({ domains }: Pick<EdgeSpec, "domains">): Map<string, string> {
   return new Map(domains.filter(({ redirectTo }) => redirectTo === null).map(({ name, cluster }) => [name, cluster]));
 }
 
 /** The website of each domain that leads to one: key, then id. */
-export function renderWebsiteMap({ domains }: EdgeSpec): Map<string, string> {
+export function renderWebsiteMap({ domains }: Pick<EdgeSpec, "domains">): Map<string, string> {
   return new Map(domains.filter(({ redirectTo }) => redirectTo === null).map(({ name, website }) => [name, website]));
 }
 
 /** The domains that send visitors elsewhere: key, then the other domain. */
-export function renderRedirectMap({ domains }: EdgeSpec): Map<string, string> {
+export function renderRedirectMap({ domains }: Pick<EdgeSpec, "domains">): Map<string, string> {
   return new Map(domains.flatMap(({ name, redirectTo }) => (redirectTo === null ? [] : [[name, redirectTo] as const])));
 }
 

@@ -17,6 +17,7 @@ import {
   renderWebsiteMap,
 } from "./config.ts";
 import { certificateListText, runningConfiguration, runTimeCertificates, runTimeMap } from "./run-time.ts";
+import { NAMED_HEADERS, NAMED_HEADERS_LUA } from "./visitor-headers.ts";
 
 /** An edge router: HAProxy, whose clusters change by a seamless reload, and domains and certificates at run time. */
 export async function startEdge(): Promise<RunningRole<EdgeSpec>> {
@@ -43,6 +44,7 @@ export async function startEdge(): Promise<RunningRole<EdgeSpec>> {
               id: "haproxy",
               files: [
                 { path: EDGE_PATHS.defaultCertificate, content: `${chainPem.trimEnd()}\n${keyPem.trimEnd()}\n`, mode: 0o600 },
+                { path: NAMED_HEADERS, content: NAMED_HEADERS_LUA },
                 { path: EDGE_PATHS.config, content: renderEdgeConfig(spec) },
               ],
               check: ["haproxy", "-c", "-f", EDGE_PATHS.config],
