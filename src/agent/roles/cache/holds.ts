@@ -12,6 +12,7 @@ export const HOLDS = "/var/lib/boxyard-holds";
 
 /** Powers of two that add up to any length of a hold, the largest first. */
 export const HOLD_STEPS = [32, 16, 8, 4, 2, 1] as const;
+export const LONGEST_HOLD_SECONDS = HOLD_STEPS.reduce((sum, step) => sum + step, 0);
 /** What is there while a domain is held. */
 export const HELD = "held";
 

@@ -108,7 +108,18 @@ function sysctl(): string {
   return "# Written by Boxyard.\nnet.ipv4.tcp_retries2 = 5\n";
 }
 
-function varnishDropIn({ varnishMegabytes }: CacheSpec): string {
+/** How Varnish is started, in tests too. */
+export const VARNISH_PARAMETERS = [
+  "ban_lurker_age=1",
+  "thread_pool_min=50",
+  // What names no lifetime has none.
+  "default_ttl=0",
+  // So long a connection may be idle, and an upload may pause: longer than the edges keep either, so that no cache closes a
+  // connection on which a request is on its way.
+  "timeout_idle=65",
+] as const;
+
+export function varnishDropIn({ varnishMegabytes }: CacheSpec): string {
   const command = [
     "/usr/sbin/varnishd",
     "-j unix,user=vcache",
@@ -118,13 +129,12 @@ function varnishDropIn({ varnishMegabytes }: CacheSpec): string {
     `-f ${VCL_PATH}`,
     "-S /etc/varnish/secret",
     `-s malloc,${varnishMegabytes}m`,
-    "-p ban_lurker_age=1",
-    "-p thread_pool_min=50",
+    ...VARNISH_PARAMETERS.map((parameter) => `-p ${parameter}`),
   ];
   // A new VCL probes the boxes for this long before it gets visitors: used at once, it would take all of them for sick.
   const reload = `/usr/bin/env PATH=${RELOAD_PATH}:/usr/bin:/bin /usr/share/varnish/varnishreload -w ${WARM_UP_SECONDS} ${VCL_PATH}`;
   // So does a new Varnish: it counts as started when it knows of a box, and no sooner is a new cache given visitors.
-  const isOneWell = "/usr/bin/varnishadm backend.list | grep -Eq ' [0-9]+/[0-9]+ +(good|healthy)'";
+  const isOneWell = "/usr/bin/varnishadm backend.list | grep -Eq ' [1-9][0-9]*/[0-9]+ +(good|healthy)'";
   const firstBox = `/usr/bin/timeout ${FIRST_BOX_SECONDS} /bin/sh -c "until ${isOneWell}; do sleep 0.1; done"`;
   return [
     "# Written by Boxyard.",

@@ -1,15 +1,14 @@
-import { type ChildProcess, spawn } from "node:child_process";
-import { once } from "node:events";
-import { chmod, mkdtemp, rm, writeFile } from "node:fs/promises";
-import { createServer, type IncomingMessage, request, type Server, type ServerResponse } from "node:http";
-import { tmpdir } from "node:os";
+import { writeFile } from "node:fs/promises";
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import { connect } from "node:net";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { nowMicros, timestampOf } from "#base/clock.ts";
-import { until } from "#base/retry.ts";
 import { run } from "#base/run.ts";
+import { askCache, type CacheReply, type Headers, TestVarnish } from "#harness/varnish.ts";
 import { Holds } from "./holds.ts";
+import { varnishDropIn } from "./role.ts";
 import { renderVcl } from "./vcl.ts";
 
 /** The VCL names its boxes by address alone, port 80; loopback has addresses enough. */
@@ -23,17 +22,15 @@ const spec = {
   memcachedMegabytes: 16,
 };
 
-let folder: string;
-const running: ChildProcess[] = [];
+const varnish = new TestVarnish();
 let box: Server;
 /** What the box was asked for, health probes aside. */
 let asked: IncomingMessage[] = [];
-let answer: { status: number; headers: Record<string, string> };
+let answer: { status: number; headers: Headers };
 let pages = 0;
 
 beforeAll(async () => {
-  folder = await mkdtemp(join(tmpdir(), "boxyard-vcl-"));
-  await chmod(folder, 0o755);
+  await varnish.begin(EDGE);
   box = createServer((incoming, outgoing) => {
     if (incoming.url === "/boxyard-health") return outgoing.end("OK");
     asked.push(incoming);
@@ -42,28 +39,25 @@ beforeAll(async () => {
   await startVarnish(CACHE, spec);
 });
 
-async function startVarnish(address: string, vcl: typeof spec): Promise<void> {
-  const path = join(folder, `${address}.vcl`);
-  await writeFile(path, renderVcl(vcl, join(folder, "holds")));
-  const storage = ["-n", join(folder, address), "-s", "malloc,16m", "-T", "none", "-j", "none"];
-  running.push(spawn("/usr/sbin/varnishd", ["-F", "-a", `${address}:80`, "-f", path, ...storage], { stdio: "ignore" }));
-  const isThere = () =>
-    ask(EDGE, "/boxyard-health", { host: "health" }, "GET", address).then(
-      () => true as const,
-      () => null,
-    );
-  await until("Varnish to answer", isThere, { timeoutMs: 30_000 });
+function startVarnish(address: string, vcl: typeof spec): Promise<void> {
+  return varnish.start(address, renderVcl(vcl, { holds: join(varnish.folder, "holds") }));
 }
 
 afterAll(async () => {
-  for (const varnish of running) {
-    const ended = once(varnish, "exit");
-    varnish.kill();
-    await ended;
-  }
+  await varnish.end();
   box.close();
-  await rm(folder, { recursive: true, force: true });
 });
+
+/** A request as `from` sends it. */
+const ask = (from: string, path: string, headers?: Headers, method = "GET", cache = CACHE) =>
+  askCache({ from, cache, path, method, ...(headers && { headers }) });
+
+/** A request with a method that Node's client does not know. */
+async function askRaw(from: string, method: string, path: string): Promise<string> {
+  const socket = connect({ host: CACHE, port: 80, localAddress: from }).setEncoding("utf8");
+  socket.write(`${method} ${path} HTTP/1.1\r\nhost: a.example\r\nconnection: close\r\n\r\n`);
+  return (await socket.toArray()).join("");
+}
 
 let page: string;
 beforeEach(() => {
@@ -72,27 +66,18 @@ beforeEach(() => {
   page = `/page-${++pages}`;
 });
 
-interface Reply {
-  readonly status: number;
-  readonly cache: string | undefined;
-  readonly headers: IncomingMessage["headers"];
-  readonly body: string;
-}
-
-/** A request as `from` sends it. */
-async function ask(from: string, path: string, headers: Record<string, string> = {}, method = "GET", cache = CACHE): Promise<Reply> {
-  const outgoing = request({ host: cache, port: 80, localAddress: from, path, method, headers: { host: "a.example", ...headers } });
-  outgoing.end();
-  const [incoming] = (await once(outgoing, "response")) as [IncomingMessage];
-  const chunks = await incoming.toArray();
-  const xCache = incoming.headers["x-cache"];
-  return { status: incoming.statusCode ?? 0, cache: xCache?.toString(), headers: incoming.headers, body: Buffer.concat(chunks).toString() };
-}
+test("cache configuration is as its golden file and passes varnishd -C", async () => {
+  const [path, vcl] = [join(varnish.folder, "golden.vcl"), renderVcl(spec)];
+  await expect(vcl).toMatchFileSnapshot("golden/boxyard.vcl");
+  await expect(varnishDropIn(spec)).toMatchFileSnapshot("golden/varnish.service.d.conf");
+  await writeFile(path, vcl);
+  expect((await run(["varnishd", "-C", "-f", path, "-n", join(varnish.folder, "check")])).exitCode).toBe(0);
+});
 
 test("the VCL of a cluster without boxes, edges and others compiles too", async () => {
-  const path = join(folder, "empty.vcl");
+  const path = join(varnish.folder, "empty.vcl");
   await writeFile(path, renderVcl({ ...spec, boxes: [], edges: [], purgers: [] }));
-  expect((await run(["varnishd", "-C", "-f", path, "-n", join(folder, "check")])).exitCode).toBe(0);
+  expect((await run(["varnishd", "-C", "-f", path, "-n", join(varnish.folder, "check")])).exitCode).toBe(0);
 });
 
 describe("a page", () => {
@@ -156,10 +141,40 @@ describe("a page", () => {
     { what: "is not to be stored", headers: { "cache-control": "no-store" } },
     { what: "says nothing of caching", headers: {} },
     { what: "varies by everything", headers: { vary: "*", "cache-control": "public, max-age=60" } },
+    { what: "varies by everything among others", headers: { vary: "*,Accept-Encoding", "cache-control": "max-age=60" } },
+    { what: "says so in a second line", headers: { vary: ["Accept", "*"], "cache-control": ["max-age=60", "max-age=60"] } },
+    { what: "is private in a second line", headers: { "cache-control": ["max-age=60", "private"] } },
+    { what: "has an end that is no date", headers: { expires: "0" } },
+    { what: "has another end that is no date", headers: { expires: "-1", "last-modified": "Thu, 01 Jan 2026 00:00:00 GMT" } },
+    { what: "has run out", headers: { expires: "Thu, 01 Jan 2026 00:00:00 GMT" } },
+    { what: "names no lifetime", headers: { "cache-control": "public" } },
+    { what: "has a lifetime of nothing", headers: { "cache-control": "max-age=0", "last-modified": "Thu, 01 Jan 2026 00:00:00 GMT" } },
   ])("that $what is not stored", async ({ headers }) => {
-    answer = { status: 200, headers: headers as Record<string, string> };
+    answer = { status: 200, headers: headers as Headers };
     await ask(EDGE, page);
-    expect((await ask(EDGE, page)).body).toBe("answer 2");
+    expect(await ask(EDGE, page)).toMatchObject({ cache: "PASS", body: "answer 2" });
+  });
+
+  test.each([
+    { what: "has a lifetime", headers: { "cache-control": "max-age=60" } },
+    { what: "has an end that lies ahead", headers: { expires: new Date(Date.now() + 60_000).toUTCString() } },
+    { what: "has a date alone", headers: { "last-modified": "Thu, 01 Jan 2026 00:00:00 GMT" } },
+    { what: "varies by what it names", headers: { "cache-control": "max-age=60", vary: ["Accept", "Accept-Encoding"] } },
+  ])("that $what is stored", async ({ headers }) => {
+    answer = { status: 200, headers: headers as Headers };
+    await ask(EDGE, page);
+    expect(await ask(EDGE, page)).toMatchObject({ cache: "HIT", body: "answer 1" });
+  });
+
+  test("of which several ranges are wanted comes whole, and of one range this range", async () => {
+    const [several, one] = ["bytes=0-1,3-4", "bytes=0-1"].map((range) => ({ range }));
+    for (const cookie of [{}, { cookie: "NO_CACHE=1" }]) {
+      const { status, body } = await ask(EDGE, page, { ...several, ...cookie });
+      expect([status, body.slice(0, 7)]).toEqual([200, "answer "]);
+      expect(asked.at(-1)?.headers["range"]).toBeUndefined();
+    }
+    expect(await ask(EDGE, page, several)).toMatchObject({ cache: "HIT", status: 200 });
+    expect(await ask(EDGE, page, one)).toMatchObject({ cache: "HIT", status: 206, body: "an" });
   });
 
   test.each(["/wp-login.php", "/wp-admin/", "/user/login", "/user?a=1", "/admin", "/xmlrpc.php"])("at %s is never stored", async (path) => {
@@ -197,6 +212,44 @@ describe("a cache", () => {
     expect(asked.at(-1)?.headers["x-forwarded-for"]).toContain("192.0.2.7");
     await ask(SHELL, `${page}-shell`, { "x-forwarded-for": "192.0.2.7" });
     expect(asked.at(-1)?.headers["x-forwarded-for"] ?? "").not.toContain("192.0.2.7");
+  });
+
+  test.each(["BAN", "URIBAN", "REFRESH", "PURGEALL", "FULLBAN", "FLUSH", "INVALIDATE", "purge"])(
+    "refuses %s, and asks no box what it thinks of it",
+    async (method) => {
+      for (const from of [EDGE, SHELL]) {
+        expect(await askRaw(from, method, page)).toMatch(/^HTTP\/1.1 405 /);
+      }
+      expect(asked).toHaveLength(0);
+    },
+  );
+
+  test.each(["OPTIONS", "PUT", "PATCH", "DELETE", "PROPFIND", "REPORT"])("hands %s on", async (method) => {
+    expect((await ask(EDGE, page, {}, method)).status).toBe(200);
+    expect(asked).toMatchObject([{ method }]);
+  });
+
+  test("stores nothing that its cluster's servers ask for, gives them nothing stored, and believes nothing of what they claim", async () => {
+    const claims = {
+      "x-forwarded-host": "evil.example",
+      "x-forwarded-proto": "https",
+      "x-forwarded-port": "1",
+      "x-forwarded-for": "192.0.2.7",
+    };
+    expect(await ask(SHELL, page, { ...claims, "x-boxyard-site": "s1" })).toMatchObject({ cache: "PASS", body: "answer 1" });
+    for (const claim of Object.keys(claims)) expect(asked.at(-1)?.headers[claim]).toBeUndefined();
+    expect(await ask(EDGE, page)).toMatchObject({ cache: "MISS", body: "answer 2" });
+    expect(await ask(SHELL, page)).toMatchObject({ cache: "PASS", body: "answer 3" });
+    expect(await ask(EDGE, page, claims)).toMatchObject({ cache: "HIT", body: "answer 2" });
+  });
+
+  test("forgets a page whatever the scheme that a purge names", async () => {
+    for (const scheme of [{}, { "x-forwarded-proto": "http" }, { "x-forwarded-proto": "https" }]) {
+      await ask(EDGE, page, { "x-forwarded-proto": "https" });
+      expect((await ask(EDGE, page, { "x-forwarded-proto": "https" })).cache).toBe("HIT");
+      await ask(SHELL, page, scheme, "PURGE");
+      expect((await ask(EDGE, page, { "x-forwarded-proto": "https" })).cache).toBe("MISS");
+    }
   });
 
   test("does not let a visitor choose the website or its release", async () => {
@@ -248,7 +301,7 @@ describe("a website whose visitors wait", () => {
   }
 
   beforeEach(async () => {
-    holds = new Holds(join(folder, "holds"));
+    holds = new Holds(join(varnish.folder, "holds"));
     await holds.start();
   });
   afterEach(async () => {
@@ -257,7 +310,7 @@ describe("a website whose visitors wait", () => {
   });
 
   /** Whether it is still unanswered after a moment in which others are answered. */
-  async function waits(reply: Promise<Reply>): Promise<boolean> {
+  async function waits(reply: Promise<CacheReply>): Promise<boolean> {
     return (await Promise.race([reply.then(() => "answered"), sleep(600, "waits")])) === "waits";
   }
 
@@ -293,7 +346,7 @@ describe("a website whose visitors wait", () => {
   test("lets them go when the time is over, also when the agent was started anew meanwhile", async () => {
     await hold(30, 1_500);
     holds.stop();
-    holds = new Holds(join(folder, "holds"));
+    holds = new Holds(join(varnish.folder, "holds"));
     await holds.start();
     expect((await ask(EDGE, page, host)).status).toBe(200);
   });

@@ -1,9 +1,17 @@
 import type { CacheSpec } from "#contract/spec/cache.ts";
-import { HELD, HOLD_STEPS, HOLDS } from "./holds.ts";
+import { CLAIMS, ONLY_READ, WEB_METHODS } from "../request-rules.ts";
+import { HELD, HOLD_STEPS, HOLDS, LONGEST_HOLD_SECONDS } from "./holds.ts";
+
+/** What tests have otherwise. */
+interface VclOptions {
+  readonly holds?: string;
+  readonly begunSeconds?: number;
+}
 
 /** The VCL of a cluster's cache server, for Varnish 7 (VCL 4.1). */
-export function renderVcl(spec: CacheSpec, holds = HOLDS): string {
-  return [HEAD, renderBackends(spec), renderAccess(spec), renderHold(holds), renderReceive(holds), FETCH, DELIVER].join("\n");
+export function renderVcl(spec: CacheSpec, { holds = HOLDS, begunSeconds = BEGUN_SECONDS }: VclOptions = {}): string {
+  const received = [renderAccess(spec), renderHold(holds), renderReceive(holds)];
+  return [HEAD, renderBackends(spec), ...received, renderFetch(spec, begunSeconds), DELIVER].join("\n");
 }
 
 const HEAD = `# Written by Boxyard; changes are overwritten.
@@ -24,23 +32,20 @@ const PROBE = `probe health {
 }
 `;
 
+/** PHP ends a request after 300 s; before that nobody gives up. */
+const FIRST_BYTE_SECONDS = 310;
+
+/** An empty line, which HTTP lets a server skip. Connections that begin with it are never taken for other requests. */
+const PREAMBLE = ":DQo=:";
+
 /** Places of each box on the ring: with so many all get nearly the same share. */
 const REPLICAS = 300;
 
 function renderBackends({ boxes }: CacheSpec): string {
-  const backends = boxes.map(({ name, address }) =>
-    [
-      `backend ${name} {`,
-      `  .host = "${address}";`,
-      `  .port = "80";`,
-      "  .probe = health;",
-      "  .connect_timeout = 2s;",
-      "  .first_byte_timeout = 120s;",
-      "  .between_bytes_timeout = 60s;",
-      "  .max_connections = 200;",
-      "}",
-    ].join("\n"),
-  );
+  const backends = boxes.flatMap(({ name, address }) => [
+    backend(name, address, "  .probe = health;"),
+    backend(onceOf(name), address, `  .preamble = ${PREAMBLE};`),
+  ]);
   const director = [
     "sub vcl_init {",
     "  new boxes = directors.shard();",
@@ -52,6 +57,25 @@ function renderBackends({ boxes }: CacheSpec): string {
   // Without a box there is nothing to balance over, and VCL wants a backend all the same.
   if (boxes.length === 0) return ["backend none none;", "sub vcl_init {", "  new boxes = directors.shard();", "}", ""].join("\n");
   return [PROBE, ...backends, ...director].join("\n");
+}
+
+/** The same box, on a connection that was opened for this request and ends with it. */
+function onceOf(box: string): string {
+  return `${box}_once`;
+}
+
+function backend(name: string, address: string, more: string): string {
+  return [
+    `backend ${name} {`,
+    `  .host = "${address}";`,
+    `  .port = "80";`,
+    more,
+    "  .connect_timeout = 2s;",
+    `  .first_byte_timeout = ${FIRST_BYTE_SECONDS}s;`,
+    `  .between_bytes_timeout = ${FIRST_BYTE_SECONDS}s;`,
+    "  .max_connections = 200;",
+    "}",
+  ].join("\n");
 }
 
 /** Who is believed, and who may purge. An empty list matches nobody. */
@@ -93,6 +117,7 @@ function renderHold(holds: string): string {
     `      if (${isHeld}) {`,
     `        return (error(503, "Held for too long"));`,
     "      }",
+    `      set bereq.http.X-Boxyard-Waited = "yes";`,
     "    }",
     "    unset bereq.http.X-Boxyard-Hold;",
     "  }",
@@ -117,19 +142,30 @@ const RECEIVE = `sub vcl_recv {
     return (purge);
   }
   # Only edges and the cluster's own servers speak to a cache; only edges know who the visitor is.
-  if (client.ip !~ edges) {
-    if (client.ip !~ purgers) {
-      return (synth(403, "Visitors come through an edge router"));
-    }
-    unset req.http.X-Forwarded-For;
-    unset req.http.X-Boxyard-Site;
+  if (client.ip !~ edges && client.ip !~ purgers) {
+    return (synth(403, "Visitors come through an edge router"));
+  }
+  # Other methods that are meant for a cache, BAN and its like: an application would answer 200 to them, and nothing had happened.
+  if (req.method !~ "^(${WEB_METHODS.join("|")})$") {
+    return (synth(405, "This method is not known here"));
   }
   unset req.http.X-Boxyard-Release;
   unset req.http.X-Boxyard-Hold;
+  unset req.http.X-Boxyard-Waited;
+  # Several ranges are answered with the whole: Varnish reads neither such a request nor the answer to it.
+  if (req.http.Range ~ ",") {
+    unset req.http.Range;
+  }
   # Requests are dealt out evenly by their number; one that fails is dealt to another box, never to the same again.
   set req.http.X-Boxyard-Turn = req.xid;
   set req.backend_hint = boxes.backend(by = KEY, key = boxes.key(req.http.X-Boxyard-Turn));
 
+  # What a website's code asks for is answered to it alone: it could say what it likes of scheme, host and visitor.
+  if (client.ip !~ edges) {
+${CLAIMS.map((header) => `    unset req.http.${header};`).join("\n")}
+    unset req.http.X-Boxyard-Site;
+    return (pass);
+  }
   if (req.method != "GET" && req.method != "HEAD") {
     return (pass);
   }
@@ -168,25 +204,53 @@ sub vcl_hit {
   }
 }
 
+# Without the scheme: visitors come by HTTPS alone, and who purges a page need not know that.
 sub vcl_hash {
   hash_data(req.url);
   hash_data(req.http.host);
-  hash_data(req.http.X-Forwarded-Proto);
   return (lookup);
 }
 `;
 
+/**
+ * A box that has gone is noticed after some 12 s (see the sysctl in role.ts). What fails later had been begun, and goes on
+ * for all that a cache knows: it is not begun again beside itself.
+ */
+const BEGUN_SECONDS = 30;
+
+/** At most so many other boxes are asked. */
+const MOST_OTHERS = 2;
+
+function renderFetch({ boxes }: CacheSpec, begunSeconds: number): string {
+  const others = Math.min(MOST_OTHERS, Math.max(0, boxes.length - 1));
+  const reads = ONLY_READ.map((method) => `bereq.method == "${method}"`).join(" || ");
+  const early = [
+    `beresp.time - bereq.time < ${begunSeconds}s`,
+    `bereq.http.X-Boxyard-Waited && beresp.time - bereq.time < ${begunSeconds + LONGEST_HOLD_SECONDS}s`,
+  ].join(" || ");
+  return FETCH.replaceAll("MAY_ASK_ANOTHER", `bereq.retries < ${others} && (${reads}) && (${early})`)
+    .replace("ONLY_READS", reads)
+    .replace(
+      "ONCE",
+      boxes.map(({ name }) => `    if (bereq.backend == ${name}) {\n      set bereq.backend = ${onceOf(name)};\n    }\n`).join(""),
+    );
+}
+
 const FETCH = `sub vcl_backend_fetch {
   unset bereq.http.X-Boxyard-Site;
   set bereq.backend = boxes.backend(by = KEY, key = boxes.key(bereq.http.X-Boxyard-Turn), alt = bereq.retries);
+  # On a kept connection that closes without an answer Varnish sends a request without a body once more, whatever it changes.
+  if (!(ONLY_READS)) {
+    set bereq.http.Connection = "close";
+ONCE  }
 }
 
 sub vcl_backend_response {
   set beresp.grace = 24h;
   set beresp.http.X-Boxyard-Url = bereq.url;
   if (beresp.status >= 500) {
-    # Another box may do better; an answer that changes something is never asked for twice.
-    if (bereq.retries < 2 && (bereq.method == "GET" || bereq.method == "HEAD") && beresp.status == 503) {
+    # Another box may do better; what changes something is never asked for twice.
+    if (beresp.status == 503 && MAY_ASK_ANOTHER) {
       return (retry);
     }
     # A stale page is better than an error page.
@@ -197,24 +261,27 @@ sub vcl_backend_response {
     set beresp.ttl = 1s;
     return (deliver);
   }
-  if (beresp.http.Set-Cookie || beresp.http.Vary == "*" || beresp.http.Cache-Control ~ "(?i)(private|no-store|no-cache)" || beresp.http.Surrogate-Control ~ "(?i)no-store") {
+  # Each may come in several lines.
+  std.collect(beresp.http.Vary);
+  std.collect(beresp.http.Cache-Control);
+  std.collect(beresp.http.Surrogate-Control);
+  if (beresp.http.Set-Cookie || beresp.http.Vary ~ "[*]" || beresp.http.Cache-Control ~ "(?i)(private|no-store|no-cache)" || beresp.http.Surrogate-Control ~ "(?i)no-store") {
     set beresp.uncacheable = true;
     set beresp.ttl = 120s;
     return (deliver);
   }
-  # Stored as the headers say; what says nothing is not stored for long.
-  if (!beresp.http.Cache-Control && !beresp.http.Expires) {
-    if (beresp.http.Last-Modified && beresp.status == 200) {
-      set beresp.ttl = 120s;
-    } else {
-      set beresp.uncacheable = true;
-      set beresp.ttl = 120s;
-    }
+  # Stored as the headers say; what has a date and names no lifetime, good or bad, is stored for a moment.
+  if (beresp.http.Last-Modified && beresp.status == 200 && !beresp.http.Expires && beresp.http.Cache-Control !~ "(?i)max-?age") {
+    set beresp.ttl = 120s;
+  }
+  if (beresp.ttl <= 0s) {
+    set beresp.uncacheable = true;
+    set beresp.ttl = 120s;
   }
 }
 
 sub vcl_backend_error {
-  if (!bereq.http.X-Boxyard-Hold && bereq.retries < 2 && (bereq.method == "GET" || bereq.method == "HEAD")) {
+  if (!bereq.http.X-Boxyard-Hold && MAY_ASK_ANOTHER) {
     return (retry);
   }
   set beresp.http.Content-Type = "text/html; charset=utf-8";
