@@ -4,14 +4,15 @@ import type { WebsiteOnServer } from "#contract/spec/website.ts";
 import type { ConfigurationFile } from "../../converge/configuration.ts";
 import { logDirectory, sitePaths } from "../../website/paths.ts";
 import { servedDomains } from "../../website/snippets/website-facts.ts";
-import { fromOwnReleasesOnly, HTACCESS, OUTGOING, OUTGOING_DROP_IN, OUTGOING_RULES } from "./containment.ts";
+import { fromOwnReleasesOnly, HTACCESS } from "./containment.ts";
 import { HEALTH_FILE, READY, READY_MARKER } from "./health.ts";
 import { busyPage, noReleasePage } from "./pages.ts";
 import { poolSocket } from "./php.ts";
 
 const MODULES = [
   ...["mpm_event", "authn_core", "authn_file", "authz_core", "authz_host", "authz_user", "authz_groupfile", "auth_basic", "access_compat"],
-  ...["alias", "deflate", "dir", "env", "expires", "filter", "headers", "mime", "negotiation"],
+  // "autoindex" makes no listings, since no folder has Options Indexes: it knows what .htaccess files say of them.
+  ...["alias", "autoindex", "deflate", "dir", "env", "expires", "filter", "headers", "mime", "negotiation"],
   ...["proxy", "proxy_fcgi", "remoteip", "reqtimeout", "rewrite", "setenvif"],
 ];
 
@@ -23,12 +24,13 @@ const ASSETS = [
 
 const SITES = "/etc/apache2/boxyard";
 
+/** A body without a length is written to disk before PHP gets it: as much as PHP takes of a form (post_max_size). */
+export const MOST_SPOOLED = 128 * 2 ** 20;
+
 /** Apache's whole configuration: the server's own part, and a file per website. */
 export function apacheFiles(spec: BoxSpec, server: string): ConfigurationFile[] {
   return [
     { path: "/etc/apache2/apache2.conf", content: mainFile(spec, server) },
-    { path: OUTGOING, content: OUTGOING_RULES },
-    OUTGOING_DROP_IN,
     ...spec.websites.map((website) => ({ path: `${SITES}/${website.id}.conf`, content: virtualHost(website) })),
   ];
 }
@@ -62,7 +64,6 @@ RequestReadTimeout header=20-40,minrate=500 body=30,minrate=500
 ServerTokens Prod
 ServerSignature Off
 TraceEnable Off
-AllowEncodedSlashes NoDecode
 TypesConfig /etc/mime.types
 AddDefaultCharset Off
 
@@ -79,6 +80,8 @@ RequestHeader set X-Forwarded-For "expr=%{REMOTE_ADDR}"
 SetEnvIf X-Forwarded-Proto "^https$" HTTPS=on
 
 AddOutputFilterByType DEFLATE text/html text/plain text/css text/xml text/javascript application/javascript application/json application/xml application/rss+xml image/svg+xml
+# What a page is called does not depend on how it travels: an application compares only the name that it gave.
+DeflateAlterETag NoChange
 DirectoryIndex index.php index.html
 
 <Directory />
@@ -131,6 +134,8 @@ function virtualHost(website: WebsiteOnServer): string {
   # With the scheme, because visitors come by HTTPS: redirects of Apache's own must not lead back to HTTP.
   ServerName https://${main}:443
 ${aliases.map((name) => `  ServerAlias ${name}\n`).join("")}  UseCanonicalName Off
+  # Not inherited from the server.
+  AllowEncodedSlashes NoDecode
   DocumentRoot ${paths.current}/docroot
 
   RewriteEngine On
@@ -174,8 +179,14 @@ ${aliases.map((name) => `  ServerAlias ${name}\n`).join("")}  UseCanonicalName O
   </DirectoryMatch>
 
   <Proxy "${backend}">
-    ProxySet retry=0 timeout=300
+    # What PHP has flushed goes on at once.
+    ProxySet retry=0 timeout=300 flushpackets=on
   </Proxy>
+  # PHP reads as much as CONTENT_LENGTH says: where a request does not say how long it is, Apache finds out.
+  SetEnvIf Transfer-Encoding "." proxy-sendcl=1
+  <If "-n req('Transfer-Encoding')">
+    LimitRequestBody ${MOST_SPOOLED}
+  </If>
   <FilesMatch "\\.php$">
     SetHandler "proxy:${backend}"
   </FilesMatch>
@@ -186,6 +197,9 @@ ${aliases.map((name) => `  ServerAlias ${name}\n`).join("")}  UseCanonicalName O
   Header onsuccess unset X-Boxyard-Site
   Header always set X-Boxyard-Release "%{BOXYARD_RELEASE}e" env=BOXYARD_RELEASE
   Header always set X-Boxyard-Site "${id}"
+  # With a status that is not about ranges it makes a cache refuse the answer; Backdrop sends it with whole pages.
+  Header onsuccess unset Content-Range "expr=%{REQUEST_STATUS} !~ /^(?:206|416)$/"
+  Header always unset Content-Range "expr=%{REQUEST_STATUS} !~ /^(?:206|416)$/"
   Header always set Retry-After "5" "expr=%{REQUEST_STATUS} -eq 503"
 
   ErrorLog ${logDirectory(id)}/error.log

@@ -43,6 +43,8 @@ export const OUTGOING_DROP_IN = {
   path: "/etc/systemd/system/apache2.service.d/boxyard.conf",
   content: `# Written by Boxyard.
 [Service]
+# On disk, where /tmp is memory; the unit has one of its own, which goes when Apache stops.
+Environment=TMPDIR=/var/tmp
 ExecStartPre=/usr/sbin/nft -f ${OUTGOING}
 `,
 };

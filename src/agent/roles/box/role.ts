@@ -8,7 +8,7 @@ import type { WebsiteOnServer } from "#contract/spec/website.ts";
 import { configuration } from "../../converge/configuration.ts";
 import { directory } from "../../converge/file.ts";
 import type { ResourceGroup } from "../../converge/resource.ts";
-import { unit } from "../../converge/unit.ts";
+import { systemctl, unit } from "../../converge/unit.ts";
 import { member } from "../../converge/user.ts";
 import { sharedDirectories, websiteAccount } from "../../website/account.ts";
 import { answerReleaseActions } from "../../website/actions.ts";
@@ -23,7 +23,7 @@ import { mainDomain, websiteFacts } from "../../website/snippets/website-facts.t
 import { systemAuthorities } from "../../website/system-authorities.ts";
 import type { RoleContext, StartRole } from "../role.ts";
 import { APACHE_OWNS, apacheFiles } from "./apache.ts";
-import { OUTGOING } from "./containment.ts";
+import { OUTGOING, OUTGOING_DROP_IN, OUTGOING_RULES } from "./containment.ts";
 import { startHealth } from "./health.ts";
 import { readLogFile } from "./log-reader.ts";
 import { PHP_OWNS, phpFiles } from "./php.ts";
@@ -94,6 +94,13 @@ function webServer(spec: BoxSpec, server: string) {
       activate: [["systemctl", "reload-or-restart", "php8.4-fpm"]],
     }),
     unit({ unit: "php8.4-fpm.service", running: true, atBoot: true }),
+    // What the unit has of its own: a reload does not take it.
+    configuration({
+      id: "apache-service",
+      files: [{ path: OUTGOING, content: OUTGOING_RULES }, OUTGOING_DROP_IN],
+      check: null,
+      activate: [systemctl.daemonReload(), systemctl.act("try-restart", "apache2.service")],
+    }),
     configuration({
       id: "apache",
       files: apacheFiles(spec, server),
@@ -101,7 +108,6 @@ function webServer(spec: BoxSpec, server: string) {
       check: ["apache2ctl", "-t"],
       activate: [
         ["nft", "-f", OUTGOING],
-        ["systemctl", "daemon-reload"],
         ["systemctl", "reload-or-restart", "apache2"],
       ],
     }),
