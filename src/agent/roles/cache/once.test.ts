@@ -7,7 +7,7 @@ import { renderVcl } from "./vcl.ts";
 const [EDGE, CACHE, LONE_CACHE, PATIENT_CACHE] = ["127.56.0.1", "127.56.0.2", "127.56.0.3", "127.56.0.4"];
 const BOXES = ["127.56.0.10", "127.56.0.11"];
 /** What had been begun for so long is not begun again; in the field it is longer. */
-const BEGUN_SECONDS = 1;
+const BEGUN_SECONDS = 4;
 
 /** A box in bytes: it may do what no web server does. */
 interface Box {
@@ -119,15 +119,15 @@ describe.each([
     },
   );
 
-  test.each(["GET", "HEAD", "OPTIONS"])("only after a while is not begun again when it is %s", async (method) => {
+  test("only after a while is not begun again", async () => {
     answer = async (socket) => {
       await sleep(BEGUN_SECONDS * 1_000 + 300);
       how(socket);
     };
-    expect((await ask(CACHE, method)).status).toBe(503);
+    expect((await ask(CACHE, "GET")).status).toBe(503);
     expect(begun).toHaveLength(1);
     // The same slow answer to a cache that counts as in the field.
-    expect((await ask(PATIENT_CACHE, method)).status).toBe(503);
+    expect((await ask(PATIENT_CACHE, "GET")).status).toBe(503);
     expect(
       begun
         .slice(1)

@@ -66,13 +66,13 @@ const TRUTH = {
   "x-boxyard-site": "s1",
 };
 
-test("edge configuration is as its golden file and passes haproxy -c", async () => {
+test("edge configuration is as its golden file and passes haproxy -c", { timeout: 120_000 }, async () => {
   await expect(renderEdgeConfig(spec)).toMatchFileSnapshot("golden/haproxy.cfg");
   await expect(NAMED_HEADERS_LUA).toMatchFileSnapshot("golden/named-headers.lua");
   expect((await edge.check()).exitCode).toBe(0);
 });
 
-test("edge configuration without a cluster passes haproxy -c", async () => {
+test("edge configuration without a cluster passes haproxy -c", { timeout: 120_000 }, async () => {
   const empty = new TestEdge("127.57.0.2");
   await empty.write({ clusters: [], domains: [] });
   expect((await empty.check()).exitCode).toBe(0);
