@@ -1,15 +1,20 @@
 import type { DatabaseSpec } from "#contract/spec/database.ts";
 import type { Resource } from "../../converge/resource.ts";
+import type { RunSql } from "./sql.ts";
 
 type Database = DatabaseSpec["databases"][number];
 
-/** Runs SQL and gives the rows. */
-export type RunSql = (sql: string) => Promise<string[][]>;
-
-/** What the server has of ours: databases, and users with their hosts and password hashes. */
+/** What the server has of ours: databases, and users with their hosts, password hashes and how many connections they may have. */
 export interface DatabaseState {
   readonly databases: readonly string[];
-  readonly users: readonly { readonly user: string; readonly host: string; readonly passwordHash: string }[];
+  readonly users: readonly UserState[];
+}
+
+interface UserState {
+  readonly user: string;
+  readonly host: string;
+  readonly passwordHash: string;
+  readonly connections: number;
 }
 
 /** Every database and user of the spec is there, and none of ours beside them. */
@@ -31,14 +36,18 @@ export function databases(want: readonly Database[], runSql: RunSql): Resource {
 export function planDatabases(want: readonly Database[], have: DatabaseState, hashes: ReadonlyMap<string, string>): string[] {
   const statements: string[] = [];
   const wantedUsers = new Set<string>();
-  for (const { name, user, password, clients } of want) {
+  for (const { name, user, password, clients, connections } of want) {
     if (!have.databases.includes(name)) statements.push(`CREATE DATABASE \`${name}\` CHARACTER SET utf8mb4`);
     for (const host of clients) {
       wantedUsers.add(`${user}@${host}`);
       const known = have.users.find((one) => one.user === user && one.host === host);
-      if (known !== undefined && known.passwordHash === hashes.get(password)) continue;
+      const limit = `WITH MAX_USER_CONNECTIONS ${connections}`;
+      if (known !== undefined && known.passwordHash === hashes.get(password)) {
+        if (known.connections !== connections) statements.push(`ALTER USER '${user}'@'${host}' ${limit}`);
+        continue;
+      }
       statements.push(
-        `CREATE OR REPLACE USER '${user}'@'${host}' IDENTIFIED BY ${quote(password)} REQUIRE SSL`,
+        `CREATE OR REPLACE USER '${user}'@'${host}' IDENTIFIED BY ${quote(password)} REQUIRE SSL ${limit}`,
         `GRANT ALL PRIVILEGES ON \`${name}\`.* TO '${user}'@'${host}'`,
       );
     }
@@ -51,10 +60,17 @@ export function planDatabases(want: readonly Database[], have: DatabaseState, ha
 
 async function readState(runSql: RunSql): Promise<DatabaseState> {
   const found = await runSql("SELECT schema_name FROM information_schema.schemata WHERE schema_name REGEXP '^db[0-9]+$'");
-  const users = await runSql("SELECT user, host, authentication_string FROM mysql.user WHERE user REGEXP '^db[0-9]+$'");
+  const users = await runSql(
+    "SELECT user, host, authentication_string, max_user_connections FROM mysql.user WHERE user REGEXP '^db[0-9]+$'",
+  );
   return {
     databases: found.map(([name = ""]) => name),
-    users: users.map(([user = "", host = "", passwordHash = ""]) => ({ user, host, passwordHash })),
+    users: users.map(([user = "", host = "", passwordHash = "", connections = ""]) => ({
+      user,
+      host,
+      passwordHash,
+      connections: Number(connections),
+    })),
   };
 }
 

@@ -5,7 +5,8 @@ import { Fault } from "#base/fault.ts";
 import type { snapshotDatabases } from "#contract/actions/database.ts";
 import type { Resource } from "../../converge/resource.ts";
 import { beginUnit, forgetUnit, readUnit, readUnitOutput, syncJournal } from "../../transient-unit.ts";
-import type { RunSql } from "./databases.ts";
+import { restoreScript, takeScript } from "./snapshot-scripts.ts";
+import { ROOT_SOCKET, type RunSql } from "./sql.ts";
 
 type Asked = z.output<typeof snapshotDatabases.input>;
 type Told = z.output<typeof snapshotDatabases.output>;
@@ -19,31 +20,6 @@ const LIMIT_SECONDS = 600;
 const LAST_LINES = 20;
 /** What a dump leaves free on the disk at least. */
 const RESERVE_BYTES = 512 * 1024 * 1024;
-
-/** Each dump is one consistent moment of its database; all are in place, or none counts. */
-const TAKE = `
-deployment=$1; shift
-for database in "$@"; do
-  mkdir -p -m 0700 "$database"
-  mariadb-dump --single-transaction --quick --routines --triggers --events --hex-blob -- "$database" |
-    zstd -q -1 -f -o "$database/$deployment.new"
-done
-for database in "$@"; do
-  sync "$database/$deployment.new"
-  mv "$database/$deployment.new" "$database/$deployment.sql.zst"
-  find "$database" -type f ! -name "$deployment.*" -delete
-done
-`;
-
-/** Users' rights to a database outlive it. Whoever still holds a table is not waited for without end. */
-const RESTORE = `
-deployment=$1; shift
-for database in "$@"; do
-  mariadb -e "SET lock_wait_timeout = 60; DROP DATABASE IF EXISTS $database; CREATE DATABASE IF NOT EXISTS $database CHARACTER SET utf8mb4"
-  zstd -dcq "$database/$deployment.sql.zst" | mariadb -- "$database"
-done
-for database in "$@"; do touch "$database/$deployment.restored"; done
-`;
 
 /** Keeps databases as they were before a deployment's update, the newest deployment's alone, and puts them back. */
 export class Snapshots {
@@ -61,7 +37,7 @@ export class Snapshots {
     return this.#inTurn(async () => {
       const bytes = await this.#sizes(asked, "sql.zst");
       const unit = `boxyard-snapshot-${asked.deployment}.service`;
-      return bytes === null ? this.#carryOut(unit, TAKE, asked, () => this.#ensureSpace(asked)) : done(unit, bytes);
+      return bytes === null ? this.#carryOut(unit, takeScript(ROOT_SOCKET), asked, () => this.#ensureSpace(asked)) : done(unit, bytes);
     });
   }
 
@@ -73,7 +49,7 @@ export class Snapshots {
         throw new Fault("database.no-snapshot", `there is no snapshot of ${asked.databases.join(", ")} for this deployment`);
       const unit = `boxyard-restore-${asked.deployment}.service`;
       const isRestored = (await this.#sizes(asked, "restored")) !== null;
-      return isRestored ? done(unit, bytes) : this.#carryOut(unit, RESTORE, asked, async () => undefined);
+      return isRestored ? done(unit, bytes) : this.#carryOut(unit, restoreScript(ROOT_SOCKET), asked, async () => undefined);
     });
   }
 
