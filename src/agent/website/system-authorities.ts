@@ -1,5 +1,13 @@
 import { configuration } from "../converge/configuration.ts";
 import type { Resource } from "../converge/resource.ts";
+import { CA_FILE } from "./snippets/website-facts.ts";
+
+/** What MariaDB's own programs go by: they connect to no server but the yard's. */
+export const MARIADB_CLIENT = `# Written by Boxyard.
+[client]
+ssl-ca = ${CA_FILE}
+ssl-verify-server-cert
+`;
 
 /** The yard's authority in the system's store: WordPress can ask for TLS to its database, but not name an authority for it. */
 export function systemAuthorities(caPem: string): Resource {
@@ -7,10 +15,7 @@ export function systemAuthorities(caPem: string): Resource {
     id: "system authorities",
     files: [
       { path: "/usr/local/share/ca-certificates/boxyard.crt", content: caPem },
-      {
-        path: "/etc/mysql/conf.d/boxyard.cnf",
-        content: "# Written by Boxyard.\n[client]\nssl-ca = /etc/boxyard/ca.pem\nssl-verify-server-cert\n",
-      },
+      { path: "/etc/mysql/conf.d/boxyard.cnf", content: MARIADB_CLIENT },
     ],
     check: null,
     activate: [["update-ca-certificates"]],

@@ -9,6 +9,9 @@ export type DrupalVersion = (typeof DRUPAL_VERSIONS)[number];
 /** The live release at each request; drush on the shell server has no web server to tell it. */
 const RELEASE = "$_SERVER['BOXYARD_RELEASE'] ?? substr((string) @file_get_contents(%s), 0, 40)";
 
+/** In the form that all versions know; 10.1 and later have a key of its own beside it, which makes the same command. */
+const ISOLATION = "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED";
+
 /** What is not the repository's business: proxies, hosts, paths, secrets, the release. */
 export function drupalSite(version: DrupalVersion, facts: WebsiteFacts): string {
   const lines = version === 7 ? drupal7Site(facts) : drupal8Site(version, facts);
@@ -35,6 +38,8 @@ export function drupalDatabase(version: DrupalVersion, database: DatabaseAccess)
     `$databases['default']['default'] = ${phpValue(connection)};`,
     `$databases['default']['default']['pdo'][PDO::MYSQL_ATTR_SSL_CA] = ${phpValue(CA_FILE)};`,
     "$databases['default']['default']['pdo'][PDO::MYSQL_ATTR_SSL_VERIFY_SERVER_CERT] = true;",
+    "// As Drupal recommends; MariaDB's own default lets requests wait for each other's locks.",
+    `$databases['default']['default']['init_commands']['isolation_level'] = ${phpValue(ISOLATION)};`,
   ]);
 }
 

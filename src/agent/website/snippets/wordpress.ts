@@ -37,7 +37,7 @@ export function wordpressDatabase(database: DatabaseAccess): string {
     define("DB_HOST", `${database.host}:${database.port}`),
     define("DB_CHARSET", "utf8mb4"),
     define("DB_COLLATE", ""),
-    define("MYSQL_CLIENT_FLAGS", new PhpCode("MYSQLI_CLIENT_SSL")),
+    define("MYSQL_CLIENT_FLAGS", new PhpCode("MYSQLI_CLIENT_SSL | MYSQLI_CLIENT_SSL_VERIFY_SERVER_CERT")),
   ]);
 }
 
