@@ -9,6 +9,10 @@ const BOX = "c1b1";
 /** Lies where every account of the box can read it, and says as whom it runs. */
 const PROGRAM = "/var/tmp/boxyard-tenant.php";
 const WHO = "<?php header('Cache-Control: no-store'); echo 'runs as ', posix_geteuid(), ' of ', getenv('BOXYARD_SITE');";
+/** Tries all that lists, empties or changes the cache which a box's websites share. */
+const OPCODE = `<?php header('Cache-Control: no-store');
+$got = [@opcache_get_status(), @opcache_get_configuration(), @opcache_reset(), @opcache_invalidate(__FILE__, true), @opcache_is_script_cached(__FILE__)];
+echo array_filter($got) === [] ? 'all refused' : 'some allowed: ' . json_encode(array_map('boolval', $got)), apcu_enabled() || @apcu_store('k', 1) ? ', APCu' : ', no APCu';`;
 let owner: Site;
 let neighbour: Site;
 let neighboursUid: string;
@@ -84,12 +88,42 @@ describe("a website's .htaccess", () => {
   });
 
   test("gives its own PHP no setting that the pool's owner alone may set", async () => {
+    const variables = ["PHP_ADMIN_VALUE", "PHP_VALUE", "PHP-VALUE", "REDIRECT_PHP_VALUE", "HTTP_PHP_VALUE"];
+    const ways = [
+      ...variables.map((name) => `SetEnv ${name} "opcache.validate_permission=0"\n`),
+      'SetEnvIf Request_URI .* "PHP_VALUE=opcache.validate_permission=0"\n',
+      "RewriteEngine On\nRewriteRule ^ - [E=PHP_VALUE:opcache.validate_permission=0]\n",
+    ];
+    for (const [index, way] of ways.entries())
+      await owner.repository.write({
+        [`docroot/setting${index}/.htaccess`]: way,
+        [`docroot/setting${index}/index.php`]: "<?php echo 'validates permission: ', ini_get('opcache.validate_permission');",
+      });
+    await push(owner);
+    for (const [index, way] of ways.entries()) expect(await ask(`/setting${index}/index.php`), way).toContain("validates permission: 1");
+  });
+
+  test("opens the cache of compiled code to nobody, nor APCu, and no script takes the place of the agent's own", async () => {
+    const script =
+      (await mustInServer(BOX, "cat", "/etc/php/8.4/fpm/conf.d/99-boxyard.ini")).match(/^opcache.restrict_api = (.+)$/m)?.[1] ?? "";
+    await mustInServer(BOX, "test", "-f", script);
+    const own = `/srv/sites/${owner.website.id}/current/docroot/opcode/index.php`;
+    const [up, beside] = [`${script}/${"../".repeat(8)}${own.slice(1)}`, `${script}.php`];
+    const settings = `opcache.restrict_api =\napc.enabled = 1\n`;
+    const rewrites = [up, beside, script].map((path, index) => `RewriteRule ^as${index}$ ${path} [L]\n`).join("");
     await owner.repository.write({
-      "docroot/setting/.htaccess": 'SetEnv PHP_ADMIN_VALUE "opcache.validate_permission=0"\n',
-      "docroot/setting/index.php": "<?php echo 'validates permission: ', ini_get('opcache.validate_permission');",
+      "docroot/opcode/.user.ini": settings,
+      "docroot/opcode/.htaccess": `SetEnv PHP_VALUE "${settings.replaceAll("\n", ";")}"\nSetEnv SCRIPT_FILENAME ${up}\nRewriteEngine On\n${rewrites}`,
+      "docroot/opcode/index.php": OPCODE,
+      [`docroot/opcode${script}`]: OPCODE,
     });
     await push(owner);
-    expect(await ask("/setting/index.php")).toContain("validates permission: 1");
+    for (const path of ["index.php", "as0", "as1", "as2", `index.php${script}`, script.slice(1)]) {
+      const answer = await ask(`/opcode/${path}`);
+      expect(answer, path).not.toContain("compiled=");
+      if (answer.startsWith("HTTP/1.1 200")) expect(answer, path).toMatch(/all refused, no APCu\s*$/);
+    }
+    expect(await ask("/opcode/index.php")).toMatch(/all refused, no APCu\s*$/);
   });
 
   test("makes Apache begin no connection to another server", async () => {

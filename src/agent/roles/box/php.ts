@@ -1,3 +1,4 @@
+import { join } from "node:path";
 import type { BoxSpec } from "#contract/spec/box.ts";
 import type { WebsiteOnServer } from "#contract/spec/website.ts";
 import type { ConfigurationFile } from "../../converge/configuration.ts";
@@ -8,6 +9,12 @@ import { websiteFacts } from "../../website/snippets/website-facts.ts";
 
 const FPM = "/etc/php/8.4/fpm";
 const POOLS = `${FPM}/pool.d`;
+
+/**
+ * What the agent has websites' PHP run before a switch: by the path that does not change with the platform's version, since the
+ * configuration names it.
+ */
+export const WARM_SCRIPT = join(import.meta.dirname, "warm.php").replace(/^\/opt\/boxyard\/releases\/[^/]+\//, "/opt/boxyard/current/");
 
 /** Debian's own pool and those of websites that are no more go away. */
 export const PHP_OWNS = [{ directory: POOLS, pattern: /\.conf$/ }];
@@ -38,7 +45,8 @@ include = ${POOLS}/*.conf
 
 /**
  * Time stamps are checked every two seconds, although releases never change: snippets and what applications compile
- * into shared folders do. Permissions are checked, because all pools share one cache.
+ * into shared folders do. All pools share one cache: permissions are checked, and only the agent's own script may list and empty it.
+ * What APCu keeps any pool could read and change, so it keeps nothing.
  */
 const SETTINGS = `; Written by Boxyard.
 date.timezone = UTC
@@ -54,6 +62,8 @@ opcache.max_accelerated_files = 32531
 opcache.validate_timestamps = 1
 opcache.revalidate_freq = 2
 opcache.validate_permission = 1
+opcache.restrict_api = ${WARM_SCRIPT}
+apc.enabled = 0
 realpath_cache_size = 4M
 `;
 

@@ -1,4 +1,3 @@
-import { join } from "node:path";
 import { reportFault } from "#base/fault.ts";
 import type { Log } from "#base/log.ts";
 import { run } from "#base/run.ts";
@@ -6,13 +5,11 @@ import type { WebsiteOnServer } from "#contract/spec/website.ts";
 import { sitePaths } from "../../website/paths.ts";
 import type { StagedRelease } from "../../website/releases/release-file.ts";
 import { readLive } from "../../website/releases/switch.ts";
-import { poolSocket } from "./php.ts";
+import { poolSocket, WARM_SCRIPT } from "./php.ts";
 
 /** All boxes warm at once while the pusher waits: what is not compiled by then, the first visitors' requests compile. */
 const COMPILE_MS = 400;
 const LIMIT_MS = 1_500;
-
-const SCRIPT = join(import.meta.dirname, "warm.php");
 
 export interface WarmOptions {
   readonly website: Pick<WebsiteOnServer, "id">;
@@ -27,7 +24,7 @@ export async function warmRelease({ website, staged, log, signal }: WarmOptions)
   const live = readLive(paths);
   if (live === null) return;
   const environment = {
-    SCRIPT_FILENAME: SCRIPT,
+    SCRIPT_FILENAME: WARM_SCRIPT,
     REQUEST_METHOD: "GET",
     GATEWAY_INTERFACE: "CGI/1.1",
     BOXYARD_WARM_FROM: paths.release(live),
