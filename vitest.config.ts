@@ -31,7 +31,7 @@ export default defineConfig({
         test: {
           name: "unit",
           retry,
-          include: ["src/**/*.test.ts", "test/{harness,runner}/**/*.test.ts"],
+          include: ["src/**/*.test.ts", "test/{harness,mutations,runner}/**/*.test.ts"],
           exclude: [CLOUD],
           globalSetup: ["test/harness/postgres-server.ts"],
           testTimeout: 30_000,
