@@ -10,6 +10,7 @@ const PACKAGES: Record<string, readonly { readonly name: string; readonly shows:
     { name: "openssh-client", shows: "/usr/bin/ssh" },
     { name: "postgresql", shows: "/usr/bin/pg_lsclusters" },
     { name: "nats-server", shows: "/usr/sbin/nats-server" },
+    { name: "nftables", shows: "/usr/sbin/nft" },
     { name: "php-cli", shows: "/usr/bin/php" },
     { name: "php-fpm", shows: "/usr/share/doc/php-fpm" },
     { name: "php-mysql", shows: "/usr/share/doc/php-mysql" },

@@ -2,6 +2,7 @@ import { copyFile, mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { execa } from "execa";
 import { until } from "#base/retry.ts";
+import { run } from "#base/run.ts";
 import { freePort } from "./broker.ts";
 
 const HOST = "127.0.0.1";
@@ -16,7 +17,7 @@ export async function loginWithManyKeys(configuration: string, keys: number, scr
   for (const path of [at("host_key"), ...names]) await execa("ssh-keygen", ["-q", "-t", "ed25519", "-N", "", "-f", path]);
   await copyFile(`${names.at(-1)}.pub`, at("authorized"));
   await writeFile(at("sshd_config"), configuration);
-  await mkdir("/run/sshd", { recursive: true });
+  await ensureSeparation();
   const port = await freePort(HOST);
   // The first value that sshd finds of an option holds, and these come first.
   const login = ["PermitRootLogin=yes", "AllowUsers=root", "UsePAM=no", "StrictModes=no", "ForceCommand=echo let in"];
@@ -40,4 +41,27 @@ async function logIn(port: number, env: Readonly<Record<string, string>>): Promi
   const argv = ["-F", "none", "-p", String(port), ...options.flatMap((one) => ["-o", one]), `root@${HOST}`];
   const { stdout, stderr } = await execa("ssh", argv, { env, reject: false });
   return stderr.includes("Connection refused") ? null : `${stdout}${stderr}`;
+}
+
+/** Throws with sshd's words when it refuses the configuration. */
+export async function checkSshd(path: string): Promise<void> {
+  await ensureSeparation();
+  await run(["/usr/sbin/sshd", "-t", "-f", path]);
+}
+
+/** What sshd makes of the configuration for a user: each setting's name with all of its values. */
+export async function effectiveSshd(path: string, user: string): Promise<Map<string, string[]>> {
+  await ensureSeparation();
+  const { stdout } = await run(["/usr/sbin/sshd", "-T", "-f", path, "-C", `user=${user},host=client,addr=10.77.0.9`]);
+  const settings = new Map<string, string[]>();
+  for (const line of stdout.trim().split("\n")) {
+    const [name = "", ...values] = line.split(" ");
+    settings.set(name, [...(settings.get(name) ?? []), ...values]);
+  }
+  return settings;
+}
+
+/** sshd refuses to look at anything without the directory that it confines itself to. */
+async function ensureSeparation(): Promise<void> {
+  await mkdir("/run/sshd", { recursive: true });
 }

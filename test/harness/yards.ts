@@ -112,18 +112,16 @@ function website(number: number, clusters: readonly string[]): fc.Arbitrary<Plan
 /** A builder for some websites, and one that is left of a website that is gone. */
 function builders(websites: readonly PlannedWebsite[]): fc.Arbitrary<PlannedServer[]> {
   const wanted = [...websites.map(({ id, cluster }) => ({ id, cluster })), { id: "s99", cluster: "c1" }];
-  return fc
-    .subarray(wanted)
-    .chain((chosen) =>
-      fc.tuple(
-        ...chosen.map(({ id, cluster }) =>
-          server({ name: `${id}x`, roles: ["builder"], cluster, address: `10.78.0.${id.slice(1)}` }).map((one) => ({
-            ...one,
-            fence: null,
-          })),
-        ),
+  return fc.subarray(wanted).chain((chosen) =>
+    fc.tuple(
+      ...chosen.map(({ id, cluster }) =>
+        server({ name: `${id}x`, roles: ["builder"], cluster, address: `10.78.0.${id.slice(1)}` }).map((one) => ({
+          ...one,
+          fence: null,
+        })),
       ),
-    );
+    ),
+  );
 }
 
 const brokerSpec: BrokerSpec = {

@@ -1,5 +1,11 @@
 import { existsSync } from "node:fs";
-import { describe, expect, test } from "vitest";
+import { chown, stat, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { run } from "#base/run.ts";
+import { goldenText } from "#harness/golden.ts";
+import { startPostgres, type TestPostgres } from "#harness/postgres.ts";
+import { createAuthority, issueCertificate } from "../authority/authority.ts";
 import type { OwnedFile } from "./file.ts";
 import { etcdFiles, patroniFiles, renderConfiguration } from "./replica-files.ts";
 
@@ -23,6 +29,7 @@ interface PatroniText {
     readonly listen: string;
     readonly pg_hba: readonly string[];
     readonly pg_ident: readonly string[];
+    readonly parameters: Record<string, string | number | boolean>;
     readonly authentication: Record<string, Record<string, string>>;
   };
 }
@@ -106,5 +113,64 @@ describe("what the three do alike", () => {
 
   test("what was answered lies on two servers, and a leader that no copy follows goes on", () => {
     expect(rest).toMatchObject({ synchronous_mode: true, synchronous_mode_strict: false, synchronous_node_count: 1 });
+  });
+});
+
+describe("as files", () => {
+  let postgres: TestPostgres;
+  /** The sockets' folder, which also has the data directory. */
+  let folder: string;
+  beforeAll(async () => {
+    postgres = await startPostgres();
+    folder = String((await postgres.freshDatabase()).host);
+  });
+  afterAll(() => postgres.stop());
+  const query = async (sql: string): Promise<string> =>
+    (await run(["psql", "-h", folder, "-U", "boxyard", "-d", "postgres", "-XtAc", sql])).stdout.trim();
+  const place = async (name: string, content: string): Promise<string> => {
+    const path = join(folder, "data", name);
+    const { uid, gid } = await stat(join(folder, "data"));
+    await writeFile(path, content, { mode: 0o600 });
+    await chown(path, uid, gid);
+    return path;
+  };
+
+  test("etcd and Patroni configuration is as its golden file", async () => {
+    await expect(goldenText(etcdFiles(options))).toMatchFileSnapshot("golden/etcd");
+    await expect(goldenText(patroniFiles(options))).toMatchFileSnapshot("golden/patroni");
+    await expect(`${JSON.stringify(JSON.parse(renderConfiguration()), null, 2)}\n`).toMatchFileSnapshot("golden/configuration.json");
+  });
+
+  test("PostgreSQL's settings are known to it and within its bounds", async () => {
+    const { parameters } = patroni().postgresql;
+    const ofAll = (JSON.parse(renderConfiguration()) as { postgresql: { parameters: typeof parameters } }).postgresql.parameters;
+    for (const [name, value] of Object.entries({ ...parameters, ...ofAll })) {
+      // What PostgreSQL does not know or does not take, it refuses here; so it would at its start.
+      await query(`alter system set ${name} = '${value}'`);
+    }
+    await run(["psql", "-h", folder, "-U", "boxyard", "-d", "postgres", "-XtAc", "alter system reset all"]);
+    await expect(query("alter system set wal_keep_sizes = '128MB'")).rejects.toThrow("unrecognized configuration parameter");
+  });
+
+  test("PostgreSQL takes every line of who may connect, and as whom", async () => {
+    const certificate = await issueCertificate(await createAuthority("acme"), { commonName: "control2", dnsNames: [], validDays: 1 });
+    for (const [setting, name, content] of [
+      ["ssl_cert_file", "certificate.pem", certificate.certificatePem],
+      ["ssl_key_file", "key.pem", certificate.keyPem],
+      ["ssl_ca_file", "ca.pem", certificate.certificatePem],
+    ] as const)
+      await query(`alter system set ${setting} = '${await place(name, content)}'`);
+    await query("alter system set ssl = on");
+    await query("select pg_reload_conf()");
+    const { pg_hba, pg_ident } = patroni().postgresql;
+    await place("pg_hba.conf", `${pg_hba.join("\n")}\n`);
+    await place("pg_ident.conf", `${pg_ident.join("\n")}\n`);
+    expect(await query("select error from pg_hba_file_rules where error is not null")).toBe("");
+    expect(Number(await query("select count(*) from pg_hba_file_rules"))).toBe(pg_hba.length);
+    expect(await query("select error from pg_ident_file_mappings where error is not null")).toBe("");
+    expect(Number(await query("select count(*) from pg_ident_file_mappings"))).toBe(pg_ident.length);
+    // It does look: a line that is none has an error.
+    await place("pg_hba.conf", "hostssl postgres rewinder 10.77.5.2/99 cert\n");
+    expect(await query("select error from pg_hba_file_rules where error is not null")).not.toBe("");
   });
 });
