@@ -142,7 +142,7 @@ export const yards: fc.Arbitrary<YardRows> = fc
     numbers: fc.uniqueArray(fc.constantFrom(1, 2, 3, 9, 10, 11), { maxLength: 6 }),
     limits: fc.constantFrom(USUAL_LIMITS, { ...USUAL_LIMITS, hookSeconds: 60 }),
     packages: fc.constantFrom(NO_SOURCES, { npmrc: "registry=https://npm.example/", authorities: "authority" }),
-    policy: fc.constantFrom({}, { ada: [{ actions: ["server.*"], target: { kind: "all" as const } }] }),
+    policy: fc.constantFrom<YardRows["policy"]>({}, { ada: [{ actions: ["server.*"], target: { kind: "all" } }] }),
     brokers: fc.constantFrom(["tls://10.70.1.1:4222"], ["tls://10.70.1.1:4222", "tls://10.70.1.2:4222"]),
     broker: fc.constantFrom(null, brokerSpec),
   })
