@@ -69,7 +69,8 @@ async function startServer(folder: string): Promise<void> {
   await (await openStore({ host: folder, user: "boxyard", database: TEMPLATE })).destroy();
 }
 
-async function stopServer(folder: string): Promise<void> {
+/** Ends the server of this folder; the folder stays. */
+export async function stopServer(folder: string): Promise<void> {
   const stop = [`${await findPrograms()}/pg_ctl`, "-D", `${folder}/data`, "-m", "immediate", "stop"] as const;
   await run(asOwner(await readOwner(), ...stop), { cwd: folder });
 }

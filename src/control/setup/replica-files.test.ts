@@ -1,10 +1,11 @@
 import { existsSync } from "node:fs";
-import { chown, stat, writeFile } from "node:fs/promises";
+import { chown, mkdtemp, rm, stat, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { run } from "#base/run.ts";
 import { goldenText } from "#harness/golden.ts";
-import { startPostgres, type TestPostgres } from "#harness/postgres.ts";
+import { ensureServer, stopServer } from "#harness/postgres-server.ts";
 import { createAuthority, issueCertificate } from "../authority/authority.ts";
 import type { OwnedFile } from "./file.ts";
 import { etcdFiles, patroniFiles, renderConfiguration } from "./replica-files.ts";
@@ -117,14 +118,16 @@ describe("what the three do alike", () => {
 });
 
 describe("as files", () => {
-  let postgres: TestPostgres;
-  /** The sockets' folder, which also has the data directory. */
+  /** Of a PostgreSQL of its own, whose settings are changed here: its sockets, and its data directory. */
   let folder: string;
   beforeAll(async () => {
-    postgres = await startPostgres();
-    folder = String((await postgres.freshDatabase()).host);
+    folder = await mkdtemp(join(tmpdir(), "boxyard-replica-"));
+    await ensureServer(folder);
   });
-  afterAll(() => postgres.stop());
+  afterAll(async () => {
+    await stopServer(folder);
+    await rm(folder, { recursive: true, force: true });
+  });
   const query = async (sql: string): Promise<string> =>
     (await run(["psql", "-h", folder, "-U", "boxyard", "-d", "postgres", "-XtAc", sql])).stdout.trim();
   const place = async (name: string, content: string): Promise<string> => {
