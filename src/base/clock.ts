@@ -1,3 +1,31 @@
+import { setTimeout as sleep } from "node:timers/promises";
+
+/**
+ * What a process knows of time, and how it waits. Code that waits or measures takes it as an option whose default is the
+ * system's, so that tests run the same code in virtual time: ten times as many cases, on a slow machine as on a fast one.
+ */
+export interface Clock {
+  /** Wall-clock time in microseconds since 1970; it jumps when somebody sets it. */
+  nowMicros(): number;
+  /** Milliseconds that only ever grow, for durations and deadlines. */
+  elapsedMs(): number;
+  /** Resolves after this long; rejects when the signal aborts before. */
+  sleep(ms: number, signal?: AbortSignal): Promise<void>;
+  /** Calls `act` once after this long; gives what cancels it. */
+  after(ms: number, act: () => void): () => void;
+}
+
+/** The machine's clock. */
+export const systemClock: Clock = {
+  nowMicros,
+  elapsedMs: () => performance.now(),
+  sleep: (ms, signal) => sleep(ms, undefined, signal === undefined ? {} : { signal }),
+  after: (ms, act) => {
+    const timer = setTimeout(act, ms);
+    return () => clearTimeout(timer);
+  },
+};
+
 /** Date.now() tells milliseconds: within one of them, and one more for what lies between two readings, both clocks agree. */
 const TOLERANCE_MICROS = 1_000;
 /** What the wall clock was moved by since the process began. */
@@ -24,8 +52,8 @@ export function timestampOf(micros: number): string {
 }
 
 /** The current time as RFC 3339 in UTC with microseconds. */
-export function timestamp(): string {
-  return timestampOf(nowMicros());
+export function timestamp(clock: Pick<Clock, "nowMicros"> = systemClock): string {
+  return timestampOf(clock.nowMicros());
 }
 
 /** Microseconds since 1970 of an RFC 3339 moment in UTC with at most six decimals; NaN when it is none. */

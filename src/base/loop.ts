@@ -1,4 +1,4 @@
-import { setTimeout as sleep } from "node:timers/promises";
+import { type Clock, systemClock } from "./clock.ts";
 
 export interface LoopOptions {
   /** Looks at the world and mends it; takes no input but the signal, on purpose. */
@@ -7,6 +7,7 @@ export interface LoopOptions {
   readonly everyMs: number;
   /** Told of each turn that threw; the next turn is the retry. */
   readonly onFault: (thrown: unknown) => void;
+  readonly clock?: Clock;
 }
 
 /** A level-triggered loop: never two turns at once, and a nudge during a turn causes exactly one more. */
@@ -19,6 +20,7 @@ export interface Loop {
 }
 
 export function loop(options: LoopOptions): Loop {
+  const { clock = systemClock } = options;
   const stopping = new AbortController();
   let wake = new AbortController();
   let running: Promise<void> | undefined;
@@ -29,7 +31,7 @@ export function loop(options: LoopOptions): Loop {
       await options.work(stopping.signal).catch((thrown: unknown) => {
         if (!stopping.signal.aborted) options.onFault(thrown);
       });
-      await sleep(options.everyMs, undefined, { signal: wake.signal }).catch(() => undefined);
+      await clock.sleep(options.everyMs, wake.signal).catch(() => undefined);
     }
   }
 

@@ -1,10 +1,11 @@
-import { setTimeout as sleep } from "node:timers/promises";
+import { type Clock, systemClock } from "./clock.ts";
 import { Fault } from "./fault.ts";
 
 export interface UntilOptions {
   readonly timeoutMs: number;
   readonly everyMs?: number;
   readonly signal?: AbortSignal;
+  readonly clock?: Clock;
 }
 
 /**
@@ -12,7 +13,8 @@ export interface UntilOptions {
  * Throws Fault "wait.timed-out" with the last error as its cause.
  */
 export async function until<T>(what: string, ask: () => Promise<T | null>, options: UntilOptions): Promise<T> {
-  const deadline = performance.now() + options.timeoutMs;
+  const { clock = systemClock } = options;
+  const deadline = clock.elapsedMs() + options.timeoutMs;
   let lastError: unknown;
   for (;;) {
     options.signal?.throwIfAborted();
@@ -23,8 +25,8 @@ export async function until<T>(what: string, ask: () => Promise<T | null>, optio
     } catch (thrown) {
       lastError = thrown;
     }
-    if (performance.now() >= deadline)
+    if (clock.elapsedMs() >= deadline)
       throw new Fault("wait.timed-out", `waited ${options.timeoutMs / 1000} s for ${what}`, { cause: lastError });
-    await sleep(options.everyMs ?? 200, undefined, options.signal === undefined ? {} : { signal: options.signal });
+    await clock.sleep(options.everyMs ?? 200, options.signal);
   }
 }

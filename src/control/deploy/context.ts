@@ -1,3 +1,4 @@
+import type { Clock } from "#base/clock.ts";
 import type { Log } from "#base/log.ts";
 import type { ClusterId, ServerName, WebsiteId } from "#contract/names.ts";
 import type { ControlFabric } from "#fabric/fabric.ts";
@@ -70,6 +71,7 @@ export interface DeployContext {
   readonly store: Store;
   readonly fabric: ControlFabric;
   readonly log: Log;
+  readonly clock: Clock;
   readonly timing: Timing;
   readonly lead: Lead;
   readonly sweeper: Sweeper;

@@ -1,4 +1,4 @@
-import { setTimeout as sleep } from "node:timers/promises";
+import { type Clock, systemClock } from "#base/clock.ts";
 import { reportFault } from "#base/fault.ts";
 import type { Log } from "#base/log.ts";
 import { loop } from "#base/loop.ts";
@@ -29,6 +29,7 @@ export interface CoordinatorOptions {
   readonly onRowsChanged: () => void;
   /** Shorter times, for tests. */
   readonly timing?: Partial<Timing>;
+  readonly clock?: Clock;
 }
 
 /** Websites that deploy at the same time. */
@@ -51,15 +52,16 @@ export function startCoordinator(options: CoordinatorOptions): Coordinator {
   const stopping = new AbortController();
   const { signal } = stopping;
   const context = contextOf(options, signal);
-  const { store, fabric, log, timing } = context;
+  const { store, fabric, log, timing, clock } = context;
   const warn = (message: string) => (thrown: unknown) => log.warn({ fault: reportFault(thrown) }, message);
 
-  const settling = loop({ everyMs: timing.settleMs, work: () => settleAll(context), onFault: warn("pushes not settled") });
+  const settling = loop({ everyMs: timing.settleMs, work: () => settleAll(context), onFault: warn("pushes not settled"), clock });
   const workers = createWorkers({
     work: (website) => runNext(context, website).finally(() => settling.nudge()),
     onFault: (website, thrown) => log.error({ website, fault: reportFault(thrown) }, "deployment interrupted, it goes on in a moment"),
     retryMs: timing.retryMs,
     limit: WEBSITES_AT_ONCE,
+    clock,
     signal,
   });
   const scanning = loop({
@@ -71,22 +73,25 @@ export function startCoordinator(options: CoordinatorOptions): Coordinator {
       await context.builders.retire();
     },
     onFault: warn("deployments not looked at"),
+    clock,
   });
   const take = async (push: Push): Promise<void> => {
-    if (await recordPush(store, push, await offsetOf(context, push.server))) workers.wake(push.website);
+    const clockOffsetMs = await offsetOf(context, push.server);
+    if (await recordPush(store, push, { clockOffsetMs, clock })) workers.wake(push.website);
     else await refusePush(context, push);
   };
   const consuming = loop({
     everyMs: timing.retryMs,
     work: () => fabric.consumePushes(take, signal),
     onFault: warn("pushes not consumed"),
+    clock,
   });
 
   const loops = [settling, scanning, consuming];
   for (const one of loops) one.start();
   return {
     order: async (wanted) => {
-      const id = await recordOrder(store, wanted);
+      const id = await recordOrder(store, wanted, clock);
       workers.wake(wanted.website);
       return id;
     },
@@ -104,14 +109,14 @@ export function startCoordinator(options: CoordinatorOptions): Coordinator {
 }
 
 /** By how much the git server's clock is ahead of this one's; a process that has just begun waits a moment to hear of it. */
-async function offsetOf({ fabric, timing, signal }: DeployContext, server: ServerName): Promise<number> {
-  const deadlineMs = performance.now() + timing.fenceMs;
-  while (fabric.lastHeard(server) === null && performance.now() < deadlineMs) await sleep(timing.againMs, undefined, { signal });
+async function offsetOf({ fabric, clock, timing, signal }: DeployContext, server: ServerName): Promise<number> {
+  const deadlineMs = clock.elapsedMs() + timing.fenceMs;
+  while (fabric.lastHeard(server) === null && clock.elapsedMs() < deadlineMs) await clock.sleep(timing.againMs, signal);
   return fabric.clockOffsetMs(server);
 }
 
-function contextOf({ timing: shorter, ...options }: CoordinatorOptions, signal: AbortSignal): DeployContext {
+function contextOf({ timing: shorter, clock = systemClock, ...options }: CoordinatorOptions, signal: AbortSignal): DeployContext {
   const timing = { ...TIMING, ...shorter };
-  const sweeper = createSweeper({ fabric: options.fabric, log: options.log, sweepsMs: timing.sweepsMs, signal });
-  return { ...options, timing, sweeper, lead: createLead(timing.lead), underWay: new Map(), afterwards: new Map(), signal };
+  const sweeper = createSweeper({ fabric: options.fabric, log: options.log, clock, sweepsMs: timing.sweepsMs, signal });
+  return { ...options, clock, timing, sweeper, lead: createLead(timing.lead), underWay: new Map(), afterwards: new Map(), signal };
 }

@@ -1,4 +1,4 @@
-import { setTimeout as sleep } from "node:timers/promises";
+import type { Clock } from "#base/clock.ts";
 import type { FaultReport } from "#base/fault.ts";
 import type { Log } from "#base/log.ts";
 import { banPages } from "#contract/actions/cache.ts";
@@ -21,18 +21,19 @@ export interface Sweeper {
 interface SweeperOptions {
   readonly fabric: ControlFabric;
   readonly log: Log;
+  readonly clock: Clock;
   readonly sweepsMs: readonly number[];
   readonly signal: AbortSignal;
 }
 
-export function createSweeper({ fabric, log, sweepsMs, signal }: SweeperOptions): Sweeper {
+export function createSweeper({ fabric, log, clock, sweepsMs, signal }: SweeperOptions): Sweeper {
   const series = new Map<WebsiteId, AbortController>();
   const running = new Set<Promise<void>>();
 
   async function sweepSeries({ id, caches }: WebsiteOnYard, keep: CommitId | null, until: AbortSignal): Promise<void> {
     let silent: ReadonlyMap<ServerName, FaultReport> = new Map();
     for (const pauseMs of sweepsMs) {
-      await sleep(pauseMs, undefined, { signal: until });
+      await clock.sleep(pauseMs, until);
       const answers = await askAll({ fabric, signal: until }, banPages, { servers: caches, input: { website: id, keep } });
       silent = new Map(answers.flatMap(({ server, fault }) => (fault === undefined ? [] : [[server, fault]])));
     }

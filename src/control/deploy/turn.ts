@@ -1,4 +1,4 @@
-import { nowMicros, timestamp } from "#base/clock.ts";
+import { type Clock, timestamp } from "#base/clock.ts";
 import { Fault, type FaultReport } from "#base/fault.ts";
 import type { DeploymentEvent } from "#contract/events.ts";
 import type { ServerName } from "#contract/names.ts";
@@ -64,8 +64,8 @@ export async function move<From extends DeploymentRecord["state"], To extends Ne
   { line, ...rest }: MoveOptions,
 ): Promise<void> {
   const { context, deployment, journal } = turn;
-  const event = eventOf(deployment, { state: states.to, server: null, line });
-  const finished = isFinal(states.to) ? { finishedAtMicros: nowMicros() } : {};
+  const event = eventOf(context.clock, deployment, { state: states.to, server: null, line });
+  const finished = isFinal(states.to) ? { finishedAtMicros: context.clock.nowMicros() } : {};
   const hasMoved = await journal.storeWith((events) =>
     moveState(context.store, { id: deployment.id, ...states, ...rest, ...finished, events: [...events, event] }),
   );
@@ -85,8 +85,8 @@ export async function move<From extends DeploymentRecord["state"], To extends Ne
 }
 
 /** Tells something of the deployment, or of one server in it, without moving it. */
-export function note({ deployment, journal }: Turn, line: string, server: ServerName | null = null): void {
-  journal.note(eventOf(deployment, { state: deployment.state, server, line }));
+export function note({ context, deployment, journal }: Turn, line: string, server: ServerName | null = null): void {
+  journal.note(eventOf(context.clock, deployment, { state: deployment.state, server, line }));
 }
 
 /** The answers that are faults. */
@@ -117,7 +117,7 @@ export async function withoutRemoved({ context, deployment }: Turn, faults: read
   return faults.filter((one) => present.has(one.server));
 }
 
-function eventOf(deployment: DeploymentRecord, said: Pick<DeploymentEvent, "state" | "server" | "line">): DeploymentEvent {
+function eventOf(clock: Clock, deployment: DeploymentRecord, said: Pick<DeploymentEvent, "state" | "server" | "line">): DeploymentEvent {
   const { id, website, push, commit } = deployment;
-  return { kind: "deployment", at: timestamp(), deployment: id, website, push, commit, ...said };
+  return { kind: "deployment", at: timestamp(clock), deployment: id, website, push, commit, ...said };
 }

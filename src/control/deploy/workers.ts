@@ -1,4 +1,4 @@
-import { setTimeout as sleep } from "node:timers/promises";
+import { type Clock, systemClock } from "#base/clock.ts";
 import type { WebsiteId } from "#contract/names.ts";
 
 /** Works on websites side by side, on each of them with one worker at a time. */
@@ -17,10 +17,11 @@ interface WorkersOptions {
   readonly retryMs: number;
   /** Websites worked on at once. */
   readonly limit: number;
+  readonly clock?: Clock;
   readonly signal: AbortSignal;
 }
 
-export function createWorkers({ work, onFault, retryMs, limit, signal }: WorkersOptions): Workers {
+export function createWorkers({ work, onFault, retryMs, limit, clock = systemClock, signal }: WorkersOptions): Workers {
   const due = new Set<WebsiteId>();
   const running = new Map<WebsiteId, Promise<void>>();
 
@@ -30,7 +31,7 @@ export function createWorkers({ work, onFault, retryMs, limit, signal }: Workers
     } catch (thrown) {
       if (signal.aborted) return;
       onFault(website, thrown);
-      await sleep(retryMs, undefined, { signal }).catch(() => undefined);
+      await clock.sleep(retryMs, signal).catch(() => undefined);
       due.add(website);
     }
   }

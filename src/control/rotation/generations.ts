@@ -1,9 +1,11 @@
+import type { Clock } from "#base/clock.ts";
 import type { ServerName } from "#contract/names.ts";
 import type { ControlFabric } from "#fabric/fabric.ts";
 import type { Store } from "../store/schema.ts";
 import { listGenerations } from "../store/specs.ts";
 
 interface Wait {
+  readonly clock: Clock;
   readonly timeoutMs: number;
   readonly signal: AbortSignal;
 }
@@ -12,7 +14,7 @@ interface Wait {
 export async function waitForGenerations(
   { store, fabric }: { readonly store: Store; readonly fabric: ControlFabric },
   servers: readonly ServerName[],
-  { timeoutMs, signal }: Wait,
+  { clock, timeoutMs, signal }: Wait,
 ): Promise<ServerName[]> {
   const planned = await listGenerations(store);
   const hasReached = (server: ServerName): boolean =>
@@ -20,13 +22,14 @@ export async function waitForGenerations(
   const late = (): ServerName[] => servers.filter((server) => !hasReached(server));
   if (late().length === 0) return [];
   const { promise, resolve } = Promise.withResolvers<void>();
-  const over = AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]);
-  const unsubscribe = fabric.onRegistryChange(() => late().length === 0 && resolve());
-  over.addEventListener("abort", () => resolve(), { once: true });
-  // It may have been reached before anybody listened.
-  if (late().length === 0) resolve();
+  const stopWaiting = [fabric.onRegistryChange(() => late().length === 0 && resolve()), clock.after(timeoutMs, resolve)];
+  const onAbort = (): void => resolve();
+  signal.addEventListener("abort", onAbort, { once: true });
+  // It may have been reached, or called off, before anybody listened.
+  if (late().length === 0 || signal.aborted) resolve();
   await promise;
-  unsubscribe();
+  signal.removeEventListener("abort", onAbort);
+  for (const stop of stopWaiting) stop();
   signal.throwIfAborted();
   return late();
 }

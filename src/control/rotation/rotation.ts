@@ -1,4 +1,4 @@
-import { timestamp } from "#base/clock.ts";
+import { type Clock, systemClock, timestamp } from "#base/clock.ts";
 import { Fault, reportFault } from "#base/fault.ts";
 import type { Log } from "#base/log.ts";
 import { type Loop, loop } from "#base/loop.ts";
@@ -30,6 +30,7 @@ export interface RotationOptions {
   /** Plans the rows as they are now; resolves when the new generations are known, and delivers them. Throws when it cannot. */
   readonly plan: () => Promise<void>;
   readonly timing?: Partial<RotationTiming>;
+  readonly clock?: Clock;
 }
 
 /**
@@ -40,17 +41,19 @@ export interface RotationOptions {
 export class Rotation {
   readonly #options: RotationOptions;
   readonly #timing: RotationTiming;
+  readonly #clock: Clock;
   readonly #returning: Loop;
   readonly #unsubscribe: () => void;
   #areFenced = false;
-  #again: NodeJS.Timeout | undefined;
+  #cancelAgain: () => void = () => undefined;
 
   constructor(options: RotationOptions) {
-    const { fabric, log, timing } = options;
+    const { fabric, log, timing, clock = systemClock } = options;
     this.#options = options;
+    this.#clock = clock;
     this.#timing = { ...ROTATION_TIMING, ...timing };
     const onFault = (thrown: unknown): void => log.error({ fault: reportFault(thrown) }, "fenced servers are not looked at");
-    this.#returning = loop({ everyMs: this.#timing.lookMs, work: () => this.#takeBack(), onFault });
+    this.#returning = loop({ everyMs: this.#timing.lookMs, work: () => this.#takeBack(), onFault, clock });
     this.#unsubscribe = fabric.onRegistryChange(() => {
       if (this.#areFenced) this.#returning.nudge();
     });
@@ -62,7 +65,7 @@ export class Rotation {
 
   async stop(): Promise<void> {
     this.#unsubscribe();
-    clearTimeout(this.#again);
+    this.#cancelAgain();
     await this.#returning.stop();
   }
 
@@ -105,7 +108,7 @@ export class Rotation {
   }
 
   #wait(servers: readonly ServerName[], signal: AbortSignal): Promise<ServerName[]> {
-    return waitForGenerations(this.#options, servers, { timeoutMs: this.#timing.confirmMs, signal });
+    return waitForGenerations(this.#options, servers, { clock: this.#clock, timeoutMs: this.#timing.confirmMs, signal });
   }
 
   async #takeBack(): Promise<void> {
@@ -132,15 +135,15 @@ export class Rotation {
   }
 
   #lookAgainSoon(): void {
-    clearTimeout(this.#again);
-    this.#again = setTimeout(() => this.#returning.nudge(), this.#timing.againMs);
+    this.#cancelAgain();
+    this.#cancelAgain = this.#clock.after(this.#timing.againMs, () => this.#returning.nudge());
   }
 
   async #publish(server: ServerName, line: string): Promise<void> {
     const { fabric, log } = this.#options;
     log.info({ server }, line);
     await fabric
-      .publishEvent({ kind: "server", at: timestamp(), server, line })
+      .publishEvent({ kind: "server", at: timestamp(this.#clock), server, line })
       .catch((thrown: unknown) => log.warn({ server, fault: reportFault(thrown) }, "event not published"));
   }
 }

@@ -1,5 +1,5 @@
 import type { Selectable } from "kysely";
-import { microsOf, timestampOf } from "#base/clock.ts";
+import { type Clock, microsOf, systemClock, timestampOf } from "#base/clock.ts";
 import { Fault } from "#base/fault.ts";
 import type { Procedure } from "#contract/boxfile.ts";
 import type { Deployment, DeploymentServer, DeploymentState } from "#contract/deployment.ts";
@@ -69,10 +69,15 @@ export interface StateMove {
  * Records a push as a deployment, once however often it comes; false when the yard has no such website. `clockOffsetMs`
  * is by how much the git server's clock is ahead of this one.
  */
-export async function recordPush(store: Store, push: Push, clockOffsetMs = 0): Promise<boolean> {
+export async function recordPush(
+  store: Store,
+  push: Push,
+  { clockOffsetMs = 0, clock = systemClock }: { readonly clockOffsetMs?: number; readonly clock?: Clock } = {},
+): Promise<boolean> {
   const website = await store.selectFrom("website").select("cluster").where("id", "=", push.website).executeTakeFirst();
   if (website === undefined) return false;
   const { cluster } = website;
+  const acceptedAtMicros = microsOf(push.acceptedAt) - Math.round(clockOffsetMs * 1000);
   await store
     .insertInto("deployment")
     .values({
@@ -83,7 +88,7 @@ export async function recordPush(store: Store, push: Push, clockOffsetMs = 0): P
       push: push.id,
       branch: push.branch,
       git_server: push.server,
-      accepted_at: await momentOfPush(store, push.website, microsOf(push.acceptedAt) - Math.round(clockOffsetMs * 1000)),
+      accepted_at: await momentOfPush(store, push.website, { acceptedAtMicros, clock }),
       needs_build: push.needsBuild,
     })
     .onConflict((conflict) => conflict.column("push").doNothing())
@@ -95,6 +100,7 @@ export async function recordPush(store: Store, push: Push, clockOffsetMs = 0): P
 export async function recordOrder(
   store: Store,
   { website, kind, commit, caller, holdSeconds, needsBuild }: DeploymentOrder,
+  clock: Clock = systemClock,
 ): Promise<number> {
   const { cluster, branch } = await readWebsite(store, website);
   const { id } = await store
@@ -109,7 +115,7 @@ export async function recordOrder(
       hold_seconds: holdSeconds,
       needs_build: needsBuild,
       branch,
-      accepted_at: await momentOfOrder(store, website),
+      accepted_at: await momentOfOrder(store, website, clock),
       // Nobody waits at a git server to be told.
       is_settled: true,
     })

@@ -1,4 +1,3 @@
-import { setTimeout as sleep } from "node:timers/promises";
 import type { z } from "zod";
 import type { FaultReport } from "#base/fault.ts";
 import { runBuild } from "#contract/actions/build.ts";
@@ -16,7 +15,7 @@ const MOST_LINES = 2_000;
 /** `building → staging`: the commit is built once, in a server of its own; what fails changes nothing anywhere. */
 export async function build(turn: Turn): Promise<void> {
   const { context, deployment, carriers } = turn;
-  const startedAtMs = performance.now();
+  const startedAtMs = context.clock.elapsedMs();
   const why = await carryOut(turn);
   if (why !== null) {
     const reason = `cannot build ${short(deployment.commit)}: ${why}`;
@@ -24,7 +23,7 @@ export async function build(turn: Turn): Promise<void> {
     const line = `failed: ${reason}; nothing changed: ${serves(deployment.website, deployment.previous)}; ${again(turn)}`;
     await move(turn, { from: "building", to: "failed" }, { reason, line });
   } else {
-    const built = `built in ${duration(performance.now() - startedAtMs)}`;
+    const built = `built in ${duration(context.clock.elapsedMs() - startedAtMs)}`;
     await move(turn, { from: "building", to: "staging" }, { line: `${built}; staging on ${names(carriers.map(({ name }) => name))}` });
   }
   await context.builders.retire();
@@ -34,7 +33,7 @@ export async function build(turn: Turn): Promise<void> {
 async function carryOut(turn: Turn): Promise<string | null> {
   const { context, deployment } = turn;
   const { website, cluster, commit } = deployment;
-  let heardAtMs = performance.now();
+  let heardAtMs = context.clock.elapsedMs();
   let after: string | null = null;
   const output = new Output(turn, MOST_LINES);
   let isThere = false;
@@ -46,17 +45,17 @@ async function carryOut(turn: Turn): Promise<string | null> {
     if (answer?.output !== undefined) {
       if (!isThere) note(turn, `${builder} is there: a server for this build alone`, builder);
       isThere = true;
-      heardAtMs = performance.now();
+      heardAtMs = context.clock.elapsedMs();
       const { state, lines: said, cursor } = answer.output;
       after = cursor ?? after;
       output.hear(said, builder);
       if (state === "done") return null;
       if (state !== "running") output.tellLast(builder);
       if (state !== "running") return HOW[state](answer.output);
-    } else if (!isOnItsWay(answer?.fault, isThere) || performance.now() - heardAtMs > context.timing.builderMs) {
+    } else if (!isOnItsWay(answer?.fault, isThere) || context.clock.elapsedMs() - heardAtMs > context.timing.builderMs) {
       return answer?.fault.message ?? "no answer";
     }
-    await sleep(context.timing.hookLookMs, undefined, { signal: context.signal });
+    await context.clock.sleep(context.timing.hookLookMs, context.signal);
   }
 }
 

@@ -1,5 +1,4 @@
-import { setTimeout as sleep } from "node:timers/promises";
-import { nowMicros, timestampOf } from "#base/clock.ts";
+import { timestampOf } from "#base/clock.ts";
 import { reportFault } from "#base/fault.ts";
 import { holdRequests, letGo as letGoAction } from "#contract/actions/cache.ts";
 import type { ServerName, WebsiteId } from "#contract/names.ts";
@@ -25,7 +24,7 @@ export async function hold(turn: Turn): Promise<readonly ServerFault[]> {
   // Its website was deleted: nobody is to wait for it any more.
   if (site === null) return [];
   // Should all of control be gone for so long, visitors are let go.
-  const until = timestampOf(nowMicros() + context.timing.holdMs * 1_000);
+  const until = timestampOf(context.clock.nowMicros() + context.timing.holdMs * 1_000);
   const input = { website, domains: [...site.domains], seconds, until };
   const faults = faultsOf(await askAll(context, holdRequests, { servers: site.caches, input }));
   if (faults.length === site.caches.length) return faults;
@@ -42,11 +41,12 @@ export async function hold(turn: Turn): Promise<readonly ServerFault[]> {
 
 /** For work that may take long, to be called again and again meanwhile: visitors go on waiting, also at a cache that is new. */
 export function keepHolding(turn: Turn): () => Promise<void> {
-  let heldAtMs = performance.now();
+  const { clock, timing } = turn.context;
+  let heldAtMs = clock.elapsedMs();
   return async () => {
-    if (performance.now() - heldAtMs < turn.context.timing.holdAgainMs) return;
+    if (clock.elapsedMs() - heldAtMs < timing.holdAgainMs) return;
     await hold(turn);
-    heldAtMs = performance.now();
+    heldAtMs = clock.elapsedMs();
   };
 }
 
@@ -80,6 +80,6 @@ async function letGoAt(context: DeployContext, website: WebsiteId, caches: reado
     const faults = faultsOf(await askAll(context, letGoAction, { servers: waiting, input: { website } }));
     if (faults.length === 0 || attempt === ATTEMPTS) return faults;
     waiting = faults.map(({ server }) => server);
-    await sleep(context.timing.againMs, undefined, { signal: context.signal });
+    await context.clock.sleep(context.timing.againMs, context.signal);
   }
 }

@@ -1,15 +1,13 @@
-import { setTimeout as sleep } from "node:timers/promises";
-import { nowMicros } from "#base/clock.ts";
 import type { Turn } from "../turn.ts";
 
 /** The next instant at which a switch can be asked for. */
 export function instantFrom({ context }: Turn): number {
-  return nowMicros() + context.lead.ms * 1000;
+  return context.clock.nowMicros() + context.lead.ms * 1000;
 }
 
 /** How long a server that is asked for a switch at this instant may still obey or answer. */
 export function answerTimeMs({ context }: Turn, atMicros: number): number {
-  return Math.max(0, (atMicros - nowMicros()) / 1000 + context.timing.latestMs + context.timing.answerMs);
+  return Math.max(0, (atMicros - context.clock.nowMicros()) / 1000 + context.timing.latestMs + context.timing.answerMs);
 }
 
 /**
@@ -19,5 +17,5 @@ export function answerTimeMs({ context }: Turn, atMicros: number): number {
 export async function waitOutEarlierSwitch(turn: Turn): Promise<void> {
   const { switchAtMicros } = turn.deployment;
   if (switchAtMicros === null) return;
-  await sleep(answerTimeMs(turn, switchAtMicros), undefined, { signal: turn.context.signal });
+  await turn.context.clock.sleep(answerTimeMs(turn, switchAtMicros), turn.context.signal);
 }

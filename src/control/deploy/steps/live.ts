@@ -10,7 +10,7 @@ export async function goLive(turn: Turn, from: "verifying" | "updating"): Promis
   const { website, commit, previous, acceptedAt } = deployment;
   const where = site?.domain === null || site === null ? website : `https://${site.domain}`;
   const undo = previous === null || previous === commit ? "" : `; undo: boxyard rollback ${website}`;
-  const after = duration(Date.now() - Date.parse(acceptedAt));
+  const after = duration((context.clock.nowMicros() - microsOf(acceptedAt)) / 1_000);
   const isAfterDue = deployment.hooks.includes("after");
   const next = isAfterDue ? `; hooks.after runs now: boxyard deployment watch ${deployment.id}` : "";
   const line = `live: ${where} serves ${short(commit)} after ${after}${await apart(turn)}${without(turn)}${undo}${next}`;

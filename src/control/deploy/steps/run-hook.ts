@@ -1,4 +1,3 @@
-import { setTimeout as sleep } from "node:timers/promises";
 import type { z } from "zod";
 import type { FaultReport } from "#base/fault.ts";
 import { endHook, runHook as runHookAction } from "#contract/actions/hook.ts";
@@ -29,7 +28,7 @@ export function shellFor(turn: Turn, hook: HookName): ServerName | null {
 export async function runHook(turn: Turn, hook: HookName, shell: ServerName): Promise<FaultReport | null> {
   const { context, deployment } = turn;
   const { website, commit: release, id } = deployment;
-  const startedAtMs = performance.now();
+  const startedAtMs = context.clock.elapsedMs();
   let [heardAtMs, saidAtMs] = [startedAtMs, startedAtMs];
   let after: string | null = null;
   const output = new Output(turn, MOST_LINES);
@@ -39,21 +38,21 @@ export async function runHook(turn: Turn, hook: HookName, shell: ServerName): Pr
     const input: z.input<typeof runHookAction.input> = { website, release, deployment: id, hook, after };
     const [answer] = await askAll(context, runHookAction, { servers: [shell], input });
     if (answer?.output !== undefined) {
-      heardAtMs = performance.now();
+      heardAtMs = context.clock.elapsedMs();
       after = answer.output.cursor ?? after;
       output.hear(answer.output.lines, shell);
       if (answer.output.state !== "running" && answer.output.state !== "done") output.tellLast(shell);
       if (answer.output.state !== "running")
-        return ended(turn, { hook, shell, tookMs: performance.now() - startedAtMs, told: answer.output });
-    } else if (!MAY_PASS.has(answer?.fault.code ?? "") || performance.now() - heardAtMs > context.timing.hookAwayMs) {
+        return ended(turn, { hook, shell, tookMs: context.clock.elapsedMs() - startedAtMs, told: answer.output });
+    } else if (!MAY_PASS.has(answer?.fault.code ?? "") || context.clock.elapsedMs() - heardAtMs > context.timing.hookAwayMs) {
       return answer?.fault ?? null;
     }
-    if (performance.now() - saidAtMs > SAY_AGAIN_MS) {
-      saidAtMs = performance.now();
+    if (context.clock.elapsedMs() - saidAtMs > SAY_AGAIN_MS) {
+      saidAtMs = context.clock.elapsedMs();
       note(turn, `hooks.${hook} still runs (${duration(saidAtMs - startedAtMs)})`, shell);
     }
     await stayHeld();
-    await sleep(context.timing.hookLookMs, undefined, { signal: context.signal });
+    await context.clock.sleep(context.timing.hookLookMs, context.signal);
   }
 }
 
@@ -63,13 +62,13 @@ export async function endUpdate(turn: Turn): Promise<ServerFault | null> {
   const shell = site?.carriers.find(({ role }) => role === "shell")?.name;
   if (shell === undefined) return null;
   const input = { website: deployment.website, deployment: deployment.id, hook: "update" as const };
-  const startedAtMs = performance.now();
+  const startedAtMs = context.clock.elapsedMs();
   const stayHeld = keepHolding(turn);
   for (;;) {
     const [silent] = faultsOf(await askAll(context, endHook, { servers: [shell], input }));
-    if (silent === undefined || performance.now() - startedAtMs > context.timing.appearMs) return silent ?? null;
+    if (silent === undefined || context.clock.elapsedMs() - startedAtMs > context.timing.appearMs) return silent ?? null;
     await stayHeld();
-    await sleep(context.timing.againMs, undefined, { signal: context.signal });
+    await context.clock.sleep(context.timing.againMs, context.signal);
   }
 }
 

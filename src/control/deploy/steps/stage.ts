@@ -1,4 +1,3 @@
-import { setTimeout as sleep } from "node:timers/promises";
 import { isFault, renderFault } from "#base/fault.ts";
 import { stage as stageAction } from "#contract/actions/release.ts";
 import type { Procedure } from "#contract/boxfile.ts";
@@ -14,10 +13,11 @@ import { procedureOf } from "./procedure.ts";
 
 /** `staging → staged`: all servers that take part have the release beside the live one; when too few can, nothing has changed anywhere. */
 export async function stage(turn: Turn): Promise<void> {
-  const startedAtMs = performance.now();
+  const { clock } = turn.context;
+  const startedAtMs = clock.elapsedMs();
   const outcome = await stageOrLeaveOut(turn);
   if ("reason" in outcome) return failStaging(turn, "staging", outcome);
-  const line = `staged on ${count(outcome.notes.length, "server")} in ${duration(performance.now() - startedAtMs)}`;
+  const line = `staged on ${count(outcome.notes.length, "server")} in ${duration(clock.elapsedMs() - startedAtMs)}`;
   return move(turn, { from: "staging", to: "staged" }, { servers: outcome.notes, procedure: outcome.procedure, line });
 }
 
@@ -75,8 +75,8 @@ function roleOf({ carriers }: Turn, server: ServerName): Carrier["role"] | undef
 
 /** Asks all to stage the deployment's release, and gives who has it, who cannot, and how the deployment goes on. */
 export async function stageEverywhere(turn: Turn): Promise<Staged & { readonly faults: readonly ServerFault[] }> {
-  const { timing, signal } = turn.context;
-  const startedAtMs = performance.now();
+  const { clock, timing, signal } = turn.context;
+  const startedAtMs = clock.elapsedMs();
   const notes: ServerNote[] = [];
   const faults: ServerFault[] = [];
   let procedure: Procedure | null = null;
@@ -91,14 +91,14 @@ export async function stageEverywhere(turn: Turn): Promise<Staged & { readonly f
     const appearing = round.faults.filter(({ server }) => waiting.some(({ name }) => name === server));
     faults.push(...round.faults.filter((one) => !appearing.includes(one)));
     const isNeeded = !canDoWithout(turn, [...faults, ...appearing]);
-    const isOver = performance.now() - startedAtMs > patienceMs(turn, isNeeded, appearing) || !canDoWithout(turn, faults);
+    const isOver = clock.elapsedMs() - startedAtMs > patienceMs(turn, isNeeded, appearing) || !canDoWithout(turn, faults);
     if (appearing.length === 0 || isOver)
       return { notes, faults: await withoutRemoved(turn, [...faults, ...appearing]), procedure: procedureOf(turn.deployment, procedure) };
-    if (performance.now() - saidAtMs > SAY_AGAIN_MS) {
+    if (clock.elapsedMs() - saidAtMs > SAY_AGAIN_MS) {
       for (const one of appearing) note(turn, `waiting: ${faultLine(one.server, one.fault)}`, one.server);
-      saidAtMs = performance.now();
+      saidAtMs = clock.elapsedMs();
     }
-    await sleep(timing.againMs, undefined, { signal });
+    await clock.sleep(timing.againMs, signal);
   }
 }
 
@@ -109,9 +109,9 @@ const SAY_AGAIN_MS = 5_000;
 const MAY_APPEAR: ReadonlySet<string> = new Set(["fabric.no-server", "release.unknown-website"]);
 
 /** How long servers are waited for: shorter when the others are enough, and not at all when they have been silent for as long. */
-function patienceMs({ context: { fabric, timing } }: Turn, isNeeded: boolean, appearing: readonly ServerFault[]): number {
+function patienceMs({ context: { clock, fabric, timing } }: Turn, isNeeded: boolean, appearing: readonly ServerFault[]): number {
   if (isNeeded) return timing.appearMs;
-  const silentSince = Date.now() - timing.fenceMs;
+  const silentSince = clock.nowMicros() / 1_000 - timing.fenceMs;
   const areGone = appearing.every(({ server }) => {
     const heardAt = fabric.lastHeard(server);
     return heardAt !== null && Date.parse(heardAt) < silentSince;

@@ -1,4 +1,4 @@
-import { microsOf, nowMicros, timestampOf } from "#base/clock.ts";
+import { microsOf, timestampOf } from "#base/clock.ts";
 import { isFault } from "#base/fault.ts";
 import { switchTo } from "#contract/actions/release.ts";
 import type { ServerName } from "#contract/names.ts";
@@ -83,7 +83,7 @@ export async function switchEverywhere(turn: Turn): Promise<void> {
 async function ensureInstantAhead(turn: Turn): Promise<number> {
   const { context, deployment } = turn;
   const agreed = deployment.switchAtMicros;
-  if (turn.isFreshSwitch && agreed !== null && agreed - nowMicros() > (context.lead.ms * 1000) / 2) return agreed;
+  if (turn.isFreshSwitch && agreed !== null && agreed - context.clock.nowMicros() > (context.lead.ms * 1000) / 2) return agreed;
   const atMicros = instantFrom(turn);
   await noteSwitchInstant(context.store, deployment.id, atMicros);
   turn.deployment = { ...deployment, switchAtMicros: atMicros };

@@ -1,4 +1,3 @@
-import { setTimeout as sleep } from "node:timers/promises";
 import { timestampOf } from "#base/clock.ts";
 import { reportFault } from "#base/fault.ts";
 import { stage, switchTo, withdraw } from "#contract/actions/release.ts";
@@ -63,7 +62,7 @@ async function switchBackEverywhere(turn: Turn): Promise<readonly ServerFault[]>
     const faults = await withoutRemoved(turn, given);
     if (faults.length === 0 || attempt === ATTEMPTS) return faults;
     behind = faults.map((one) => one.server);
-    await sleep(context.timing.againMs, undefined, { signal: context.signal });
+    await context.clock.sleep(context.timing.againMs, context.signal);
   }
 }
 

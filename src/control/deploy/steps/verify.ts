@@ -1,4 +1,3 @@
-import { setTimeout as sleep } from "node:timers/promises";
 import { probe } from "#contract/actions/release.ts";
 import type { ServerName } from "#contract/names.ts";
 import type { Answer } from "#fabric/fabric.ts";
@@ -32,7 +31,7 @@ export async function verifyAndBan(turn: Turn): Promise<readonly ServerFault[]> 
 /** Asks every box until it serves the release; gives those that do not when the time is over. */
 async function verifyBoxes(turn: Turn): Promise<readonly ServerFault[]> {
   const { context, deployment, carriers } = turn;
-  const deadlineMs = performance.now() + context.timing.verifyMs;
+  const deadlineMs = context.clock.elapsedMs() + context.timing.verifyMs;
   const boxes = carriers.filter((carrier) => carrier.role === "box").map((carrier) => carrier.name);
   for (let waiting = boxes; ; ) {
     const faults = await probeOnce(turn, waiting);
@@ -40,9 +39,9 @@ async function verifyBoxes(turn: Turn): Promise<readonly ServerFault[]> {
       note(turn, `verified on ${names(boxes)}: they serve ${short(deployment.commit)}`);
       return [];
     }
-    if (performance.now() > deadlineMs) return withoutFenced(turn, await withoutRemoved(turn, faults));
+    if (context.clock.elapsedMs() > deadlineMs) return withoutFenced(turn, await withoutRemoved(turn, faults));
     waiting = faults.map((one) => one.server);
-    await sleep(context.timing.againMs, undefined, { signal: context.signal });
+    await context.clock.sleep(context.timing.againMs, context.signal);
   }
 }
 
