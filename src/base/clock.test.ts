@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { afterEach, describe, expect, test, vi } from "vitest";
-import { microsOf, nowMicros, timestampOf } from "./clock.ts";
+import { microsOf, nowMicros, systemClock, timestampOf } from "./clock.ts";
 
 afterEach(() => vi.restoreAllMocks());
 
@@ -32,5 +32,17 @@ describe("the clock", () => {
     fc.assert(fc.property(fc.integer({ min: 0, max: 4e15 }), (micros) => microsOf(timestampOf(micros)) === micros));
     expect(microsOf("2026-11-23T08:00:00.000001Z") % 1_000_000).toBe(1);
     expect(microsOf("yesterday")).toBeNaN();
+  });
+
+  test("waits, and no longer for what is called off", async () => {
+    const before = systemClock.elapsedMs();
+    await systemClock.sleep(5);
+    expect(systemClock.elapsedMs() - before).toBeGreaterThan(4);
+    await expect(systemClock.sleep(60_000, AbortSignal.abort())).rejects.toThrow(/abort/);
+    let acted = 0;
+    const cancel = systemClock.after(1, () => void acted++);
+    cancel();
+    await new Promise<void>((resolve) => void systemClock.after(20, resolve));
+    expect(acted).toBe(0);
   });
 });

@@ -1,3 +1,5 @@
+import { sql } from "kysely";
+import { type Clock, systemClock } from "#base/clock.ts";
 import { silentLog } from "#base/log.ts";
 import { loop } from "#base/loop.ts";
 import { until } from "#base/retry.ts";
@@ -34,7 +36,7 @@ const QUICK: Timing = {
 };
 
 /** Starts a coordinator with quick times, over a planner and a rotation like a control service's. */
-export function startQuickly(store: Store, fabric: ControlFabric): Coordinator {
+export function startQuickly(store: Store, fabric: ControlFabric, clock: Clock = systemClock): Coordinator {
   const log = silentLog();
   const publisher = new Publisher({
     store,
@@ -48,12 +50,21 @@ export function startQuickly(store: Store, fabric: ControlFabric): Coordinator {
     await publisher.plan();
     await publisher.deliver();
   };
-  const rotation = new Rotation({ store, fabric, log, plan, timing: { confirmMs: 60, lookMs: 10, againMs: 3 } });
-  const planning = loop({ everyMs: 1_000, work: plan, onFault: () => undefined });
+  const rotation = new Rotation({ store, fabric, log, plan, timing: { confirmMs: 60, lookMs: 10, againMs: 3 }, clock });
+  const planning = loop({ everyMs: 1_000, work: plan, onFault: () => undefined, clock });
   planning.start();
   rotation.start();
   const builders = { ensure: async ({ website }: { readonly website: WebsiteId }) => `${website}x`, retire: async () => undefined };
-  const coordinator = startCoordinator({ store, fabric, log, rotation, builders, onRowsChanged: () => planning.nudge(), timing: QUICK });
+  const coordinator = startCoordinator({
+    store,
+    fabric,
+    log,
+    rotation,
+    builders,
+    onRowsChanged: () => planning.nudge(),
+    timing: QUICK,
+    clock,
+  });
   return {
     ...coordinator,
     stop: async () => {
@@ -83,6 +94,15 @@ export async function addWebsite(
   await store.insertInto("database").values(database).execute();
 }
 
+/** Takes all rows away, but for what is as it was when the database was made. */
+export async function empty(store: Store): Promise<void> {
+  const { rows } = await sql<{ name: string }>`
+    select quote_ident(tablename) as name from pg_tables where schemaname = 'public' and tablename not like 'kysely%' and tablename not like 'audit%'`.execute(
+    store,
+  );
+  await sql.raw(`truncate ${rows.map(({ name }) => name).join(", ")} restart identity cascade`).execute(store);
+}
+
 /** Adds the server that has all databases. */
 export function addDatabaseServer(store: Store): Promise<void> {
   return addBackend(store, "db1", "database", "10.0.0.9");
@@ -109,7 +129,7 @@ export function pushOf(website: WebsiteId, nth: number): Push {
 }
 
 /** Waits until so many deployments have ended and their pushes are settled; oldest first. */
-export async function ended(store: Store, amount: number): Promise<Deployment[]> {
+export async function ended({ store, clock }: { readonly store: Store; readonly clock: Clock }, amount: number): Promise<Deployment[]> {
   return until(
     `${amount} deployments to end`,
     async () => {
@@ -117,6 +137,6 @@ export async function ended(store: Store, amount: number): Promise<Deployment[]>
       const isOver = all.length >= amount && all.every((one) => isFinal(one.state)) && (await listUnsettled(store)).length === 0;
       return isOver ? all : null;
     },
-    { timeoutMs: 20_000, everyMs: 5 },
+    { timeoutMs: 60_000, everyMs: 30, clock },
   );
 }

@@ -1,6 +1,6 @@
-import { setTimeout as sleep } from "node:timers/promises";
 import type { KyselyPlugin } from "kysely";
 import { expect } from "vitest";
+import { until } from "#base/retry.ts";
 import type { Deployment } from "#contract/deployment.ts";
 import { isFinal } from "#control/deploy/states.ts";
 import { deploymentEvents } from "#control/store/deployments.ts";
@@ -8,9 +8,17 @@ import type { Store } from "#control/store/schema.ts";
 import { findWebsiteOnYard } from "#control/store/website-on-yard.ts";
 import { startQuickly } from "./deployments.ts";
 import type { Asked, SimulatedYard } from "./simulated-yard.ts";
+import type { VirtualClock } from "./virtual-clock.ts";
+
+/** A yard without a network and without a clock of its own. */
+export interface Trial {
+  readonly store: Store;
+  readonly yard: SimulatedYard;
+  readonly clock: VirtualClock;
+}
 
 /** Runs one process after the other, each until its death; gives the last, which lives. */
-export async function runThroughDeaths(store: Store, yard: SimulatedYard, deaths: readonly number[]): Promise<{ stop(): Promise<void> }> {
+export async function runThroughDeaths({ store, yard, clock }: Trial, deaths: readonly number[]): Promise<{ stop(): Promise<void> }> {
   for (const uses of deaths) {
     const death = Promise.withResolvers<void>();
     let left = uses;
@@ -26,11 +34,11 @@ export async function runThroughDeaths(store: Store, yard: SimulatedYard, deaths
       },
       transformResult: async ({ result }) => result,
     };
-    const process = startQuickly(store.withPlugin(plugin), yard.fabric(tick));
-    await Promise.race([death.promise, sleep(1_000)]);
+    const process = startQuickly(store.withPlugin(plugin), yard.fabric(tick), clock);
+    await Promise.race([death.promise, clock.sleep(1_000)]);
     await process.stop();
   }
-  return startQuickly(store, yard.fabric());
+  return startQuickly(store, yard.fabric(), clock);
 }
 
 /** By website: the servers that carry it. */
@@ -64,8 +72,14 @@ export function expectDatabaseOfRelease(yard: SimulatedYard, website: string, re
   expect(yard.databases.get(`db${website.slice(1)}`) ?? null, "the database is as the live release has left it").toBe(release);
 }
 
+/** Waits until all of the yard is as its rows say. */
+export async function becomesWhole({ store, yard, clock }: Trial, carriers: Carriers): Promise<void> {
+  const isIt = (): Promise<true | null> => isWhole(store, yard, carriers);
+  await until("every box to get visitors and to serve the release", isIt, { timeoutMs: 10_000, everyMs: 20, clock });
+}
+
 /** Whether no server is fenced, nobody waits at a cache, and all carry the release of their website; null when not. */
-export async function isWhole(store: Store, yard: SimulatedYard, carriers: Carriers): Promise<true | null> {
+async function isWhole(store: Store, yard: SimulatedYard, carriers: Carriers): Promise<true | null> {
   const fence = await store.selectFrom("fence").select("server").executeTakeFirst();
   if (fence !== undefined) return null;
   for (const website of Object.keys(carriers)) if (yard.cachesOf(website).some((cache) => yard.isHeld(cache, website))) return null;
@@ -91,15 +105,14 @@ function expectNoWayForthAfterBack(asked: readonly Asked[], { commit, finishedAt
   ).toBeLessThanOrEqual(back < 0 ? turns.length : back);
 }
 
-/** Between the start and the end of a deployment no other of the same website has begun. */
+/** Between the start and the end of a deployment no other of the same website has begun; what its `hooks.after` says may come later. */
 async function expectOneAtATime(store: Store, own: readonly Deployment[]): Promise<void> {
   const spans: { from: string; to: string }[] = [];
   for (const one of own.filter((deployment) => deployment.state !== "superseded")) {
     const events = ((await deploymentEvents(store, one.id, 0))?.events ?? []).filter((event) => event.kind === "deployment");
-    const last = events.at(-1);
-    expect(last !== undefined && isFinal(last.state), "the last event is final").toBe(true);
-    spans.push({ from: events[0]?.at ?? "", to: last?.at ?? "" });
+    expect(events.at(-1)?.state, "the last event says how it ended").toBe(one.state);
+    spans.push({ from: events[0]?.at ?? "", to: events.find(({ state }) => isFinal(state))?.at ?? "" });
   }
   spans.sort((a, b) => a.from.localeCompare(b.from));
-  for (const [index, span] of spans.entries()) expect(index === 0 || (spans[index - 1]?.to ?? "") <= span.from).toBe(true);
+  for (const [index, span] of spans.entries()) expect((spans[index - 1]?.to ?? "") <= span.from, "one deployment at a time").toBe(true);
 }

@@ -1,11 +1,15 @@
-import { afterAll, afterEach, beforeAll, beforeEach } from "vitest";
+import { afterAll, afterEach, beforeAll, beforeEach, vi } from "vitest";
 import type { Deployment } from "#contract/deployment.ts";
 import type { Push } from "#contract/push.ts";
 import type { Coordinator } from "#control/deploy/coordinator.ts";
 import type { Store } from "#control/store/schema.ts";
 import { addWebsite, ended, startQuickly } from "./deployments.ts";
+import { PacedDatabase } from "./paced-store.ts";
 import { startPostgres, type TestPostgres } from "./postgres.ts";
+import { sayHowToRepeat } from "./say-how-to-repeat.ts";
+import { SEED } from "./seed.ts";
 import { type Behaviour, SimulatedYard } from "./simulated-yard.ts";
+import { VirtualClock } from "./virtual-clock.ts";
 
 const SERVERS = { c1b1: "box", c1b2: "box", c1s: "shell", c1v1: "cache", c1v2: "cache" } as const;
 
@@ -16,33 +20,39 @@ export const CARRIERS = ["c1b1", "c1b2", "c1s"];
 export class OneWebsite {
   store!: Store;
   yard!: SimulatedYard;
+  clock!: VirtualClock;
   /** What servers do with requests; a test may write another one at any time. */
   script: (server: string, action: string, nth: number) => Behaviour = () => "ok";
   #coordinator: Coordinator | undefined;
+  #database!: PacedDatabase;
 
-  async begin(store: Store): Promise<void> {
-    this.store = store;
-    await addWebsite(store, { website: "s1", cluster: "c1", servers: SERVERS });
+  async begin(rows: Store): Promise<void> {
+    await addWebsite(rows, { website: "s1", cluster: "c1", servers: SERVERS });
     this.script = () => "ok";
-    this.yard = new SimulatedYard((server, action, nth) => this.script(server, action, nth));
+    this.#database = await PacedDatabase.of(rows);
+    this.clock = new VirtualClock(SEED);
+    this.store = this.#database.storeOn(this.clock);
+    this.clock.start();
+    this.yard = new SimulatedYard(this.clock, (server, action, nth) => this.script(server, action, nth));
   }
 
   /** Control begins; it ends with the test. */
   start(): Coordinator {
-    this.#coordinator = startQuickly(this.store, this.yard.fabric());
+    this.#coordinator = startQuickly(this.store, this.yard.fabric(), this.clock);
     return this.#coordinator;
   }
 
   async end(): Promise<void> {
     await this.#coordinator?.stop();
     this.#coordinator = undefined;
-    await this.store.destroy();
+    await this.clock.stop();
+    await this.#database.end();
   }
 
   /** Pushes, and waits until so many deployments have ended; gives the last. */
   async deploy(push: Push, amount: number): Promise<Deployment | undefined> {
     this.yard.push(push);
-    return (await ended(this.store, amount)).at(-1);
+    return (await ended(this, amount)).at(-1);
   }
 
   liveOn(servers: readonly string[] = CARRIERS): (string | null)[] {
@@ -62,13 +72,18 @@ export class OneWebsite {
 
 /** For the whole file that calls it: the website is new for every test. */
 export function useOneWebsite(): OneWebsite {
+  // In virtual time nothing waits for long, but a machine with other things to do may be slow at what is left.
+  vi.setConfig({ testTimeout: 300_000, hookTimeout: 300_000 });
   const site = new OneWebsite();
   let postgres: TestPostgres;
   beforeAll(async () => {
     postgres = await startPostgres();
-  });
+  }, 300_000);
   afterAll(() => postgres.stop());
-  beforeEach(async () => site.begin(await postgres.freshStore()));
+  beforeEach(async () => {
+    sayHowToRepeat();
+    await site.begin(await postgres.freshStore());
+  });
   afterEach(() => site.end());
   return site;
 }

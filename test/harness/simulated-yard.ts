@@ -1,7 +1,6 @@
-import { setTimeout as sleep } from "node:timers/promises";
 import type { z } from "zod";
 import { Channel } from "#base/channel.ts";
-import { microsOf, nowMicros, timestamp } from "#base/clock.ts";
+import { microsOf, timestamp } from "#base/clock.ts";
 import type { FaultReport } from "#base/fault.ts";
 import type { Action } from "#contract/action.ts";
 import { runBuild } from "#contract/actions/build.ts";
@@ -19,6 +18,7 @@ import type { ServerSpec } from "#contract/spec/server.ts";
 import type { WebsiteOnServer } from "#contract/spec/website.ts";
 import type { ServerStatus } from "#contract/status.ts";
 import type { Answer, AskOptions, ControlFabric } from "#fabric/fabric.ts";
+import type { VirtualClock } from "./virtual-clock.ts";
 
 /** What a server does with a request: refuses it, is not there, does not do it, does it late, does it twice, or does it; `mute` ones say nothing. */
 export type Behaviour = "ok" | "refuses" | "away" | "deaf" | "mute" | "late-and-mute" | "twice";
@@ -83,11 +83,13 @@ export class SimulatedYard {
   readonly #switchedBy = new Map<string, number>();
   readonly #staged = new Set<string>();
   readonly #waiting = new Map<string, Push>();
+  readonly #clock: VirtualClock;
   readonly #behaviour: (server: ServerName, action: string, nth: number) => Behaviour;
   readonly #counts = new Map<string, number>();
   #newPush = new AbortController();
 
-  constructor(behaviour: (server: ServerName, action: string, nth: number) => Behaviour = () => "ok") {
+  constructor(clock: VirtualClock, behaviour: (server: ServerName, action: string, nth: number) => Behaviour = () => "ok") {
+    this.#clock = clock;
     this.#behaviour = behaviour;
   }
 
@@ -143,8 +145,8 @@ export class SimulatedYard {
       },
       forget: async () => undefined,
       registry: () => this.#statuses,
-      lastHeard: () => timestamp(),
-      heardSince: () => timestamp(),
+      lastHeard: () => timestamp(this.#clock),
+      heardSince: () => timestamp(this.#clock),
       clockOffsetMs: (server) => this.clockOffsets.get(server) ?? 0,
       onRegistryChange: (listener) => {
         this.#listeners.add(listener);
@@ -203,7 +205,7 @@ export class SimulatedYard {
   async #converge(spec: ServerSpec): Promise<void> {
     const { server, generation, roles } = spec;
     for (let nth = 0; this.#specs.get(server) === spec; nth++) {
-      await sleep(2, undefined, { ref: false });
+      await this.#clock.sleep(2);
       if (this.#behaviour(server, "converge", nth) !== "ok") continue;
       this.#specs.delete(server);
       if (roles.cache !== undefined)
@@ -212,7 +214,7 @@ export class SimulatedYard {
           roles.cache.boxes.map(({ name }) => name),
         );
       for (const website of roles.box?.websites ?? roles.shell?.websites ?? []) this.#follow(`${server} ${website.id}`, website);
-      const at = timestamp();
+      const at = timestamp(this.#clock);
       const status = { server, at, startedAt: at, count: generation, generation, targetGeneration: generation };
       this.#statuses.set(server, { ...status, roles: [], faults: [], releases: {}, facts: {} });
       for (const listener of this.#listeners) listener();
@@ -232,10 +234,10 @@ export class SimulatedYard {
       for (const push of this.#waiting.values())
         await take(push).then(
           () => this.#waiting.delete(push.id),
-          () => sleep(2),
+          () => this.#clock.sleep(2),
         );
       const wake = AbortSignal.any([signal, this.#newPush.signal]);
-      await sleep(this.#waiting.size > 0 ? 2 : 1_000, undefined, { signal: wake }).catch(() => undefined);
+      await this.#clock.sleep(this.#waiting.size > 0 ? 2 : 1_000, wake).catch(() => undefined);
     }
   }
 
@@ -245,7 +247,7 @@ export class SimulatedYard {
     input: Input,
     how: { timeoutMs: number; signal: AbortSignal | undefined },
   ): Promise<Outcome> {
-    this.asked.push({ at: timestamp(), server, action, website: input.website, release: input.release ?? null });
+    this.asked.push({ at: timestamp(this.#clock), server, action, website: input.website, release: input.release ?? null });
     const nth = this.#counts.get(`${server} ${action}`) ?? 0;
     this.#counts.set(`${server} ${action}`, nth + 1);
     const behaviour = this.#behaviour(server, action, nth);
@@ -255,9 +257,7 @@ export class SimulatedYard {
     if (behaviour === "twice") await this.#act(server, action, input, false);
     const deed = behaviour === "deaf" ? undefined : this.#act(server, action, input, behaviour === "late-and-mute");
     if (deed !== undefined && (behaviour === "ok" || behaviour === "twice")) return deed;
-    await sleep(Math.min(how.timeoutMs, this.longestMs), undefined, how.signal === undefined ? {} : { signal: how.signal }).catch(
-      () => undefined,
-    );
+    await this.#clock.sleep(Math.min(how.timeoutMs, this.longestMs), how.signal).catch(() => undefined);
     return faulty("fabric.timed-out", `${server} has not answered`);
   }
 
@@ -265,9 +265,9 @@ export class SimulatedYard {
     const place = `${server} ${input.website}`;
     switch (action) {
       case stage.name:
-        await sleep(Math.random() * 3);
+        await this.#clock.sleep(this.#clock.random() * 3);
         this.#staged.add(`${place} ${input.release}`);
-        return { output: { stagedAt: timestamp(), filesChanged: 1, procedure: this.#procedure() } };
+        return { output: { stagedAt: timestamp(this.#clock), filesChanged: 1, procedure: this.#procedure() } };
       case switchTo.name:
         return this.#switch(place, input, isLate);
       case withdraw.name:
@@ -314,7 +314,7 @@ export class SimulatedYard {
 
   /** Whether visitors of a website wait at the cache. */
   isHeld(cache: ServerName, website: WebsiteId): boolean {
-    return (this.#heldUntil.get(`${cache} ${website}`) ?? 0) > nowMicros();
+    return (this.#heldUntil.get(`${cache} ${website}`) ?? 0) > this.#clock.nowMicros();
   }
 
   /** The cache is made anew. */
@@ -370,12 +370,12 @@ export class SimulatedYard {
   async #switch(place: string, { release, decision = 0, at = "", latestMs = 0 }: Input, isLate: boolean): Promise<Outcome> {
     if (release === undefined || !this.#staged.has(`${place} ${release}`)) return faulty("release.not-staged", `${release} is not staged`);
     const lateMs = isLate ? latestMs - 1 : 0;
-    await sleep(Math.max(0, (microsOf(at) - nowMicros()) / 1000 + lateMs));
-    if (nowMicros() > microsOf(at) + latestMs * 1000) return faulty("release.too-late", "too late");
+    await this.#clock.sleep(Math.max(0, (microsOf(at) - this.#clock.nowMicros()) / 1000 + lateMs));
+    if (this.#clock.nowMicros() > microsOf(at) + latestMs * 1000) return faulty("release.too-late", "too late");
     const previous = this.live.get(place) ?? null;
     this.live.set(place, release);
     this.#switchedBy.set(place, decision);
-    return { output: { switchedAt: timestamp(), previous, waitedMs: 1 } };
+    return { output: { switchedAt: timestamp(this.#clock), previous, waitedMs: 1 } };
   }
 }
 

@@ -44,7 +44,7 @@ describe("a commit that has to be built", () => {
     expect(await deploySecond()).toMatchObject({ state: "live" });
     site.script = (server) => (server === "s1x" ? "away" : "ok");
     site.yard.push({ ...pushOf("s1", 3), needsBuild: true });
-    expect((await ended(site.store, 3)).at(-1)).toMatchObject({ state: "failed", reason: "cannot build 1003000: s1x is not connected" });
+    expect((await ended(site, 3)).at(-1)).toMatchObject({ state: "failed", reason: "cannot build 1003000: s1x is not connected" });
   });
 
   test("is built again when one goes back to it, long after what was built of it has gone", async () => {
@@ -54,15 +54,15 @@ describe("a commit that has to be built", () => {
     const wasBuilt = (commit: string) => site.yard.events.some((event) => event.state === "building" && event.commit === commit);
     for (let nth = 2; nth <= 6; nth++) {
       site.yard.push(pushOf("s1", nth));
-      await ended(site.store, nth);
+      await ended(site, nth);
     }
     site.yard.unbuilt.add(first.commit).add(second.commit);
     await order(second.commit);
-    expect((await ended(site.store, 7)).at(-1)).toMatchObject({ state: "live" });
+    expect((await ended(site, 7)).at(-1)).toMatchObject({ state: "live" });
     // One of those that servers and the git server keep.
     expect(wasBuilt(second.commit)).toBe(false);
     await order(first.commit);
-    expect((await ended(site.store, 8)).at(-1)).toMatchObject({ state: "live" });
+    expect((await ended(site, 8)).at(-1)).toMatchObject({ state: "live" });
     expect(wasBuilt(first.commit)).toBe(true);
   });
 
@@ -75,9 +75,10 @@ describe("a commit that has to be built", () => {
       {
         timeoutMs: 5_000,
         everyMs: 2,
+        clock: site.clock,
       },
     );
     await control.cancel(building.id, "anna");
-    expect((await ended(site.store, 2)).at(-1)).toMatchObject({ state: "failed", reason: "cancelled by anna" });
+    expect((await ended(site, 2)).at(-1)).toMatchObject({ state: "failed", reason: "cancelled by anna" });
   });
 });

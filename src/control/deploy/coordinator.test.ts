@@ -1,5 +1,5 @@
 import { beforeEach, describe, expect, test } from "vitest";
-import { nowMicros, timestamp, timestampOf } from "#base/clock.ts";
+import { timestamp, timestampOf } from "#base/clock.ts";
 import { until } from "#base/retry.ts";
 import type { Push } from "#contract/push.ts";
 import { addWebsite, ended, pushOf } from "#harness/deployments.ts";
@@ -15,7 +15,11 @@ async function fenced(): Promise<string[]> {
 }
 
 function returned(): Promise<true> {
-  return until("the servers to return", async () => ((await fenced()).length === 0 ? true : null), { timeoutMs: 5_000, everyMs: 5 });
+  return until("the servers to return", async () => ((await fenced()).length === 0 ? true : null), {
+    timeoutMs: 5_000,
+    everyMs: 5,
+    clock: site.clock,
+  });
 }
 
 describe("a deployment that somebody asks for", () => {
@@ -28,7 +32,7 @@ describe("a deployment that somebody asks for", () => {
     await site.deploy(first, 1);
     await site.deploy(second, 2);
     const id = await order(rollbackTo(first.commit));
-    const back = (await ended(site.store, 3)).at(-1);
+    const back = (await ended(site, 3)).at(-1);
     expect(back).toMatchObject({ id, kind: "rollback", caller: "anna", push: null, state: "live", previous: second.commit });
     expect(site.liveOn()).toEqual(CARRIERS.map(() => first.commit));
     expect([...site.yard.settled.keys()]).toEqual([first.id, second.id]);
@@ -42,7 +46,7 @@ describe("a deployment that somebody asks for", () => {
     await site.deploy(pushOf("s1", 2), 2);
     site.script = (server, action) => (server === "c1b2" && action === "release.switch" ? "refuses" : "ok");
     await order(rollbackTo(pushOf("s1", 1).commit));
-    expect((await ended(site.store, 3)).at(-1)).toMatchObject({ state: "rolled-back", reason: expect.stringContaining("c1b2") });
+    expect((await ended(site, 3)).at(-1)).toMatchObject({ state: "rolled-back", reason: expect.stringContaining("c1b2") });
     expect((await findWebsiteOnYard(site.store, "s1"))?.release).toBe(pushOf("s1", 2).commit);
     site.script = () => "ok";
     expect(site.liveOn(["c1b1", "c1s"])).toEqual(Array(2).fill(pushOf("s1", 2).commit));
@@ -61,14 +65,14 @@ describe("a deployment that somebody asks for", () => {
       needsBuild: false,
     });
     const isStaged = async () => site.yard.asked.some(({ release }) => release === pushOf("s1", 7).commit) || null;
-    await until("it is being staged", isStaged, { timeoutMs: 3_000, everyMs: 5 });
+    await until("it is being staged", isStaged, { timeoutMs: 3_000, everyMs: 5, clock: site.clock });
     expect(await cancel(id, "bea")).toBe(true);
-    expect((await ended(site.store, 2)).at(-1)).toMatchObject({ state: "failed", reason: "cancelled by bea" });
+    expect((await ended(site, 2)).at(-1)).toMatchObject({ state: "failed", reason: "cancelled by bea" });
     expect(site.lines()).toContainEqual(
       expect.stringMatching(/^failed: cancelled by bea; nothing changed; live now: .* on c1b1, c1b2, c1s; when it is wanted after all: .+/),
     );
     site.script = () => "ok";
-    expect(await site.deploy({ ...pushOf("s1", 8), acceptedAt: timestamp() }, 3)).toMatchObject({ state: "live" });
+    expect(await site.deploy({ ...pushOf("s1", 8), acceptedAt: timestamp(site.clock) }, 3)).toMatchObject({ state: "live" });
     expect(site.yard.events.filter((event) => event.deployment === id).at(-1)?.state).toBe("failed");
     expect(site.yard.asked.some(({ action, release }) => action === "release.switch" && release === pushOf("s1", 7).commit)).toBe(false);
   });
@@ -131,7 +135,7 @@ describe("a push", () => {
     await site.deploy(pushOf("s1", 1), 1);
     site.yard.push(pushOf("s1", 1));
     await site.deploy(pushOf("s1", 2), 2);
-    expect(await ended(site.store, 2)).toHaveLength(2);
+    expect(await ended(site, 2)).toHaveLength(2);
   });
 
   test("for a website that the yard does not have is refused with the reason, and holds nobody up", async () => {
@@ -154,7 +158,7 @@ describe("a push", () => {
   test("that waits is overtaken by a newer one", async () => {
     for (const nth of [1, 2, 3]) site.yard.push(pushOf("s1", nth));
     site.start();
-    const all = await ended(site.store, 3);
+    const all = await ended(site, 3);
     expect(all.at(-1)?.state).toBe("live");
     expect(all.filter((one) => one.state === "superseded").length).toBeGreaterThanOrEqual(1);
     const overtaken = site.lines().filter((line) => line.startsWith("superseded"));
@@ -170,7 +174,7 @@ describe("a push", () => {
   ])("is as new as it is, whatever its server's clock says: %s", async (_how, aheadMs, knownMs) => {
     const { order } = site.start();
     site.yard.clockOffsets.set("git1", knownMs);
-    const pushNow = (nth: number): Push => ({ ...pushOf("s1", nth), acceptedAt: timestampOf(nowMicros() + aheadMs * 1_000) });
+    const pushNow = (nth: number): Push => ({ ...pushOf("s1", nth), acceptedAt: timestampOf(site.clock.nowMicros() + aheadMs * 1_000) });
     const again = {
       website: "s1",
       commit: pushOf("s1", 9).commit,
@@ -181,10 +185,10 @@ describe("a push", () => {
     } as const;
     expect(await site.deploy(pushNow(1), 1)).toMatchObject({ state: "live" });
     await order(again);
-    expect((await ended(site.store, 2)).at(-1)).toMatchObject({ state: "live", commit: again.commit });
+    expect((await ended(site, 2)).at(-1)).toMatchObject({ state: "live", commit: again.commit });
     expect(await site.deploy(pushNow(2), 3)).toMatchObject({ state: "live" });
     await order(again);
-    expect((await ended(site.store, 4)).map(({ state }) => state)).toEqual(["live", "live", "live", "live"]);
+    expect((await ended(site, 4)).map(({ state }) => state)).toEqual(["live", "live", "live", "live"]);
   });
 
   test("that arrives after a newer one is live does not replace it", async () => {
@@ -238,9 +242,10 @@ describe("when a server", () => {
     await until("the wait", async () => (site.lines().some((line) => line.startsWith("waiting:")) ? true : null), {
       timeoutMs: 5_000,
       everyMs: 1,
+      clock: site.clock,
     });
     await site.store.deleteFrom("server").where("name", "=", "c1b2").execute();
-    expect((await ended(site.store, 2)).at(-1)).toMatchObject({ state: "live" });
+    expect((await ended(site, 2)).at(-1)).toMatchObject({ state: "live" });
   });
 
   test("that is a cache does not let go of old pages, visitors go through the other one until it has", async () => {
@@ -281,7 +286,11 @@ describe("when a box cannot stage", () => {
       isOver = true;
       await returned();
       expect(site.liveOn()).toEqual(CARRIERS.map(() => pushOf("s1", 2).commit));
-      await until("its visitors", async () => site.yard.rotation.get("c1v1")?.includes("c1b2") || null, { timeoutMs: 2_000, everyMs: 5 });
+      await until("its visitors", async () => site.yard.rotation.get("c1v1")?.includes("c1b2") || null, {
+        timeoutMs: 2_000,
+        everyMs: 5,
+        clock: site.clock,
+      });
       expect(await site.deploy(pushOf("s1", 3), 3)).toMatchObject({ state: "live" });
       expect(site.liveOn()).toEqual(CARRIERS.map(() => pushOf("s1", 3).commit));
     },
@@ -339,11 +348,16 @@ describe("when a box cannot stage", () => {
 test("a box that does not confirm the way back gets no visitors until it has gone back", async () => {
   site.start();
   await site.deploy(pushOf("s1", 1), 1);
-  site.script = (server, action, nth) => (server === "c1b2" && action === "release.switch" && nth > 0 ? "late-and-mute" : "ok");
+  const sentTo: unknown[] = [];
+  site.script = (server, action, nth) => {
+    // All are asked what they have live just before it ends; a moment later the box may have returned.
+    if (server === "c1b1" && action === "server.status") sentTo.push(site.yard.rotation.get("c1v1"));
+    return server === "c1b2" && action === "release.switch" && nth > 0 ? "late-and-mute" : "ok";
+  };
   expect(await site.deploy(pushOf("s1", 2), 2)).toMatchObject({ state: "rolled-back" });
   expect(site.lines().at(-1)).toContain("c1b2 did not confirm and gets no visitors until it has gone back");
   expect(site.lines().at(-2)).toMatch(/^live now: 1001000 on c1b1, c1s; 1002000 on c1b2|^live now: 1001000 on c1b1, c1b2, c1s/);
-  expect(site.yard.rotation.get("c1v1")).toEqual(["c1b1"]);
+  expect(sentTo).toEqual([["c1b1"]]);
 });
 
 test("a first deployment that fails leaves the website without a release", async () => {
@@ -370,7 +384,7 @@ test.each(["release.stage", "release.switch", "release.probe"])(
     site.start();
     site.yard.push(pushOf("s1", 1));
     site.yard.push(pushOf("s2", 2));
-    const all = await ended(site.store, 2);
+    const all = await ended(site, 2);
     expect(all.find((one) => one.website === "s1")?.state).toMatch(/failed|rolled-back/);
     expect(all.find((one) => one.website === "s2")?.state).toBe("live");
   },
@@ -380,6 +394,10 @@ test("the git server is told again until it answers", async () => {
   site.script = (server, _action, nth) => (server === "git1" && nth < 1 ? "away" : "ok");
   site.start();
   site.yard.push(pushOf("s1", 1));
-  await until("the push to be settled", async () => (site.yard.settled.has("s1-1") ? true : null), { timeoutMs: 10_000, everyMs: 20 });
+  await until("the push to be settled", async () => (site.yard.settled.has("s1-1") ? true : null), {
+    timeoutMs: 10_000,
+    everyMs: 20,
+    clock: site.clock,
+  });
   expect(site.yard.settled.get("s1-1")).toEqual([true]);
 });

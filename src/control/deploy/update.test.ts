@@ -18,7 +18,7 @@ beforeEach(async () => {
 
 function afterHooksEnded(): Promise<true> {
   const haveEnded = async () => ((await listAfterDue(site.store)).length === 0 ? true : null);
-  return until("hooks.after to end", haveEnded, { timeoutMs: 5_000, everyMs: 5 });
+  return until("hooks.after to end", haveEnded, { timeoutMs: 5_000, everyMs: 5, clock: site.clock });
 }
 
 describe("a release with hooks", () => {
@@ -104,7 +104,7 @@ describe("a release with hooks", () => {
     await afterHooksEnded();
     const before = hooksRun().length;
     await order({ website: "s1", commit: first.commit, kind: "rollback", caller: "anna", holdSeconds: null, needsBuild: false });
-    expect((await ended(site.store, 3)).at(-1)).toMatchObject({ state: "live" });
+    expect((await ended(site, 3)).at(-1)).toMatchObject({ state: "live" });
     await afterHooksEnded();
     expect(site.lines().filter((line) => line === "  $ after the database")).toHaveLength(2);
     expect(hooksRun().length).toBe(before + 2);
@@ -194,7 +194,7 @@ describe("a release whose visitors wait", () => {
   test("may be any that somebody asks for", async () => {
     site.yard.holdSeconds = null;
     await control.order({ website: "s1", commit: second.commit, kind: "deploy", caller: "anna", holdSeconds: 5, needsBuild: false });
-    expect((await ended(site.store, 2)).at(-1)).toMatchObject({ state: "live" });
+    expect((await ended(site, 2)).at(-1)).toMatchObject({ state: "live" });
     expect(site.actions()).toContain("cache.let-go c1v2");
   });
 });
