@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { run } from "#base/run.ts";
+import { USUAL_LIMITS } from "#contract/work-settings.ts";
 import { goldenText } from "#harness/golden.ts";
 import { checkSshd, effectiveSshd } from "#harness/sshd.ts";
 import { keyFile, repositoryConfiguration, sshdConfiguration, sshdFiles } from "./configuration-files.ts";
@@ -61,7 +62,7 @@ describe("the git server's sshd", () => {
 
 describe("a repository", () => {
   test("configuration is as its golden file and Git reads it", async () => {
-    const text = repositoryConfiguration({ branch: "main" });
+    const text = repositoryConfiguration({ branch: "main" }, USUAL_LIMITS);
     await expect(anywhere(text)).toMatchFileSnapshot("golden/repository");
     const path = join(folder, "config");
     await writeFile(path, text);

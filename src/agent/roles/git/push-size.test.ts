@@ -59,7 +59,7 @@ test("a pack of a megabyte with an object of a gigabyte is refused, and leaves n
 });
 
 /** A pack (gitformat-pack) of a random megabyte, and of an object that is so many copies of it. */
-function bomb(copies: number): Buffer<ArrayBuffer> {
+function bomb(copies: number): Buffer {
   const base = entry(3, MEGABYTE, randomBytes(MEGABYTE));
   // "Copy 0x100000 bytes from the beginning": offset and the size's zero bytes are left out.
   const delta = Buffer.concat([sizeBytes(MEGABYTE), sizeBytes(copies * MEGABYTE), Buffer.alloc(2 * copies, Buffer.from([0xc0, 0x10]))]);
@@ -68,7 +68,7 @@ function bomb(copies: number): Buffer<ArrayBuffer> {
   return Buffer.concat([pack, createHash("sha1").update(pack).digest()]);
 }
 
-function entry(type: number, size: number, content: Buffer, between = Buffer.alloc(0)): Buffer {
+function entry(type: number, size: number, content: Buffer, between: Buffer = Buffer.alloc(0)): Buffer {
   const rest = Math.floor(size / 16);
   const first = Buffer.from([(rest > 0 ? 0x80 : 0) | (type << 4) | (size % 16)]);
   return Buffer.concat([first, rest > 0 ? sizeBytes(rest) : Buffer.alloc(0), between, deflateSync(content)]);
