@@ -66,7 +66,7 @@ describe("while", () => {
     await allAreBack();
   });
 
-  test.each(faults)("$what, nothing is carried out twice, each caller is told, and every server is back within 5 s of its end", ({ end }) =>
+  test.each(faults)("$what, nothing is carried out twice, each caller is told, and every server is heard of again", ({ end }) =>
     expectOnceWhile(end),
   );
 });

@@ -76,25 +76,25 @@ describe("a release", () => {
   }
 
   test("is built, updates its database once, and is live on both boxes with what was built", async () => {
-    const { exitCode, stderr } = await push("one", "CREATE TABLE state (said TEXT); INSERT INTO state VALUES ('first')");
+    const { exitCode, stderr } = await push("one", "CREATE TABLE state (said INT); INSERT INTO state VALUES (1)");
     expect(exitCode, stderr).toBe(0);
-    expect(await fromEachBox("/")).toEqual({ c1b1: "one one first", c1b2: "one one first" });
+    expect(await fromEachBox("/")).toEqual({ c1b1: "one one 1", c1b2: "one one 1" });
   });
 
   test("replaces what the caches have stored of the one before", async () => {
     await stored();
     expect(await stored()).toEqual(["one", "HIT"]);
-    const { exitCode, stderr } = await push("two", "UPDATE state SET said = 'second'");
+    const { exitCode, stderr } = await push("two", "UPDATE state SET said = 2");
     expect(exitCode, stderr).toBe(0);
     expect(await stored()).toEqual(["two", "MISS"]);
   });
 
   test("whose update fails goes back everywhere, with its database, and the pusher reads why", async () => {
-    const { exitCode, stderr } = await push("three", "UPDATE state SET said = 'third'; SELECT nothing FROM nowhere");
+    const { exitCode, stderr } = await push("three", "UPDATE state SET said = 3; SELECT nothing FROM nowhere");
     expect(exitCode).not.toBe(0);
     expect(stderr).toContain("nowhere");
     expect((await lastDeployment(site.website.id)).state).toBe("rolled-back");
-    expect(await fromEachBox("/")).toEqual({ c1b1: "two two second", c1b2: "two two second" });
+    expect(await fromEachBox("/")).toEqual({ c1b1: "two two 2", c1b2: "two two 2" });
   });
 
   test("shares its folders between the boxes and the shell server, where its owner logs in and sees this website alone", async () => {
