@@ -35,7 +35,14 @@ afterAll(() => rm(folder, { recursive: true, force: true }));
 /** Given to nats-server itself, with keys and certificates that are there; the machine's may be too old for `sync_interval`. */
 async function check(of: BrokerCluster | null): Promise<void> {
   const [certificatePath = "", keyPath = "", caPath = ""] = ["certificate.pem", "key.pem", "ca.pem"].map((name) => join(folder, name));
-  const own = { serverName: "control1", address: "127.0.0.1", port: 4222, storeDirectory: join(folder, "store"), cluster: of, isDurable: false };
+  const own = {
+    serverName: "control1",
+    address: "127.0.0.1",
+    port: 4222,
+    storeDirectory: join(folder, "store"),
+    cluster: of,
+    isDurable: false,
+  };
   const config = renderBrokerConfig(await createBrokerTrust(createYardKeys()), { ...own, certificatePath, keyPath, caPath });
   const path = join(folder, "nats-server.conf");
   await writeFile(path, config);

@@ -5,6 +5,7 @@ import { type IncomingMessage, type OutgoingHttpHeaders, request } from "node:ht
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { apacheFiles } from "#agent/roles/box/apache.ts";
+import { LONGEST_FILE } from "#agent/roles/box/containment.ts";
 import { READY_MARKER } from "#agent/roles/box/health.ts";
 import { poolSocket } from "#agent/roles/box/php.ts";
 import { logDirectory, sitePaths } from "#agent/website/paths.ts";
@@ -79,11 +80,12 @@ export class TestBox {
     const fpm = join(this.folder, "fpm.conf");
     await mkdir(this.here("/run/php"), { recursive: true });
     await writeFile(fpm, `[global]\nerror_log=${this.folder}/fpm.log\n${pools.join("\n")}`);
-    const settings = ["-d", "post_max_size=1G", "-d", "output_buffering=4096"];
+    const settings = ["-d", "post_max_size=2G", "-d", "output_buffering=4096"];
     this.#running.push(spawn("/usr/sbin/php-fpm8.2", ["-F", "-n", ...settings, "-y", fpm], { stdio: "ignore" }));
     const environment = { ...process.env, ...this.#environment() };
     const foreground = ["-D", "FOREGROUND"];
-    this.#running.push(spawn("/usr/sbin/apache2", ["-f", this.here(MAIN), ...foreground], { stdio: "ignore", env: environment }));
+    const limits = [`--fsize=${LONGEST_FILE}`, "/usr/sbin/apache2"];
+    this.#running.push(spawn("prlimit", [...limits, "-f", this.here(MAIN), ...foreground], { stdio: "ignore", env: environment }));
     const isThere = () =>
       this.ask({ path: "/" }).then(
         ({ status }) => status === 200 || null,

@@ -34,8 +34,8 @@ function converge(content: string, more?: Partial<ConfigurationWant>): Promise<O
 
 describe("a configuration", () => {
   test("that is new is checked, put in place and activated, once", async () => {
-    expect(await converge("one\n")).toEqual({ changed: ["configuration service"], faults: [] });
-    expect(await converge("one\n")).toEqual({ changed: [], faults: [] });
+    expect(await converge("one\n")).toMatchObject({ changed: ["configuration service"], faults: [] });
+    expect(await converge("one\n")).toMatchObject({ changed: [], faults: [] });
     expect(await read("activated")).toBe("one\n");
   });
 

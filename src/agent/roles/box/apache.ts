@@ -24,9 +24,6 @@ const ASSETS = [
 
 const SITES = "/etc/apache2/boxyard";
 
-/** A body without a length is written to disk before PHP gets it: as much as PHP takes of a form (post_max_size). */
-export const MOST_SPOOLED = 128 * 2 ** 20;
-
 /** Apache's whole configuration: the server's own part, and a file per website. */
 export function apacheFiles(spec: BoxSpec, server: string): ConfigurationFile[] {
   return [
@@ -184,9 +181,6 @@ ${aliases.map((name) => `  ServerAlias ${name}\n`).join("")}  UseCanonicalName O
   </Proxy>
   # PHP reads as much as CONTENT_LENGTH says: where a request does not say how long it is, Apache finds out.
   SetEnvIf Transfer-Encoding "." proxy-sendcl=1
-  <If "-n req('Transfer-Encoding')">
-    LimitRequestBody ${MOST_SPOOLED}
-  </If>
   <FilesMatch "\\.php$">
     SetHandler "proxy:${backend}"
   </FilesMatch>

@@ -39,12 +39,19 @@ export function fromOwnReleasesOnly(id: WebsiteOnServer["id"]): string {
 /** Where nft(8) finds the rules, before Apache starts. */
 export const OUTGOING = "/etc/boxyard/apache-outgoing.nft";
 
+/**
+ * No file that Apache writes is longer, in bytes: a body without a length lies on disk before PHP gets it, and LimitRequestBody does
+ * not count what is handed on to PHP. Logs are rotated long before.
+ */
+export const LONGEST_FILE = 512 * 2 ** 20;
+
 export const OUTGOING_DROP_IN = {
   path: "/etc/systemd/system/apache2.service.d/boxyard.conf",
   content: `# Written by Boxyard.
 [Service]
 # On disk, where /tmp is memory; the unit has one of its own, which goes when Apache stops.
 Environment=TMPDIR=/var/tmp
+LimitFSIZE=${LONGEST_FILE}
 ExecStartPre=/usr/sbin/nft -f ${OUTGOING}
 `,
 };
