@@ -82,7 +82,7 @@ const scenarios = fc.record({
 
 type Scenario = typeof scenarios extends fc.Arbitrary<infer T> ? T : never;
 
-const RUNS = Number(process.env["BOXYARD_MODEL_RUNS"] ?? 100);
+const RUNS = Number(process.env["BOXYARD_MODEL_RUNS"] ?? 25);
 
 test(`whatever servers do and wherever control dies, every deployment ends, whole or not at all, no visitor meets two releases, and all servers get there: ${RUNS} scenarios`, async () => {
   sayHowToRepeat();
