@@ -80,7 +80,7 @@ export class TestBox {
     const fpm = join(this.folder, "fpm.conf");
     await mkdir(this.here("/run/php"), { recursive: true });
     await writeFile(fpm, `[global]\nerror_log=${this.folder}/fpm.log\n${pools.join("\n")}`);
-    const settings = ["-d", "post_max_size=2G", "-d", "output_buffering=4096"];
+    const settings = ["-d", "post_max_size=2G", "-d", "output_buffering=0"];
     this.#running.push(spawn("/usr/sbin/php-fpm8.2", ["-F", "-n", ...settings, "-y", fpm], { stdio: "ignore" }));
     const environment = { ...process.env, ...this.#environment() };
     const foreground = ["-D", "FOREGROUND"];

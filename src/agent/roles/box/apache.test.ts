@@ -19,7 +19,7 @@ const RELEASE = {
   "docroot/upload.php":
     "<?php for ($n = 0, $in = fopen('php://input', 'r'); !feof($in); $n += strlen(fread($in, 65536))); echo json_encode([$n, $_SERVER['CONTENT_LENGTH'] ?? null]);",
   "docroot/form.php": "<?php echo json_encode([$_POST, array_map(fn ($file) => $file['size'], $_FILES)]);",
-  "docroot/slow.php": "<?php echo 'first'; while (ob_get_level()) ob_end_flush(); flush(); sleep(3); echo 'last';",
+  "docroot/slow.php": "<?php echo 'first'; flush(); sleep(3); echo 'last';",
   "docroot/headers.php":
     "<?php http_response_code((int)($_GET['status'] ?? 200)); foreach ($_GET['h'] ?? [] as $h) header($h); echo str_repeat('a', 2000);",
   "docroot/server.php": "<?php echo json_encode($_SERVER);",

@@ -55,6 +55,8 @@ memory_limit = 256M
 upload_max_filesize = 128M
 post_max_size = 128M
 max_execution_time = 120
+; What flush() says goes out; a website that wants a buffer sets one in .user.ini.
+output_buffering = Off
 opcache.enable = 1
 opcache.memory_consumption = 192
 opcache.interned_strings_buffer = 16
