@@ -1,3 +1,4 @@
+// Takes over a minute: pushes, and a domain that changes hands while caches have its pages.
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { inServer, mustInServer } from "#harness/servers.ts";
 import { createSite, removeSite, type Site } from "#harness/site.ts";
@@ -47,14 +48,14 @@ function ask(path: string): Promise<string> {
 function waysToTheNeighbour(): Record<string, string> {
   const { id } = neighbour.website;
   const socket = `unix:/run/php/boxyard-${id}.sock|fcgi://${id}`;
-  const rewrite = (to: string, flags: string): string => `RewriteEngine On\nRewriteRule ^x\\.txt$ ${to} [${flags}]\n`;
+  const rewrite = (to: string, flags: string): string => `RewriteEngine On\nRewriteRule ^x\\.phar$ ${to} [${flags}]\n`;
   const script = `ProxyFCGISetEnvIf true SCRIPT_FILENAME ${PROGRAM}\n`;
   const home = `/srv/sites/${id}/current/docroot/index.php`;
   return {
     "a handler": `SetHandler "proxy:${socket}"\n${script}`,
-    "a handler by ending": `AddHandler "proxy:${socket}" .txt\n${script}`,
+    "a handler by ending": `AddHandler "proxy:${socket}" .phar\n${script}`,
     "a type": `ForceType "proxy:${socket}"\n${script}`,
-    "a type by ending": `AddType "proxy:${socket}" .txt\n${script}`,
+    "a type by ending": `AddType "proxy:${socket}" .phar\n${script}`,
     "a handler of a rewrite": `${rewrite("-", `H=proxy:${socket}`)}${script}`,
     "a proxied rewrite": rewrite(`${socket}${PROGRAM}`, "P"),
     "a proxied rewrite with a way up": rewrite(
@@ -72,16 +73,16 @@ describe("a website's .htaccess", () => {
     const own = (await mustInServer(BOX, "id", "-u", owner.website.id)).trim();
     const socket = `unix:/run/php/boxyard-${owner.website.id}.sock|fcgi://${owner.website.id}`;
     await owner.repository.write({
-      "docroot/own/.htaccess": `<FilesMatch "\\.txt$">\n  SetHandler "proxy:${socket}"\n</FilesMatch>\n`,
-      "docroot/own/x.txt": WHO,
+      "docroot/own/.htaccess": `<FilesMatch "\\.phar$">\n  SetHandler "proxy:${socket}"\n</FilesMatch>\n`,
+      "docroot/own/x.phar": WHO,
     });
     const ways = Object.entries(waysToTheNeighbour());
     for (const [index, [, content]] of ways.entries())
-      await owner.repository.write({ [`docroot/way${index}/.htaccess`]: content, [`docroot/way${index}/x.txt`]: "text" });
+      await owner.repository.write({ [`docroot/way${index}/.htaccess`]: content, [`docroot/way${index}/x.phar`]: "text" });
     await push(owner);
-    expect(await ask("/own/x.txt"), "a handler in .htaccess reaches its own PHP").toContain(`runs as ${own} of ${owner.website.id}`);
+    expect(await ask("/own/x.phar"), "a handler in .htaccess reaches its own PHP").toContain(`runs as ${own} of ${owner.website.id}`);
     for (const [index, [what]] of ways.entries()) {
-      const answer = await ask(`/way${index}/x.txt`);
+      const answer = await ask(`/way${index}/x.phar`);
       expect(answer, what).not.toContain(`runs as ${neighboursUid}`);
       expect(answer, what).not.toContain("runs as");
     }

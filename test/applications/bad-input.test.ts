@@ -1,3 +1,4 @@
+// Takes over a minute: pushes, domains and commands that are refused one after the other.
 import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";

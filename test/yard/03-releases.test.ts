@@ -1,38 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { allAreBack } from "#harness/requests.ts";
-import { powerOff } from "#harness/servers.ts";
 import { createSite, removeSite, type Site } from "#harness/site.ts";
-import { TruthSite } from "#harness/truth-site.ts";
 import { Visitor } from "#harness/visitor.ts";
 import { boxyard, lastDeployment, showWebsite } from "#harness/yard.ts";
-
-/** Each promise by the one test that proves it fastest; the slices try them in all the ways that take longer. */
-
-describe("visitors who read and send all the time", () => {
-  let truth: TruthSite;
-
-  beforeAll(async () => {
-    truth = await TruthSite.create("promise.example.test");
-  });
-  afterAll(() => truth.remove());
-
-  test("meet deployments whole and at one instant on both boxes, and no error; what they send is done once", async () => {
-    const { readings, lies, writes, doubles } = await truth.visitedWhile(() => truth.alternate(4));
-    expect({ lies, doubles }).toEqual({ lies: [], doubles: [] });
-    expect(new Set(readings.map(({ release }) => release))).toEqual(new Set(truth.versions.values()));
-    expect(new Set(readings.map(({ box }) => box))).toEqual(new Set(["c1b1", "c1b2"]));
-    expect(new Set(writes.map(({ kind }) => kind))).toEqual(new Set(["form", "upload"]));
-  });
-
-  test("meet no error when a box loses its power, and the box comes back by itself", async () => {
-    const { lies } = await truth.visitedWhile(async () => {
-      await powerOff("c1b2");
-      await allAreBack(120_000);
-    }, []);
-    expect(lies).toEqual([]);
-    await truth.isVisited("c1b2");
-  });
-});
 
 describe("a release", () => {
   const DOMAIN = "whole.example.test";
