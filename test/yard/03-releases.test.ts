@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { createSite, removeSite, type Site } from "#harness/site.ts";
 import { Visitor } from "#harness/visitor.ts";
-import { boxyard, lastDeployment, showWebsite } from "#harness/yard.ts";
+import { boxyard, lastDeployment, listDeployments, showWebsite } from "#harness/yard.ts";
 
 describe("a release", () => {
   const DOMAIN = "whole.example.test";
@@ -64,6 +64,17 @@ describe("a release", () => {
     expect(stderr).toContain("nowhere");
     expect((await lastDeployment(site.website.id)).state).toBe("rolled-back");
     expect(await fromEachBox("/")).toEqual({ c1b1: "two two 2", c1b2: "two two 2" });
+  });
+
+  test("with an error in its Boxfile is refused at push, with its line, and nothing changes", async () => {
+    const before = await listDeployments(site.website.id);
+    await site.repository.write({ Boxfile: "version: 3\nshared_folder: [docroot/files]\n" });
+    await site.repository.commit("Bad Boxfile");
+    const { exitCode, stderr } = await site.repository.push(site.website.gitUrl);
+    await site.repository.git("reset", "-q", "--hard", "HEAD~1");
+    expect(exitCode).not.toBe(0);
+    expect(stderr).toMatch(/remote: .*Boxfile:2\b/);
+    expect(await listDeployments(site.website.id)).toEqual(before);
   });
 
   test("shares its folders between the boxes and the shell server, where its owner logs in and sees this website alone", async () => {
