@@ -65,8 +65,7 @@ export class TestApi {
   /** Begins with the backends of an empty yard. */
   async freshStart(): Promise<void> {
     await this.#deployer?.stop();
-    await this.#store?.destroy();
-    const store = await this.#postgres.freshStore();
+    const store = await this.#postgres.emptyStore();
     this.#deployer = startQuickly(store, this.fabric);
     const hostKey = { privateKey: "", publicKey: "ssh-ed25519 AAAA" };
     await addServer(store, SUBNET, { name: "control1", roles: ["control"], cluster: null, hostKey: null }, "10.99.0.2");

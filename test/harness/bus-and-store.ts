@@ -21,7 +21,7 @@ export function useBusAndStore(): Readonly<BusAndStore> {
   });
   afterAll(() => Promise.all([postgres.stop(), both.broker.stop()]));
   beforeEach(async () => {
-    both.store = await postgres.freshStore();
+    both.store = await postgres.emptyStore();
   });
   return both;
 }

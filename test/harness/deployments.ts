@@ -1,4 +1,3 @@
-import { sql } from "kysely";
 import { type Clock, systemClock } from "#base/clock.ts";
 import { silentLog } from "#base/log.ts";
 import { loop } from "#base/loop.ts";
@@ -92,15 +91,6 @@ export async function addWebsite(
   const values = { id: website, cluster, environment: "production", branch: "main", hash_salt: "x", release: null };
   await store.insertInto("website").values(values).execute();
   await store.insertInto("database").values(database).execute();
-}
-
-/** Takes all rows away, but for what is as it was when the database was made. */
-export async function empty(store: Store): Promise<void> {
-  const { rows } = await sql<{ name: string }>`
-    select quote_ident(tablename) as name from pg_tables where schemaname = 'public' and tablename not like 'kysely%' and tablename not like 'audit%'`.execute(
-    store,
-  );
-  await sql.raw(`truncate ${rows.map(({ name }) => name).join(", ")} restart identity cascade`).execute(store);
 }
 
 /** Adds the server that has all databases. */

@@ -24,12 +24,12 @@ export class OneWebsite {
   /** What servers do with requests; a test may write another one at any time. */
   script: (server: string, action: string, nth: number) => Behaviour = () => "ok";
   #coordinator: Coordinator | undefined;
-  #database!: PacedDatabase;
+  #database: PacedDatabase | undefined;
 
   async begin(rows: Store): Promise<void> {
     await addWebsite(rows, { website: "s1", cluster: "c1", servers: SERVERS });
     this.script = () => "ok";
-    this.#database = await PacedDatabase.of(rows);
+    this.#database ??= await PacedDatabase.of(rows);
     this.clock = new VirtualClock(SEED);
     this.store = this.#database.storeOn(this.clock);
     this.clock.start();
@@ -46,7 +46,11 @@ export class OneWebsite {
     await this.#coordinator?.stop();
     this.#coordinator = undefined;
     await this.clock.stop();
-    await this.#database.end();
+  }
+
+  /** After the last test. */
+  async leave(): Promise<void> {
+    await this.#database?.end();
   }
 
   /** Pushes, and waits until so many deployments have ended; gives the last. */
@@ -79,10 +83,13 @@ export function useOneWebsite(): OneWebsite {
   beforeAll(async () => {
     postgres = await startPostgres();
   }, 300_000);
-  afterAll(() => postgres.stop());
+  afterAll(async () => {
+    await site.leave();
+    await postgres.stop();
+  });
   beforeEach(async () => {
     sayHowToRepeat();
-    await site.begin(await postgres.freshStore());
+    await site.begin(await postgres.emptyStore());
   });
   afterEach(() => site.end());
   return site;

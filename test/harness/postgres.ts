@@ -1,4 +1,5 @@
 import { randomBytes } from "node:crypto";
+import { sql } from "kysely";
 import type { PoolConfig } from "pg";
 import { inject } from "vitest";
 import { openStore } from "#control/store/open.ts";
@@ -11,6 +12,8 @@ export interface TestPostgres {
   freshDatabase(): Promise<PoolConfig>;
   /** A new database with the yard's schema; `stop` closes it. */
   freshStore(): Promise<Store>;
+  /** The same store at each call, without rows: a tenth of the time that a new one takes. */
+  emptyStore(): Promise<Store>;
   /** Removes them. */
   stop(): Promise<void>;
 }
@@ -28,16 +31,38 @@ export async function startPostgres(): Promise<TestPostgres> {
     await onServer(folder, `create database ${database} template ${from} strategy file_copy`);
     return { host: folder, user: "boxyard", database };
   };
+  const freshStore = async (): Promise<Store> => {
+    const store = await openStore(await make(TEMPLATE));
+    stores.push(store);
+    return store;
+  };
+  let used: Store | undefined;
   return {
     freshDatabase: () => make("template0"),
-    freshStore: async () => {
-      const store = await openStore(await make(TEMPLATE));
-      stores.push(store);
-      return store;
+    freshStore,
+    emptyStore: async () => {
+      if (used === undefined) used = await freshStore();
+      else await empty(used);
+      return used;
     },
     stop: async () => {
       await Promise.all(stores.map((store) => store.destroy()));
       await onServer(folder, ...databases.map((database) => `drop database ${database} with (force)`));
     },
   };
+}
+
+/** Takes all rows out, also those that are only ever added, and lets all numbers begin again. */
+export async function empty(store: Store): Promise<void> {
+  const { rows } = await sql<{ kind: string; name: string }>`
+    select c.relkind as kind, quote_ident(c.relname) as name from pg_class c
+    where c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'S') and c.relname not like 'kysely%'`.execute(store);
+  const named = (kind: string): string[] => rows.filter((row) => row.kind === kind).map(({ name }) => name);
+  await store.transaction().execute(async (transaction) => {
+    const run = (statement: string): Promise<unknown> => sql.raw(statement).execute(transaction);
+    // As a copy of another server would: without the triggers that refuse it.
+    await run("set local session_replication_role = replica");
+    await run(`truncate ${named("r").join(", ")} cascade`);
+    for (const name of named("S")) await run(`alter sequence ${name} restart`);
+  });
 }

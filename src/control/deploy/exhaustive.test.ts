@@ -1,9 +1,9 @@
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
 import { mapParallel } from "#base/parallel.ts";
-import { addDatabaseServer, addWebsite, empty, ended, pushOf, startQuickly } from "#harness/deployments.ts";
+import { addDatabaseServer, addWebsite, ended, pushOf, startQuickly } from "#harness/deployments.ts";
 import { becomesWhole, checkWebsite, lastLive, runThroughDeaths, type Trial } from "#harness/model.ts";
 import { PacedDatabase } from "#harness/paced-store.ts";
-import { startPostgres, type TestPostgres } from "#harness/postgres.ts";
+import { empty, startPostgres, type TestPostgres } from "#harness/postgres.ts";
 import { sayHowToRepeat } from "#harness/say-how-to-repeat.ts";
 import { SEED } from "#harness/seed.ts";
 import { type Behaviour, SimulatedYard } from "#harness/simulated-yard.ts";
