@@ -52,17 +52,15 @@ export async function startPostgres(): Promise<TestPostgres> {
   };
 }
 
-/** Takes all rows out, also those that are only ever added, and lets all numbers begin again. */
+/** Takes all rows out, also those that are only ever added, and lets all numbers begin again; to truncate takes ten times as long. */
 export async function empty(store: Store): Promise<void> {
-  const { rows } = await sql<{ kind: string; name: string }>`
-    select c.relkind as kind, quote_ident(c.relname) as name from pg_class c
-    where c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'S') and c.relname not like 'kysely%'`.execute(store);
-  const named = (kind: string): string[] => rows.filter((row) => row.kind === kind).map(({ name }) => name);
-  await store.transaction().execute(async (transaction) => {
-    const run = (statement: string): Promise<unknown> => sql.raw(statement).execute(transaction);
-    // As a copy of another server would: without the triggers that refuse it.
-    await run("set local session_replication_role = replica");
-    await run(`truncate ${named("r").join(", ")} cascade`);
-    for (const name of named("S")) await run(`alter sequence ${name} restart`);
-  });
+  const { rows } = await sql<{ name: string }>`
+    select quote_ident(tablename) as name from pg_tables where schemaname = 'public' and tablename not like 'kysely%'`.execute(store);
+  const statements = [
+    // As a copy of another server would: without references, and without the triggers that refuse it.
+    "set local session_replication_role = replica",
+    ...rows.map(({ name }) => `delete from ${name}`),
+    "perform setval(seqrelid::regclass, seqstart, false) from pg_sequence",
+  ];
+  await sql.raw(`do $$ begin ${statements.join("; ")}; end $$`).execute(store);
 }

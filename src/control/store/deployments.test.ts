@@ -32,7 +32,7 @@ beforeAll(async () => {
 });
 afterAll(() => postgres.stop());
 beforeEach(async () => {
-  store = await postgres.freshStore();
+  store = await postgres.emptyStore();
   await store.insertInto("cluster").values({ id: "c1" }).execute();
   await store
     .insertInto("website")
