@@ -1,11 +1,11 @@
-import { timestamp } from "#base/clock.ts";
+import { type Clock, systemClock, timestamp } from "#base/clock.ts";
 import { reportFault } from "#base/fault.ts";
 import type { Log } from "#base/log.ts";
 import { type Loop, loop } from "#base/loop.ts";
 import { findOperatorAction } from "#contract/actions/operator.ts";
 import { converge, ping, status } from "#contract/actions/server.ts";
 import type { Enrolment } from "#contract/enrolment.ts";
-import type { CommitId, WebsiteId } from "#contract/names.ts";
+import type { CommitId, Timestamp, WebsiteId } from "#contract/names.ts";
 import type { ServerSpec } from "#contract/spec/server.ts";
 import { HEARTBEAT_MS, type ServerStatus } from "#contract/status.ts";
 import type { AgentFabric } from "#fabric/fabric.ts";
@@ -36,6 +36,12 @@ export interface AgentOptions {
   /** Ends the process, which its supervisor starts again. */
   readonly restart: () => void;
   readonly ledger?: Ledger;
+  /** What a server can carry; Boxyard's roles by default. */
+  readonly roles?: typeof roles;
+  /** What every server has beside its roles. */
+  readonly common?: typeof commonGroups;
+  readonly facts?: typeof readFacts;
+  readonly clock?: Clock;
 }
 
 /** One server's agent: reads its spec, converges to it, says how far it is. */
@@ -45,8 +51,12 @@ export class Agent {
   readonly #log: Log;
   readonly #ledger: Ledger;
   readonly #restart: () => void;
+  readonly #roles: typeof roles;
+  readonly #common: typeof commonGroups;
+  readonly #facts: typeof readFacts;
+  readonly #clock: Clock;
   readonly #running = new Map<RoleName, RunningRole<unknown>>();
-  readonly #startedAt = timestamp();
+  readonly #startedAt: Timestamp;
   readonly #turns: Loop;
   readonly #heartbeats: Loop;
   #spec: ServerSpec | null = null;
@@ -55,19 +65,25 @@ export class Agent {
   #reached = 0;
   #outcome = NOTHING;
   #retryMs = FIRST_RETRY_MS;
-  #retry: NodeJS.Timeout | undefined;
+  #cancelRetry: () => void = () => undefined;
   #turnUnderWay: Promise<void> = Promise.resolve();
   #toldFaults = "[]";
 
-  constructor(enrolment: Enrolment, fabric: AgentFabric, { log, restart, ledger = new Ledger() }: AgentOptions) {
+  constructor(enrolment: Enrolment, fabric: AgentFabric, options: AgentOptions) {
+    const { log, restart, ledger = new Ledger(), clock = systemClock } = options;
     this.#restart = restart;
+    this.#roles = options.roles ?? roles;
+    this.#common = options.common ?? commonGroups;
+    this.#facts = options.facts ?? readFacts;
+    this.#clock = clock;
+    this.#startedAt = timestamp(clock);
     this.#enrolment = enrolment;
     this.#fabric = fabric;
     this.#log = log;
     this.#ledger = ledger;
     const onFault = (thrown: unknown): void => log.error({ fault: reportFault(thrown) }, "turn failed");
-    this.#turns = loop({ work: (signal) => this.#nextTurn(signal), everyMs: CONVERGE_EVERY_MS, onFault });
-    this.#heartbeats = loop({ work: () => this.#beat(), everyMs: HEARTBEAT_MS, onFault: () => undefined });
+    this.#turns = loop({ work: (signal) => this.#nextTurn(signal), everyMs: CONVERGE_EVERY_MS, onFault, clock });
+    this.#heartbeats = loop({ work: () => this.#beat(), everyMs: HEARTBEAT_MS, onFault: () => undefined, clock });
   }
 
   async start(): Promise<void> {
@@ -77,7 +93,7 @@ export class Agent {
       const { policy } = this.#spec ?? { policy: {} };
       return findOperatorAction(action) !== undefined && mayAsk(policy, { caller, action }, () => this.#targetView());
     });
-    this.#fabric.answer(ping, async () => ({ at: timestamp(), generation: this.#reached }));
+    this.#fabric.answer(ping, async () => ({ at: timestamp(this.#clock), generation: this.#reached }));
     this.#fabric.answer(status, () => this.#status());
     this.#fabric.answer(converge, async (_, { signal }) => {
       await this.#nextTurn(signal);
@@ -97,7 +113,7 @@ export class Agent {
   }
 
   async stop(): Promise<void> {
-    clearTimeout(this.#retry);
+    this.#cancelRetry();
     await this.#turns.stop();
     await this.#heartbeats.stop();
     for (const role of this.#running.values()) await role.stop();
@@ -116,7 +132,7 @@ export class Agent {
     const hasNewest = await this.#refreshSpec();
     const spec = this.#spec;
     if (spec === null) return this.#retryUnless(hasNewest);
-    const outcome = await convergeGroups([commonGroup(this.#enrolment, spec), logGroup(), ...(await this.#roleGroups(spec))], signal);
+    const outcome = await convergeGroups([...this.#common(this.#enrolment, spec), ...(await this.#roleGroups(spec))], signal);
     this.#outcome = outcome;
     if (outcome.faults.length === 0) this.#reached = spec.generation;
     this.#tellRoles();
@@ -126,9 +142,9 @@ export class Agent {
   }
 
   #retryUnless(isDone: boolean): void {
-    clearTimeout(this.#retry);
+    this.#cancelRetry();
+    if (!isDone) this.#cancelRetry = this.#clock.after(this.#retryMs, () => this.#turns.nudge());
     this.#retryMs = isDone ? FIRST_RETRY_MS : Math.min(this.#retryMs * 2, LONGEST_RETRY_MS);
-    if (!isDone) this.#retry = setTimeout(() => this.#turns.nudge(), this.#retryMs);
   }
 
   /** The bus first, the disk when the bus is away. False when the bus is there and could not be asked. */
@@ -182,7 +198,7 @@ export class Agent {
   async #runningRole(name: RoleName): Promise<RunningRole<unknown>> {
     const running = this.#running.get(name);
     if (running !== undefined) return running;
-    const start = await roles[name]();
+    const start = await this.#roles[name]();
     const started = (await start(this.#context(name))) as RunningRole<unknown>;
     this.#running.set(name, started);
     return started;
@@ -214,7 +230,7 @@ export class Agent {
     for (const role of this.#running.values()) Object.assign(releases, role.releases?.());
     return {
       server: this.#enrolment.server,
-      at: timestamp(),
+      at: timestamp(this.#clock),
       startedAt: this.#startedAt,
       count: ++this.#statusCount,
       generation: this.#reached,
@@ -223,7 +239,7 @@ export class Agent {
       faults: [...this.#outcome.faults],
       websiteFaults: [...this.#outcome.websiteFaults],
       releases,
-      facts: { ...(await readFacts(factsMaxAgeMs)), "fabric.refused": this.#fabric.refused() },
+      facts: { ...(await this.#facts(factsMaxAgeMs)), "fabric.refused": this.#fabric.refused() },
     };
   }
 
@@ -233,7 +249,7 @@ export class Agent {
     this.#toldFaults = JSON.stringify([faults, websiteFaults]);
     if (changed.length === 0 && this.#toldFaults === known) return;
     this.#log.info({ generation: spec.generation, changed, faults, websiteFaults }, "converged");
-    const event = { kind: "converged" as const, at: timestamp(), server: this.#enrolment.server, generation: spec.generation };
+    const event = { kind: "converged" as const, at: timestamp(this.#clock), server: this.#enrolment.server, generation: spec.generation };
     const ofWebsites = websiteFaults.map(({ website, resource, message }) => ({ resource: `${website}: ${resource}`, message }));
     const told = [...faults.map(({ resource, message }) => ({ resource, message })), ...ofWebsites];
     this.#fabric.publishEvent({ ...event, changed: [...changed], faults: told }).catch(() => undefined);
@@ -243,4 +259,9 @@ export class Agent {
 /** Stands for what a role could not even say that it wants. */
 function broken(id: string, thrown: unknown): Resource {
   return { id, mismatch: () => Promise.reject(thrown), apply: () => Promise.reject(thrown) };
+}
+
+/** What every server has, whatever its roles. */
+function commonGroups(enrolment: Enrolment, spec: ServerSpec): ResourceGroup[] {
+  return [commonGroup(enrolment, spec), logGroup()];
 }
