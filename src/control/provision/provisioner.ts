@@ -1,4 +1,4 @@
-import { timestamp } from "#base/clock.ts";
+import { type Clock, systemClock, timestamp } from "#base/clock.ts";
 import { Fault, reportFault } from "#base/fault.ts";
 import type { Log } from "#base/log.ts";
 import { mapParallel } from "#base/parallel.ts";
@@ -35,6 +35,7 @@ export interface ProvisionOptions {
   readonly withdraw: (server: ServerName) => Promise<void>;
   /** Told when rows have changed, so that the planner looks again. */
   readonly onRowsChanged: () => void;
+  readonly clock?: Clock;
 }
 
 /** A server's copy costs disk work, its boot costs processor time: more at once are not faster. */
@@ -50,11 +51,13 @@ const SWEEP_MS = 60_000;
 /** Makes the cloud as the rows are: creates what is missing, starts what is stopped, removes what is deleted. */
 export class Provisioner {
   readonly #options: ProvisionOptions;
+  readonly #clock: Clock;
   #troubles: readonly string[] = [];
   #sweptAtMs = Number.NEGATIVE_INFINITY;
 
   constructor(options: ProvisionOptions) {
     this.#options = options;
+    this.#clock = options.clock ?? systemClock;
   }
 
   /** What could not be done in the last turn, in words; empty when all is well. */
@@ -139,7 +142,7 @@ export class Provisioner {
   async #create(row: ServerRow): Promise<void> {
     const { cloud, config, fabric, log } = this.#options;
     const { name, address } = row;
-    const startedAt = performance.now();
+    const startedAt = this.#clock.elapsedMs();
     const enrolment = await this.#enrolment(row);
     const volumes = volumesOf(row, config);
     for (const { volume } of volumes) await cloud.ensureVolume(volume);
@@ -152,8 +155,8 @@ export class Provisioner {
       volumes,
       files: [...files, { path: ENROLMENT_PATH, content: JSON.stringify(enrolment), mode: 0o600 }],
     });
-    log.info({ server: name, ms: Math.round(performance.now() - startedAt) }, "server created");
-    await fabric.publishEvent({ kind: "server", at: timestamp(), server: name, line: `${name} has been created` });
+    log.info({ server: name, ms: Math.round(this.#clock.elapsedMs() - startedAt) }, "server created");
+    await fabric.publishEvent({ kind: "server", at: timestamp(this.#clock), server: name, line: `${name} has been created` });
   }
 
   /**
@@ -210,7 +213,7 @@ export class Provisioner {
         await withdraw(name);
         await removeServerRow(store, name);
         log.info({ server: name }, "server removed");
-        await fabric.publishEvent({ kind: "server", at: timestamp(), server: name, line: `${name} has been removed` });
+        await fabric.publishEvent({ kind: "server", at: timestamp(this.#clock), server: name, line: `${name} has been removed` });
       } catch (thrown) {
         note(thrown);
       }
@@ -224,8 +227,8 @@ export class Provisioner {
 
   /** What builds have kept goes with the website. */
   async #removeBuildVolumes(): Promise<void> {
-    if (performance.now() - this.#sweptAtMs < SWEEP_MS) return;
-    this.#sweptAtMs = performance.now();
+    if (this.#clock.elapsedMs() - this.#sweptAtMs < SWEEP_MS) return;
+    this.#sweptAtMs = this.#clock.elapsedMs();
     const { cloud, store } = this.#options;
     const kept = new Set((await listWebsiteRows(store)).map(({ id }) => buildVolume(builderOf(id))));
     const mounted = new Set((await listServerRows(store)).map(({ name }) => buildVolume(name)));
