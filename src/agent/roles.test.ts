@@ -1,0 +1,224 @@
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import { silentLog } from "#base/log.ts";
+import type { Argv } from "#base/run.ts";
+import { runBuild } from "#contract/actions/build.ts";
+import { banPages } from "#contract/actions/cache.ts";
+import { restoreDatabases, snapshotDatabases } from "#contract/actions/database.ts";
+import type { Enrolment } from "#contract/enrolment.ts";
+import type { ServerPlan, ServerSpec } from "#contract/spec/server.ts";
+import { NO_SOURCES, USUAL_LIMITS } from "#contract/work-settings.ts";
+import { planYard } from "#control/plan/plan.ts";
+import type { PlannedServer, YardRows } from "#control/plan/rows.ts";
+import { type MemoryBus, memoryBus } from "#fabric/memory/bus.ts";
+import type { Resource, ResourceGroup } from "./converge/resource.ts";
+import { boxGroups } from "./roles/box/role.ts";
+import { gitGroups } from "./roles/git/role.ts";
+import type { RoleContext } from "./roles/role.ts";
+import { shellGroups } from "./roles/shell/role.ts";
+import { roles } from "./roles.ts";
+
+/** Commands are remembered, not run. */
+const commands = vi.hoisted(() => [] as Argv[]);
+vi.mock("#base/run.ts", async (original) => ({
+  ...(await original<typeof import("#base/run.ts")>()),
+  run: async (argv: Argv) => {
+    commands.push(argv);
+    return { exitCode: 0, stdout: "", stderr: "" };
+  },
+}));
+vi.mock("./roles/cache/holds.ts");
+vi.mock("./converge/configuration.ts", async (original) => described(await original(), ["configuration"]));
+vi.mock("./converge/file.ts", async (original) => described(await original(), ["file", "directory"]));
+vi.mock("./converge/mount.ts", async (original) => described(await original(), ["mountFlags", "mountFlagsSeenBy"]));
+vi.mock("./converge/unit.ts", async (original) => described(await original(), ["unit"]));
+vi.mock("./converge/user.ts", async (original) => described(await original(), ["user", "member", "noUser"]));
+
+/** Makers of resources whose resources have what is wanted beside them. */
+const described = vi.hoisted(() => (original: object, makers: readonly string[]): object => {
+  const found = original as Record<string, (...given: unknown[]) => object>;
+  const describing =
+    (name: string) =>
+    (...given: unknown[]) => ({ ...found[name]?.(...given), want: given.at(-1) });
+  return { ...original, ...Object.fromEntries(makers.map((name) => [name, describing(name)])) };
+});
+
+const RELEASE = "a".repeat(40);
+const server = (name: string, role: PlannedServer["roles"], cluster: string | null, host: number): PlannedServer => ({
+  name,
+  roles: role,
+  cluster,
+  address: `10.77.0.${host}`,
+  state: "present",
+  host_key: { privateKey: `host key of ${name}` },
+  fence: null,
+});
+const site = (id: string, number: number): YardRows["websites"][number] => ({
+  id,
+  cluster: "c1",
+  environment: "production",
+  branch: "main",
+  hash_salt: "salt",
+  processing_units: 8,
+  release: RELEASE,
+  release_decision: 1,
+  good_releases: [RELEASE],
+  domains: [{ name: `www.${id}.test`, kind: "main", chain_pem: "chain", key_pem: "key" }],
+  databases: [{ name: `db${number}`, password: "password" }],
+  keys: [{ public_key: `ssh-ed25519 AAAA owner-of-${id}` }],
+});
+const rows: YardRows = {
+  yard: "acme",
+  servers: [
+    server("control1", ["control"], null, 2),
+    server("control2", ["control", "broker"], null, 3),
+    server("edge1", ["edge"], null, 10),
+    server("git1", ["git"], null, 11),
+    server("database1", ["database"], null, 12),
+    server("c1v1", ["cache"], "c1", 13),
+    server("c1s", ["shell"], "c1", 14),
+    server("c1b1", ["box"], "c1", 15),
+    server("s1x", ["builder"], "c1", 16),
+  ],
+  websites: [site("s1", 1), site("s2", 2)],
+  policy: {},
+  limits: USUAL_LIMITS,
+  packages: { npmrc: "registry=https://npm.example/\n", authorities: "authority\n" },
+  defaultCertificate: { chainPem: "chain", keyPem: "key" },
+  brokers: ["tls://10.77.0.2:4222"],
+  broker: {
+    port: 4222,
+    trust: { operatorJwt: "O", account: "A", accountJwt: "AJ", system: "S", systemJwt: "SJ" },
+    cluster: { name: "acme", port: 6222, password: "password", members: [{ name: "control1", address: "10.77.0.2" }] },
+  },
+};
+
+let bus: MemoryBus;
+beforeEach(() => {
+  bus = memoryBus();
+  commands.length = 0;
+});
+const stops: (() => Promise<void>)[] = [];
+afterEach(async () => {
+  for (const stop of stops.splice(0)) await stop();
+});
+
+function planOf(name: string, of: YardRows = rows): ServerSpec {
+  const plan = planYard(of).find(({ server: planned }) => planned === name) as ServerPlan;
+  return { ...plan, generation: 1 };
+}
+
+/** Starts the role on a server of the yard. */
+async function start(name: string, role: keyof typeof roles, { isConverged = true, of = rows } = {}) {
+  const spec = planOf(name, of);
+  const context: RoleContext = {
+    enrolment: { yard: "acme", server: name, caPem: "authority\n", certificatePem: "certificate\n", keyPem: "key\n" } as Enrolment,
+    fabric: bus.joinAsServer(name),
+    log: silentLog(),
+    nudge: () => undefined,
+    currentSpec: () => spec,
+    isConfirmed: () => true,
+    isConverged: () => isConverged,
+  };
+  const started = await (await roles[role]())(context);
+  stops.push(() => started.stop());
+  return { spec, groups: () => started.groups(spec.roles[role] as never, spec) };
+}
+
+const named = (id: string): Resource => ({ id, mismatch: async () => null, apply: async () => undefined });
+/** Stand for parts of roles that only name their resources here. */
+const parts = {
+  releases: {} as Parameters<typeof shellGroups>[1]["releases"],
+  caPem: "authority\n",
+  sockets: {
+    socket: (id: string, uid: number) => named(`socket ${id} ${uid}`),
+    noOthers: (ids: Set<string>) => named(`no sockets but ${[...ids]}`),
+  },
+  service: { listening: (port: number) => named(`pack service on ${port}`) },
+} as const;
+
+/** The groups of resources of each role on its server. */
+const made: { readonly [R in keyof typeof roles]: () => Promise<ResourceGroup[]> } = {
+  control: async () => (await start("control1", "control")).groups(),
+  edge: async () => (await start("edge1", "edge")).groups(),
+  cache: async () => (await start("c1v1", "cache")).groups(),
+  database: async () => (await start("database1", "database")).groups(),
+  builder: async () => (await start("s1x", "builder")).groups(),
+  broker: async () => (await start("control2", "broker")).groups(),
+  box: async () => boxGroups(given("c1b1", "box"), { server: { server: "c1b1" }, releases: parts.releases, caPem: parts.caPem }),
+  shell: async () => shellGroups(given("c1s", "shell"), { releases: parts.releases, caPem: parts.caPem }),
+  git: async () => gitGroups(given("git1", "git"), parts as unknown as Parameters<typeof gitGroups>[1]),
+};
+
+function given<R extends keyof typeof roles>(name: string, role: R): NonNullable<ServerSpec["roles"][R]> {
+  return planOf(name).roles[role] as NonNullable<ServerSpec["roles"][R]>;
+}
+
+/** Each group with its resources in order; of files all but their content, which other golden files have. */
+function render(groups: readonly ResourceGroup[]): string {
+  return groups.map(({ name, resources }) => `${name}\n${resources.map((one) => `  ${describeResource(one)}\n`).join("")}`).join("");
+}
+
+function describeResource(resource: Resource): string {
+  const { id } = resource;
+  const { want } = resource as { readonly want?: unknown };
+  if (typeof want !== "object" || want === null) return id;
+  const { files = [], ...rest } = want as { readonly files?: readonly unknown[] };
+  return [`${id} ${textOf(rest, id)}`, ...files.map((file) => textOf(file, id))].join("\n    ");
+}
+
+function textOf(want: unknown, id: string): string {
+  const text = JSON.stringify(want, (key, value) => {
+    if (key === "content") return undefined;
+    if (key === "mode") return (value as number).toString(8);
+    if (key === "id" && value === id.replace(/^configuration /, "")) return undefined;
+    return value instanceof RegExp ? String(value) : value;
+  });
+  return text.replaceAll('"', "").replaceAll(import.meta.dirname.replace(/\/src\/agent$/, ""), "/opt/boxyard/current");
+}
+
+describe("the resources of a server", () => {
+  test.each(Object.entries(made))("of role %s are those of its golden file, in its order", async (role, groups) => {
+    await expect(render(await groups())).toMatchFileSnapshot(`roles/${role}/golden/resources`);
+  });
+
+  test("of role control leave the broker of a second control server to the role broker", async () => {
+    expect(render((await start("control2", "control")).groups())).not.toMatch(/nats-server|postgresql/);
+  });
+
+  test("of role builder have no authority of an operator's when no sources of packages are set", async () => {
+    const authority = "{path:/usr/local/share/ca-certificates/operator.crt";
+    expect(render((await start("s1x", "builder")).groups())).toContain(authority);
+    expect(render((await start("s1x", "builder", { of: { ...rows, packages: NO_SOURCES } })).groups())).not.toContain(authority);
+  });
+});
+
+describe("a request is refused", () => {
+  const codeOf = async (asking: Promise<{ readonly fault?: { readonly code: string } | undefined }[]>) => (await asking)[0]?.fault?.code;
+
+  test("when it is for databases that the server does not have", async () => {
+    await start("database1", "database");
+    const control = bus.joinAsControl();
+    for (const action of [snapshotDatabases, restoreDatabases])
+      expect(await codeOf(control.askAll(action, ["database1"], { databases: ["db1", "db9"], deployment: 1 }))).toBe("database.unknown");
+  });
+
+  test("when it is for a build of another website than the builder's, or comes before the builder has converged", async () => {
+    await start("s1x", "builder", { isConverged: false });
+    const control = bus.joinAsControl();
+    const asked = { commit: RELEASE, after: null };
+    expect(await codeOf(control.askAll(runBuild, ["s1x"], { website: "s1", ...asked }))).toBe("release.unknown-website");
+    await start("s1x", "builder");
+    expect(await codeOf(control.askAll(runBuild, ["s1x"], { website: "s2", ...asked }))).toBe("release.unknown-website");
+  });
+});
+
+describe("a cache", () => {
+  test("drops all pages of a website but those of the release to keep", async () => {
+    await start("c1v1", "cache");
+    const control = bus.joinAsControl();
+    await control.askAll(banPages, ["c1v1"], { website: "s1", keep: null });
+    await control.askAll(banPages, ["c1v1"], { website: "s1", keep: RELEASE });
+    const ban = "varnishadm -t 5 -- ban obj.http.X-Boxyard-Site == s1";
+    expect(commands.map((argv) => argv.join(" "))).toEqual([ban, `${ban} && obj.http.X-Boxyard-Release != ${RELEASE}`]);
+  });
+});
