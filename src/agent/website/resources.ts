@@ -6,6 +6,7 @@ import type { Resource } from "../converge/resource.ts";
 import { noUser } from "../converge/user.ts";
 import { SITE_ROOTS, sitePaths } from "./paths.ts";
 import { readReleaseFile } from "./releases/release-file.ts";
+import { findLeftSeeds } from "./releases/seeds.ts";
 import type { WebsiteReleases } from "./releases/website-releases.ts";
 
 /** The website serves the release that it should: a server that was away, or is new, gets there this way. */
@@ -35,6 +36,20 @@ export function spareRelease({ id }: WebsiteOnServer, releases: WebsiteReleases)
     id: `spare release of ${id}`,
     mismatch: async () => ((await releases.hasSpare(id)) ? null : "the live release has no copy yet"),
     apply: (signal) => releases.makeSpare(id, signal),
+  };
+}
+
+/** Nothing is left of shared folders that an agent had begun to fill when it was killed. */
+export function noLeftSeeds({ id }: Pick<WebsiteOnServer, "id">, files = sitePaths(id).files): Resource {
+  return {
+    id: `begun shared folders of ${id}`,
+    mismatch: async () => {
+      const left = await findLeftSeeds(files);
+      return left.length === 0 ? null : `${left.join(", ")} should not be there`;
+    },
+    apply: async () => {
+      for (const seed of await findLeftSeeds(files)) await removeTree(seed);
+    },
   };
 }
 

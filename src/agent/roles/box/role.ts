@@ -17,7 +17,7 @@ import { logDirectory } from "../../website/paths.ts";
 import { PackSource } from "../../website/releases/pack-source.ts";
 import { probeWebsite } from "../../website/releases/probe.ts";
 import { WebsiteReleases } from "../../website/releases/website-releases.ts";
-import { fewReleases, liveRelease, noOtherWebsites, spareRelease } from "../../website/resources.ts";
+import { fewReleases, liveRelease, noLeftSeeds, noOtherWebsites, spareRelease } from "../../website/resources.ts";
 import { snippets } from "../../website/snippets/snippets.ts";
 import { mainDomain, websiteFacts } from "../../website/snippets/website-facts.ts";
 import { systemAuthorities } from "../../website/system-authorities.ts";
@@ -69,7 +69,7 @@ export function boxGroups(spec: BoxSpec, { server, releases, caPem }: BoxParts):
     { name: "web server", resources: webServer(spec, server.server) },
     ...spec.websites.map((website) => ({
       name: `releases of ${website.id}`,
-      resources: [liveRelease(website, releases), fewReleases(website, releases), spareRelease(website, releases)],
+      resources: [noLeftSeeds(website), liveRelease(website, releases), fewReleases(website, releases), spareRelease(website, releases)],
     })),
   ];
 }

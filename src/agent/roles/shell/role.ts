@@ -12,7 +12,7 @@ import { accountsApart } from "../../website/neighbours.ts";
 import { sitePaths } from "../../website/paths.ts";
 import { PackSource } from "../../website/releases/pack-source.ts";
 import { WebsiteReleases } from "../../website/releases/website-releases.ts";
-import { fewReleases, liveRelease, noOtherWebsites, spareRelease } from "../../website/resources.ts";
+import { fewReleases, liveRelease, noLeftSeeds, noOtherWebsites, spareRelease } from "../../website/resources.ts";
 import { snippets } from "../../website/snippets/snippets.ts";
 import { websiteFacts } from "../../website/snippets/website-facts.ts";
 import { systemAuthorities } from "../../website/system-authorities.ts";
@@ -53,7 +53,7 @@ export function shellGroups(spec: ShellSpec, { releases, caPem }: { releases: We
     { name: "access", resources: access(spec) },
     ...spec.websites.map((website) => ({
       name: `releases of ${website.id}`,
-      resources: [liveRelease(website, releases), fewReleases(website, releases), spareRelease(website, releases)],
+      resources: [noLeftSeeds(website), liveRelease(website, releases), fewReleases(website, releases), spareRelease(website, releases)],
     })),
   ];
 }

@@ -1,11 +1,10 @@
-import { randomBytes } from "node:crypto";
 import { chmod, lchown, lstat, mkdir, rename } from "node:fs/promises";
 import { posix } from "node:path";
 import { Fault, isFault } from "#base/fault.ts";
-import { removeTree } from "../../converge/remove-tree.ts";
 import { HeldDirectory } from "./held-directory.ts";
 import { isSubmodule, type ListedEntry } from "./listing.ts";
 import type { ObjectReader } from "./object-reader.ts";
+import { withSeed } from "./seeds.ts";
 import { isOutOfSpace } from "./space.ts";
 import { TreeWriter } from "./tree-writer.ts";
 import { writeEntries } from "./write-entries.ts";
@@ -46,16 +45,12 @@ async function ensureSharedFolder(
     const place = parent.at(posix.basename(folder));
     if (!(await isFree(place, `${files}/${folder}`))) return;
     // Several servers do this at once on one volume: each makes a folder of its own, and the first rename wins.
-    const seed = `${files}/.seed-${randomBytes(6).toString("hex")}`;
-    try {
-      await mkdir(seed, { mode: 0o700 });
+    await withSeed(files, async (seed) => {
       await fillSeed(`${seed}/folder`, folder, seeding);
       await rename(`${seed}/folder`, place)
         .catch(unlessItIsThere)
         .catch((thrown: unknown) => blockedUnlessRoots(parent, `${files}/${folder}`, thrown));
-    } finally {
-      await removeTree(seed);
-    }
+    });
   } finally {
     await parent.close();
   }
