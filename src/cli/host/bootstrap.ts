@@ -51,10 +51,13 @@ export interface Bootstrap {
   template?: string;
 }
 
+/** Says how a step stands. What takes minutes is said at once: without a terminal, the rest is read when the step has ended. */
+export type Note = (text: string, when?: "at once") => void;
+
 /** One step of making a yard; may be repeated, and changes nothing when all is as it should be. */
 export interface BootstrapStep {
   readonly title: string;
-  readonly run: (made: Bootstrap, note: (text: string) => void) => Promise<void>;
+  readonly run: (made: Bootstrap, note: Note) => Promise<void>;
 }
 
 /** From a bare machine to a control service that answers. */
@@ -78,9 +81,10 @@ export const bootstrapSteps: readonly BootstrapStep[] = [
   {
     title: "Server image",
     run: async (made, note) => {
-      made.image = await ensureImage(connectionOf(made), daemonOf(made), () =>
-        note("building it, which takes two minutes and is done once"),
-      );
+      made.image = await ensureImage(connectionOf(made), daemonOf(made), {
+        onBuild: () => note("building it, which takes two minutes and is done once", "at once"),
+        onWait: () => note("waiting for another bin/up of this machine, which builds it", "at once"),
+      });
       note(made.image);
     },
   },
@@ -103,7 +107,7 @@ function hostCloud(made: Bootstrap): Cloud {
   return incusCloud({ endpoint: { socket: daemonOf(made).socket }, ...yardCloudNames(made.yard), pool: POOL });
 }
 
-async function ensureNetwork(made: Bootstrap, note: (text: string) => void): Promise<void> {
+async function ensureNetwork(made: Bootstrap, note: Note): Promise<void> {
   const known = await findYardState(made.yard);
   if (known !== null && made.subnet !== undefined && made.subnet !== known.subnet) {
     throw new Fault("yard.other-subnet", `yard ${made.yard} has subnet ${known.subnet} already`, {
@@ -123,7 +127,7 @@ async function ensureNetwork(made: Bootstrap, note: (text: string) => void): Pro
   note(subnet);
 }
 
-async function ensureControlServer(made: Bootstrap, note: (text: string) => void): Promise<void> {
+async function ensureControlServer(made: Bootstrap, note: Note): Promise<void> {
   const state = given(made.state);
   const cloud = hostCloud(made);
   const { certificatePem } = await ensureHttps(connectionOf(made));
@@ -171,14 +175,14 @@ async function cloudDoor(made: Bootstrap): Promise<Required<Pick<ServerWant, "pr
   return { proxies: [{ name: "cloud-api", listen: "tcp:127.0.0.1:8443", connect: url.replace("https://", "tcp:") }] };
 }
 
-async function ensureAllControls(made: Bootstrap, note: (text: string) => void): Promise<void> {
+async function ensureAllControls(made: Bootstrap, note: Note): Promise<void> {
   const { replicas } = given(made.state).control;
   const server = { template: given(made.template), ...(await cloudDoor(made)) };
   await ensureControls({ cloud: hostCloud(made), replicas, server, note });
   await keepAccess(made);
 }
 
-async function ensureCurrentRuntime(made: Bootstrap, note: (text: string) => void): Promise<void> {
+async function ensureCurrentRuntime(made: Bootstrap, note: Note): Promise<void> {
   const cloud = hostCloud(made);
   await until("the control server to boot", async () => ((await cloud.execute(CONTROL_SERVER, ["true"])).exitCode === 0 ? true : null), {
     timeoutMs: 30_000,
@@ -199,7 +203,7 @@ async function restartOnNewRuntime(cloud: Cloud): Promise<void> {
   await ensurePackageSources(cloud, running);
 }
 
-async function ensureControlAnswers(made: Bootstrap, note: (text: string) => void): Promise<void> {
+async function ensureControlAnswers(made: Bootstrap, note: Note): Promise<void> {
   const cloud = hostCloud(made);
   await cloud.execute(CONTROL_SERVER, ["systemctl", "start", "boxyard-control"], { timeoutMs: SETUP_MS });
   const deadline = Date.now() + CONTROL_START_MS;

@@ -6,7 +6,7 @@ import type { Website } from "#contract/api/websites.ts";
 import type { ControlReplicas } from "#contract/control-config.ts";
 import { type Client, connect } from "../client.ts";
 import { websiteReady, yardReady } from "../wait.ts";
-import { type Bootstrap, bootstrapSteps } from "./bootstrap.ts";
+import { type Bootstrap, bootstrapSteps, type Note } from "./bootstrap.ts";
 import { ensureExampleCluster, ensureExamplePushed, ensureExampleWebsite, ensureGitAccess, fetchThroughEdge } from "./example.ts";
 import { readYardState } from "./yard-state.ts";
 
@@ -29,6 +29,7 @@ interface Made extends Bootstrap {
 /** A whole yard with an example website, from whatever is there. */
 export async function up(yard: string, options: UpOptions): Promise<void> {
   const startedAt = performance.now();
+  const isPlain = !process.stdout.isTTY || options.json === true;
   const made: Made = { yard, subnet: options.subnet, replicas: options.controlReplicas };
   const steps = [...bootstrapSteps, { title: "Servers of the yard", run: waitForServers }, ...(options.bare ? [] : exampleSteps)];
   const list = new Listr<Made>(
@@ -37,23 +38,22 @@ export async function up(yard: string, options: UpOptions): Promise<void> {
       task: async (_context, task): Promise<void> => {
         const stepStartedAt = performance.now();
         let said = "";
-        await run(made, (text) => {
+        await run(made, (text, when) => {
           said = `: ${text}`;
           task.title = `${title}${said}`;
+          if (isPlain && when === "at once") process.stderr.write(`${task.title}\n`);
         });
         task.title = `${title}${said} (${((performance.now() - stepStartedAt) / 1000).toFixed(1)} s)`;
       },
     })),
     // Progress never stands on standard output when that carries the JSON result.
-    { renderer: "default", silentRendererCondition: !process.stdout.isTTY || options.json === true },
+    { renderer: "default", silentRendererCondition: isPlain },
   );
-  if (!process.stdout.isTTY || options.json) tellPlainly(list);
+  if (isPlain) tellPlainly(list);
   await list.run(made);
   if (options.json) console.log(JSON.stringify(result(made), null, 2));
   else console.log(nextSteps(made, (performance.now() - startedAt) / 1000));
 }
-
-type Note = (text: string) => void;
 
 const exampleSteps: { readonly title: string; readonly run: (made: Made, note: Note) => Promise<void> }[] = [
   {

@@ -1,41 +1,23 @@
-import { mkdir, mkdtemp, readdir, rename, rm, stat, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { chmod, mkdir, rm, stat, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { Fault, isFault } from "#base/fault.ts";
 import { run } from "#base/run.ts";
 import { type Recipe, recipeHash } from "./recipe.ts";
 import { findMirrors, packageSources } from "./sources.ts";
 
-/** A built image: its two parts, as LXD and Incus import them. */
-export interface ImageFiles {
-  readonly hash: string;
-  readonly metadata: string;
-  readonly rootfs: string;
-}
+/** For each of a build's two long commands. */
+export const BUILD_LIMIT_MS = 30 * 60_000;
+/** Ends a build whose bin/up is gone, and with it whatever it has mounted. */
+const ENDS_WITH_US = ["setpriv", "--pdeathsig", "TERM", "unshare", "--mount"] as const;
 
-const CACHE = "/var/cache/boxyard/images";
-const BUILD_LIMIT_MS = 30 * 60_000;
-
-/** The recipe's image from the cache, built when it is not there; a new one replaces the images of other recipes. */
-export async function ensureImageFiles(recipe: Recipe, onBuild: () => void): Promise<ImageFiles> {
-  const hash = recipeHash(recipe);
-  const directory = join(CACHE, hash);
-  const files = { hash, metadata: join(directory, "metadata.tar"), rootfs: join(directory, "rootfs.tar.zst") };
-  if (await isThere(files.rootfs)) return files;
-  onBuild();
-  await mkdir(CACHE, { recursive: true });
-  const scratch = await mkdtemp(join(CACHE, `${hash}.`));
+/** Builds the recipe's image into this directory: rootfs.tar.zst and metadata.tar. */
+export async function buildImage(recipe: Recipe, directory: string): Promise<void> {
   try {
-    await buildRootfs(recipe, join(scratch, "rootfs.tar.zst"));
-    await buildMetadata(recipe, scratch);
-    await rm(directory, { recursive: true, force: true });
-    await rename(scratch, directory);
+    await buildRootfs(recipe, directory);
+    await buildMetadata(recipe, directory);
   } catch (cause) {
-    await rm(scratch, { recursive: true, force: true });
     throw buildFault(recipe, cause);
   }
-  await removeOthers(hash);
-  return files;
 }
 
 /** A mirror without security updates is named: no image is built without them. */
@@ -52,40 +34,35 @@ function buildFault({ updateSuites }: Recipe, cause: unknown): Fault {
   });
 }
 
-/** The daemon has imported what others use; what a build under way elsewhere writes has a longer name. */
-async function removeOthers(hash: string): Promise<void> {
-  for (const name of await readdir(CACHE))
-    if (/^[0-9a-f]{12}$/.test(name) && name !== hash) await rm(join(CACHE, name), { recursive: true, force: true });
-}
-
-async function buildRootfs(recipe: Recipe, target: string): Promise<void> {
-  const overlay = await mkdtemp(join(tmpdir(), "boxyard-image-"));
-  try {
-    for (const [path, content] of Object.entries(recipe.files)) {
-      await mkdir(join(overlay, dirname(path)), { recursive: true });
-      await writeFile(join(overlay, path), content);
-    }
-    await run(["chmod", "-R", "u=rwX,go=rX", overlay]);
-    const tar = target.replace(/\.zst$/, "");
-    await run(
-      [
-        "mmdebstrap",
-        "--variant=minbase",
-        `--include=${recipe.packages.join(",")}`,
-        ...["man", "doc", "locale", "info"].map((part) => `--dpkgopt=path-exclude=/usr/share/${part}/*`),
-        `--customize-hook=sync-in ${overlay} /`,
-        ...customizations(recipe).map((command) => `--customize-hook=${command}`),
-        ...(await keyring()),
-        recipe.suite,
-        tar,
-        ...packageSources(recipe, await findMirrors()),
-      ],
-      { timeoutMs: BUILD_LIMIT_MS },
-    );
-    await run(["zstd", "-q", "-1", "-T0", "--rm", "-f", tar, "-o", target], { timeoutMs: BUILD_LIMIT_MS });
-  } finally {
-    await rm(overlay, { recursive: true, force: true });
+/** All that it needs meanwhile lies in the directory, too: whoever removes that leaves nothing of a killed build. */
+async function buildRootfs(recipe: Recipe, directory: string): Promise<void> {
+  const [overlay, temporary, tar] = [join(directory, "overlay"), join(directory, "temporary"), join(directory, "rootfs.tar")];
+  // apt fetches packages as an account of its own.
+  await chmod(directory, 0o755);
+  await mkdir(temporary);
+  for (const [path, content] of Object.entries(recipe.files)) {
+    await mkdir(join(overlay, dirname(path)), { recursive: true });
+    await writeFile(join(overlay, path), content);
   }
+  await run(["chmod", "-R", "u=rwX,go=rX", overlay]);
+  await run(
+    [
+      ...ENDS_WITH_US,
+      "mmdebstrap",
+      "--variant=minbase",
+      `--include=${recipe.packages.join(",")}`,
+      ...["man", "doc", "locale", "info"].map((part) => `--dpkgopt=path-exclude=/usr/share/${part}/*`),
+      `--customize-hook=sync-in ${overlay} /`,
+      ...customizations(recipe).map((command) => `--customize-hook=${command}`),
+      ...(await keyring()),
+      recipe.suite,
+      tar,
+      ...packageSources(recipe, await findMirrors()),
+    ],
+    { timeoutMs: BUILD_LIMIT_MS, environment: { TMPDIR: temporary } },
+  );
+  await run(["zstd", "-q", "-1", "-T0", "--rm", "-f", tar, "-o", `${tar}.zst`], { timeoutMs: BUILD_LIMIT_MS });
+  for (const path of [overlay, temporary]) await rm(path, { recursive: true });
 }
 
 /** Commands of mmdebstrap's customize hooks; "$1" is the image's root. Only the recipe's own words stand in them. */

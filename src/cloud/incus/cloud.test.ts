@@ -41,7 +41,7 @@ describe("the cloud of this machine", () => {
   afterAll(() => removeYard(connection, daemon, YARD), 180_000);
 
   cloudConformance(async () => {
-    const image = await ensureImage(connection, daemon, () => undefined);
+    const image = await ensureImage(connection, daemon, { onBuild: () => undefined, onWait: () => undefined });
     await ensureYardProject(connection, YARD, `${networkPrefix}1`, 24);
     const template = await ensureTemplate(connection, daemon, YARD, image);
     expect(await ensureTemplate(connection, daemon, YARD, image)).toBe(template);

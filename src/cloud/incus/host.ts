@@ -5,7 +5,7 @@ import { networkInterfaces } from "node:os";
 import { Fault, isFault } from "#base/fault.ts";
 import { until } from "#base/retry.ts";
 import { run } from "#base/run.ts";
-import { ensureImageFiles } from "../images/build.ts";
+import { ImageCache } from "../images/cache.ts";
 import { recipeHash, serverRecipe } from "../images/recipe.ts";
 import { Connection } from "./connection.ts";
 
@@ -108,12 +108,24 @@ export async function ensureHttps(connection: Connection): Promise<{ url: string
   return { url: `https://${/^(|\[::\]|0\.0\.0\.0)$/.test(host) ? "127.0.0.1" : host}:${port}`, certificatePem: environment.certificate };
 }
 
+export interface ImageNotes {
+  readonly onBuild: () => void;
+  /** Called when another process of this machine builds or imports it. */
+  readonly onWait: () => void;
+}
+
 /** The server image is imported under its recipe's hash; gives its alias. */
-export async function ensureImage(connection: Connection, daemon: Daemon, onBuild: () => void): Promise<string> {
+export async function ensureImage(connection: Connection, daemon: Daemon, { onBuild, onWait }: ImageNotes): Promise<string> {
   const alias = `boxyard-${recipeHash(serverRecipe)}`;
-  if ((await connection.find(`/1.0/images/aliases/${alias}`)) !== null) return alias;
-  const { metadata, rootfs } = await ensureImageFiles(serverRecipe, onBuild);
-  await run([daemon.client, "image", "import", metadata, rootfs, "--alias", alias], { timeoutMs: 600_000 });
+  const isImported = async (): Promise<boolean> => (await connection.find(`/1.0/images/aliases/${alias}`)) !== null;
+  if (await isImported()) return alias;
+  const cache = new ImageCache();
+  const buildAndImport = async (): Promise<void> => {
+    if (await isImported()) return;
+    const { metadata, rootfs } = await cache.ensure(serverRecipe, onBuild);
+    await run([daemon.client, "image", "import", metadata, rootfs, "--alias", alias], { timeoutMs: 600_000 });
+  };
+  await cache.hold(serverRecipe, buildAndImport, onWait);
   return alias;
 }
 
