@@ -1,12 +1,13 @@
 import type { Enrolment } from "#contract/enrolment.ts";
 import type { ServerSpec } from "#contract/spec/server.ts";
+import { compiledCode } from "./compiled-code.ts";
 import { file } from "./converge/file.ts";
 import type { ResourceGroup } from "./converge/resource.ts";
 
 /** Where a server's programs find the yard's certificate authority. */
 const CA_PATH = "/etc/boxyard/ca.pem";
 
-/** What every server has, whatever its roles: the names of its neighbours and the yard's certificate authority. */
+/** What every server has, whatever its roles: the names of its neighbours, the yard's certificate authority, and what root runs. */
 export function commonGroup(enrolment: Enrolment, spec: ServerSpec): ResourceGroup {
   const hosts = [
     "# Written by Boxyard.",
@@ -17,6 +18,10 @@ export function commonGroup(enrolment: Enrolment, spec: ServerSpec): ResourceGro
   ];
   return {
     name: "common",
-    resources: [file({ path: "/etc/hosts", content: hosts.join("\n") }), file({ path: CA_PATH, content: enrolment.caPem })],
+    resources: [
+      file({ path: "/etc/hosts", content: hosts.join("\n") }),
+      file({ path: CA_PATH, content: enrolment.caPem }),
+      ...compiledCode(),
+    ],
   };
 }

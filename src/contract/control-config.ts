@@ -70,3 +70,5 @@ export const DATABASE_REPLICATED_PATH = "/var/lib/boxyard/database-replicated";
 
 /** Where the control service keeps what must outlive its process, beside the database. */
 export const CONTROL_STATE = "/var/lib/boxyard/control";
+/** Compiled code of the control service, which its own account alone may read and write. */
+export const CONTROL_CACHE = "/var/cache/boxyard/control";

@@ -5,9 +5,6 @@ import { user } from "../converge/user.ts";
 import { filesMount } from "./files-mount.ts";
 import { SITE_ROOTS, sitePaths } from "./paths.ts";
 
-/** Node's cache of compiled code, of agents and control. */
-const COMPILED = "/var/cache/boxyard/node";
-
 /** What all websites of a server lie in; whoever is inside cannot list it. */
 export function sharedDirectories(): Resource[] {
   return [
@@ -15,8 +12,6 @@ export function sharedDirectories(): Resource[] {
     directory({ path: "/etc/boxyard", mode: 0o755 }),
     directory({ path: SITE_ROOTS.sites, mode: 0o711 }),
     directory({ path: SITE_ROOTS.files, mode: 0o711 }),
-    // Root's programs run what lies there. The image leaves it open, because servers without websites run programs of others, too.
-    directory({ path: COMPILED, mode: 0o755 }),
   ];
 }
 

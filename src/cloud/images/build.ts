@@ -69,8 +69,7 @@ async function buildRootfs(recipe: Recipe, directory: string): Promise<void> {
 function customizations({ disabledUnits, maskedUnits, enabledUnits }: Recipe): string[] {
   return [
     'chroot "$1" useradd --system --user-group --home-dir /var/lib/boxyard --shell /usr/sbin/nologin boxyard',
-    'chroot "$1" install -d /opt/boxyard /etc/boxyard /var/lib/boxyard /var/cache/boxyard /srv/files /srv/sites',
-    'chroot "$1" install -d -m 1777 /var/cache/boxyard/node',
+    'chroot "$1" install -d /opt/boxyard /etc/boxyard /var/lib/boxyard /var/cache/boxyard/node /srv/files /srv/sites',
     `chroot "$1" systemctl disable ${disabledUnits.join(" ")}`,
     `chroot "$1" systemctl mask ${maskedUnits.join(" ")}`,
     `chroot "$1" systemctl enable ${enabledUnits.join(" ")}`,

@@ -3,6 +3,7 @@ import { writeFileAtomic } from "#base/atomic-file.ts";
 import type { Log } from "#base/log.ts";
 import { run } from "#base/run.ts";
 import {
+  CONTROL_CACHE,
   CONTROL_CONFIG_PATH,
   CONTROL_STATE,
   ControlConfig,
@@ -27,7 +28,7 @@ export async function setUpControl(log: Log): Promise<void> {
   const isFirst = controlServers(config)[0]?.name === config.server;
   // The control service runs without root and needs its configuration.
   await run(["chown", "boxyard:boxyard", CONTROL_CONFIG_PATH]);
-  await run(["install", "-d", "-o", "boxyard", "-g", "boxyard", "-m", "700", CONTROL_STATE]);
+  await run(["install", "-d", "-o", "boxyard", "-g", "boxyard", "-m", "700", CONTROL_STATE, CONTROL_CACHE]);
   const secrets = await ensureSecrets(config, { isFirst });
   const database = (await areAllThree(config)) ? () => setUpReplicatedDatabase({ config, secrets, isFirst, log }) : setUpDatabase;
   // Who is one of three, or becomes one again, has a broker among the others'.
