@@ -80,10 +80,21 @@ export interface Round {
   readonly onMs: number;
 }
 
-/** Every trouble with every way of deploying, `times` times; when and whom it hits is drawn from the seed. */
-export function roundsFrom(seed: number, times: number): Round[] {
-  const pairs = (Object.keys(WAYS) as Way[]).flatMap((way) =>
-    Object.entries<Trouble>(WAYS[way].troubles).map(([what, trouble]) => ({ way, what, trouble })),
+/** How many rounds there are: every trouble with one in `share` ways of deploying, `times` times. */
+export interface Amount {
+  readonly share: number;
+  readonly times: number;
+}
+
+/**
+ * The rounds of a seed, of which every trouble has as many as every other one, and every way nearly so. As many seeds in a row as
+ * the share says have every trouble with every way. When and whom a trouble hits is drawn, too.
+ */
+export function roundsFrom(seed: number, { share, times }: Amount): Round[] {
+  const pairs = (Object.keys(WAYS) as Way[]).flatMap((way, nthWay) =>
+    Object.entries<Trouble>(WAYS[way].troubles)
+      .filter((_, nthTrouble) => (nthWay + nthTrouble + seed) % share === 0)
+      .map(([what, trouble]) => ({ way, what, trouble })),
   );
   const all = Array.from({ length: times }, () => pairs).flat();
   return all.flatMap((pair, index) =>
