@@ -1,6 +1,6 @@
 import { chmod, mkdir, readdir } from "node:fs/promises";
 import { setTimeout as sleep } from "node:timers/promises";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { TestBox } from "#harness/apache.ts";
 import { testWebsite } from "../../website/releases/test-site.ts";
 import { apacheFiles } from "./apache.ts";
@@ -43,6 +43,9 @@ test("box configuration of Apache is as its golden files and passes apache2 -t",
   expect((await box.check()).exitCode).toBe(0);
 });
 
+/** Apache removes what it has spooled after it has answered. */
+const nothingSpooled = () => vi.waitFor(async () => expect(await readdir(box.temporary)).toHaveLength(0), { timeout: 10_000 });
+
 describe("a body without a length", () => {
   const ask = (path: string, body: readonly (string | Buffer)[], headers = {}) => box.ask({ path, method: "POST", body, headers });
 
@@ -71,7 +74,7 @@ describe("a body without a length", () => {
     expect((await pieces).status).toBe(200);
     await watch;
     expect(spooled).not.toHaveLength(0);
-    expect(await readdir(box.temporary)).toHaveLength(0);
+    await nothingSpooled();
   });
 
   test("is refused when it is longer than a file may be, and leaves nothing behind; one with a length may be", {
@@ -81,7 +84,7 @@ describe("a body without a length", () => {
     const tooLong = Array.from({ length: LONGEST_FILE / piece.length + 1 }, () => piece);
     const bytes = tooLong.length * piece.length;
     expect((await ask("/upload.php", tooLong)).status).toBe(500);
-    expect(await readdir(box.temporary)).toHaveLength(0);
+    await nothingSpooled();
     const { status, body } = await ask("/upload.php", tooLong, { "content-length": bytes });
     expect([status, body]).toEqual([200, JSON.stringify([bytes, String(bytes)])]);
   });
