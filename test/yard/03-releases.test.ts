@@ -13,12 +13,13 @@ describe("a release", () => {
   });
   afterAll(() => removeSite(site));
 
-  /** Built, updates the database while visitors wait, and has a shared folder. */
-  async function push(version: string, update: string) {
+  /** Updates the database while visitors wait, has a shared folder, and may be built. */
+  async function push(version: string, update: string, build = "") {
     const mariadb = 'mariadb -h "$DB_HOST" -P "$DB_PORT" -u "$DB_USER" -p"$DB_PASSWORD" --ssl-ca="$DB_SSL_CA" "$DB_NAME" -e';
     await site.repository.write({
-      Boxfile: `version: 3\nshared_folders: [docroot/files]\nbuild: [echo ${version} > docroot/built.txt]\ndeploy: hold\nhooks:\n  snapshot: database\n  update: '${mariadb} "${update}"'\n`,
+      Boxfile: `version: 3\nshared_folders: [docroot/files]\n${build}deploy: hold\nhooks:\n  snapshot: database\n  update: '${mariadb} "${update}"'\n`,
       "docroot/index.php": `<?php header('Cache-Control: no-store'); ${CONNECT} echo php_uname('n'), ' ${version} ', trim(file_get_contents('built.txt')), ' ', $db->query('SELECT said FROM state')->fetchColumn();`,
+      "docroot/built.txt": "as-pushed",
       "docroot/keep.php": "<?php header('Cache-Control: no-store'); file_put_contents('files/kept', $_GET['text']); echo php_uname('n');",
       "docroot/kept.php": "<?php header('Cache-Control: no-store'); echo php_uname('n'), ' ', file_get_contents('files/kept');",
       "docroot/stored.php": `<?php header('Cache-Control: public, max-age=3600'); echo '${version}';`,
@@ -45,9 +46,10 @@ describe("a release", () => {
   }
 
   test("is built, updates its database once, and is live on both boxes with what was built", async () => {
-    const { exitCode, stderr } = await push("one", "CREATE TABLE state (said INT); INSERT INTO state VALUES (1)");
+    const sql = "CREATE TABLE state (said INT); INSERT INTO state VALUES (1)";
+    const { exitCode, stderr } = await push("one", sql, "build: [echo built > docroot/built.txt]\n");
     expect(exitCode, stderr).toBe(0);
-    expect(await fromEachBox("/")).toEqual({ c1b1: "one one 1", c1b2: "one one 1" });
+    expect(await fromEachBox("/")).toEqual({ c1b1: "one built 1", c1b2: "one built 1" });
   });
 
   test("replaces what the caches have stored of the one before", async () => {
@@ -63,7 +65,7 @@ describe("a release", () => {
     expect(exitCode).not.toBe(0);
     expect(stderr).toContain("nowhere");
     expect((await lastDeployment(site.website.id)).state).toBe("rolled-back");
-    expect(await fromEachBox("/")).toEqual({ c1b1: "two two 2", c1b2: "two two 2" });
+    expect(await fromEachBox("/")).toEqual({ c1b1: "two as-pushed 2", c1b2: "two as-pushed 2" });
   });
 
   test("with an error in its Boxfile is refused at push, with its line, and nothing changes", async () => {
