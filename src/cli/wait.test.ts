@@ -1,8 +1,15 @@
 import { execa } from "execa";
 import { afterAll, beforeEach, describe, expect, test } from "vitest";
+import { Fault } from "#base/fault.ts";
+import type { Route } from "#contract/api/route.ts";
 import type { Server } from "#contract/api/servers.ts";
 import { BOXYARD, TestCli } from "#harness/cli.ts";
+import { faultOf } from "#harness/scripted-control.ts";
+import { SEED } from "#harness/seed.ts";
 import { CLUSTER, SERVERS, WEBSITE } from "#harness/shown.ts";
+import { VirtualClock } from "#harness/virtual-clock.ts";
+import type { Client } from "./client.ts";
+import { askPatiently, clusterReady, readPatiently } from "./wait.ts";
 
 const cli = await TestCli.start();
 afterAll(() => cli.stop());
@@ -65,5 +72,54 @@ describe("work that takes time", () => {
     expect(typed.stdout).toContain("nothing was deleted");
     expect((await cli.run(["website", "delete", "s1"])).exitCode).toBe(0);
     expect(cli.routesAsked()).toContain("deleteWebsite");
+  });
+});
+
+describe("in its own time, a command that waits", () => {
+  const away = (): never => {
+    throw new Fault("control.unreachable", "control does not answer");
+  };
+  let clock: VirtualClock;
+  let lines: string[];
+  const progress = (line: string): void => void lines.push(line);
+  beforeEach(() => {
+    clock = new VirtualClock(SEED);
+    lines = [];
+  });
+
+  test("ends after five minutes, having told each thing that it waits for once", async () => {
+    const servers = (): Server[] => [{ ...SERVERS[1], state: clock.elapsedMs() < 60_000 ? "starting" : "converging" } as Server];
+    const call = async ({ path }: Route): Promise<unknown> => (path.includes("cluster") ? { ...CLUSTER, isReady: false } : servers());
+    const client = { yard: "main", call, stream: away } as unknown as Client;
+    const fault = await clock.during(() => faultOf(clusterReady(client, "c1", { progress, clock })));
+    expect(fault.message).toBe("cluster c1 is not ready after 300 s: still waiting for c1b2 (converging)");
+    expect(lines).toEqual(["waiting for c1b2 (starting)", "waiting for c1b2 (converging)"]);
+    expect(clock.elapsedMs()).toBeLessThan(301_000);
+  });
+
+  test("asks again while control is away, says so once, and ends with control's own fault when its time is over", async () => {
+    const options = { progress, timeoutMs: 60_000, clock };
+    const back = await clock.during(() => askPatiently(options, async () => (clock.elapsedMs() < 50_000 ? away() : "back")));
+    expect([back, lines]).toEqual(["back", ["control does not answer, asking again"]]);
+    expect((await clock.during(() => faultOf(askPatiently(options, async () => away())))).code).toBe("control.unreachable");
+    expect(clock.elapsedMs()).toBeGreaterThan(110_000);
+  });
+
+  test("reads on for as long as control is away, but not what has never answered", async () => {
+    let read = 0;
+    const open = async function* (): AsyncIterable<number> {
+      if (read > 0 && clock.elapsedMs() < 600_000) away();
+      yield ++read;
+      if (read < 3) away();
+    };
+    const collect = async (from: () => AsyncIterable<number>): Promise<number[]> =>
+      Array.fromAsync(readPatiently({ progress, clock }, from));
+    expect(await clock.during(() => collect(open))).toEqual([1, 2, 3]);
+    expect(lines).toEqual(["control does not answer, asking again", "control does not answer, asking again"]);
+    // biome-ignore lint/correctness/useYield: it breaks off before the first line.
+    const never = async function* (): AsyncIterable<number> {
+      away();
+    };
+    expect((await clock.during(() => faultOf(collect(never)))).code).toBe("control.unreachable");
   });
 });

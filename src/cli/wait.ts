@@ -1,4 +1,4 @@
-import { setTimeout as sleep } from "node:timers/promises";
+import { type Clock, systemClock } from "#base/clock.ts";
 import { Fault, isFault } from "#base/fault.ts";
 import { type Cluster, clusterRoutes } from "#contract/api/clusters.ts";
 import { STANDBY } from "#contract/api/leader.ts";
@@ -11,6 +11,7 @@ export interface WaitOptions {
   readonly progress: (line: string) => void;
   /** 300 s unless told. */
   readonly timeoutMs?: number;
+  readonly clock?: Clock;
 }
 
 /** How long a command waits for the yard unless told. */
@@ -61,15 +62,18 @@ export function clusterGone(client: Client, cluster: string, options: WaitOption
 }
 
 /** Asks again while control does not answer, for as long as given; for questions that may be repeated. */
-export async function askPatiently<T>({ progress, timeoutMs = WAIT_MS }: WaitOptions, ask: () => Promise<T>): Promise<T> {
-  const deadline = performance.now() + timeoutMs;
+export async function askPatiently<T>(
+  { progress, timeoutMs = WAIT_MS, clock = systemClock }: WaitOptions,
+  ask: () => Promise<T>,
+): Promise<T> {
+  const deadline = clock.elapsedMs() + timeoutMs;
   for (let isTold = false; ; isTold = true) {
     try {
       return await ask();
     } catch (thrown) {
-      if (!isAway(thrown) || performance.now() > deadline) throw thrown;
+      if (!isAway(thrown) || clock.elapsedMs() > deadline) throw thrown;
       if (!isTold) progress(ASKING_AGAIN);
-      await sleep(LOOK_EVERY_MS);
+      await clock.sleep(LOOK_EVERY_MS);
     }
   }
 }
@@ -78,7 +82,10 @@ export async function askPatiently<T>({ progress, timeoutMs = WAIT_MS }: WaitOpt
  * Reads on when control is away in the middle of a stream, for as long as that may be: until the stream ends, or somebody ends the
  * program. `open` gives what has not been read yet. What never answered is not asked again.
  */
-export async function* readPatiently<T>({ progress }: Pick<WaitOptions, "progress">, open: () => AsyncIterable<T>): AsyncIterable<T> {
+export async function* readPatiently<T>(
+  { progress, clock = systemClock }: Pick<WaitOptions, "progress" | "clock">,
+  open: () => AsyncIterable<T>,
+): AsyncIterable<T> {
   let hasBegun = false;
   for (let isTold = false; ; isTold = true) {
     try {
@@ -91,7 +98,7 @@ export async function* readPatiently<T>({ progress }: Pick<WaitOptions, "progres
       hasBegun ||= isFault(thrown, BROKEN_OFF);
       if (!hasBegun || !isAway(thrown)) throw thrown;
       if (!isTold) progress(ASKING_AGAIN);
-      await sleep(LOOK_EVERY_MS);
+      await clock.sleep(LOOK_EVERY_MS);
     }
   }
 }
@@ -135,18 +142,18 @@ async function waitFor<T>(
   options: WaitOptions,
   look: () => Promise<{ readonly value: T; readonly missing: string | null }>,
 ): Promise<T> {
-  const { progress, timeoutMs = WAIT_MS } = options;
-  const deadline = performance.now() + timeoutMs;
+  const { progress, timeoutMs = WAIT_MS, clock = systemClock } = options;
+  const deadline = clock.elapsedMs() + timeoutMs;
   let told: string | null = null;
   for (;;) {
-    const { value, missing } = await askPatiently({ progress, timeoutMs: deadline - performance.now() }, look);
+    const { value, missing } = await askPatiently({ progress, timeoutMs: deadline - clock.elapsedMs(), clock }, look);
     if (missing === null) return value;
     if (missing !== told) progress(`waiting for ${missing}`);
     told = missing;
-    if (performance.now() > deadline)
+    if (clock.elapsedMs() > deadline)
       throw new Fault("wait.timed-out", `${notReady} after ${timeoutMs / 1000} s: still waiting for ${missing}`, {
         next: "the yard goes on with it; see why it takes so long: boxyard server list",
       });
-    await sleep(LOOK_EVERY_MS);
+    await clock.sleep(LOOK_EVERY_MS);
   }
 }

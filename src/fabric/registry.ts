@@ -1,5 +1,5 @@
 import type { Msg } from "@nats-io/transport-node";
-import { microsOf, nowMicros, timestamp } from "#base/clock.ts";
+import { type Clock, microsOf, systemClock, timestamp } from "#base/clock.ts";
 import type { ServerName, Timestamp } from "#contract/names.ts";
 import { GAP_MS, REGISTRY_EXPIRY_MS, ServerStatus } from "#contract/status.ts";
 import { jsonOf } from "./listen.ts";
@@ -11,6 +11,7 @@ export interface RegistryOptions {
   readonly onRenewed: (server: ServerName) => void;
   /** Told of changes since the last time, at most twice a second: when all servers come back at once, each by itself would be too often. */
   readonly onSettled: () => void;
+  readonly clock?: Clock;
 }
 
 const LOOK_MS = 500;
@@ -35,18 +36,23 @@ export class Registry {
   readonly #sightings = new Map<ServerName, Sighting>();
   readonly #listeners = new Set<() => void>();
   #hasChanged = false;
-  #looking: NodeJS.Timeout | undefined;
+  readonly #clock: Clock;
+  #endLooking: (() => void) | undefined;
 
   constructor(options: RegistryOptions) {
     this.#options = options;
+    this.#clock = options.clock ?? systemClock;
   }
 
   start(): void {
-    this.#looking = setInterval(() => this.#look(), LOOK_MS);
+    this.#endLooking = this.#clock.after(LOOK_MS, () => {
+      this.start();
+      this.#look();
+    });
   }
 
   stop(): void {
-    clearInterval(this.#looking);
+    this.#endLooking?.();
   }
 
   statuses(): ReadonlyMap<ServerName, ServerStatus> {
@@ -80,7 +86,7 @@ export class Registry {
   }
 
   /** Takes a heartbeat; what is none, or another server's, counts for nothing. */
-  hear(message: Msg): void {
+  hear(message: Pick<Msg, "data" | "json" | "subject">): void {
     if (message.data.length === 0 || message.data.length > MOST_STATUS_BYTES) return;
     const status = ServerStatus.safeParse(jsonOf(message));
     const server = message.subject.split(".").at(-1) ?? "";
@@ -89,7 +95,7 @@ export class Registry {
     if (before !== undefined && isOlder(status.data, before)) return;
     if (this.#isRenewed(status.data, before)) this.#options.onRenewed(server);
     this.#statuses.set(server, status.data);
-    this.#sightings.set(server, sight(status.data, this.#sightings.get(server)));
+    this.#sightings.set(server, sight(status.data, this.#sightings.get(server), this.#clock));
     if (before === undefined || saysMore(before, status.data)) this.#tell();
   }
 
@@ -99,7 +105,7 @@ export class Registry {
   }
 
   #look(): void {
-    const silentSince = performance.now() - REGISTRY_EXPIRY_MS;
+    const silentSince = this.#clock.elapsedMs() - REGISTRY_EXPIRY_MS;
     for (const server of this.#statuses.keys()) {
       if ((this.#sightings.get(server)?.heardAtMs ?? 0) >= silentSince) continue;
       this.#statuses.delete(server);
@@ -116,11 +122,11 @@ export class Registry {
   }
 }
 
-function sight({ at, startedAt }: ServerStatus, last: Sighting | undefined): Sighting {
-  const heardAtMs = performance.now();
-  const heardAt = timestamp();
+function sight({ at, startedAt }: ServerStatus, last: Sighting | undefined, clock: Clock): Sighting {
+  const heardAtMs = clock.elapsedMs();
+  const heardAt = timestamp(clock);
   const since = last === undefined || heardAtMs - last.heardAtMs > GAP_MS ? heardAt : last.since;
-  return { heardAtMs, heardAt, since, startedAt, clockOffsetMs: (microsOf(at) - nowMicros()) / 1000 };
+  return { heardAtMs, heardAt, since, startedAt, clockOffsetMs: (microsOf(at) - clock.nowMicros()) / 1000 };
 }
 
 /** Of the same process, and given before: it waited in a connection that was lost. */

@@ -1,3 +1,4 @@
+import { type Clock, systemClock } from "#base/clock.ts";
 import type { ServerName } from "#contract/names.ts";
 import type { Request } from "./request.ts";
 
@@ -31,18 +32,21 @@ interface Repeated {
  */
 export class Repeater {
   readonly #requests = new Map<AnyRequest, Repeated>();
-  readonly #timers = new Set<NodeJS.Timeout>();
+  /** What ends the timers that are set. */
+  readonly #endings = new Set<() => void>();
   #backUntilMs = 0;
   readonly #movingMs: number;
+  readonly #clock: Clock;
 
   /** `mayMove`: servers that lose their broker go to another one. */
-  constructor({ mayMove = false }: { readonly mayMove?: boolean } = {}) {
+  constructor({ mayMove, clock = systemClock }: { readonly mayMove: boolean; readonly clock?: Clock }) {
+    this.#clock = clock;
     this.#movingMs = mayMove ? MOVING_MS : 0;
   }
 
   /** From now on `ask` may be called for servers that have not answered the request. */
   add(request: AnyRequest, { ask, isIdempotent }: Pick<Repeated, "ask" | "isIdempotent">): void {
-    this.#requests.set(request, { ask, isIdempotent, wasHit: false, sinceMs: performance.now(), patientUntilMs: this.#backUntilMs });
+    this.#requests.set(request, { ask, isIdempotent, wasHit: false, sinceMs: this.#clock.elapsedMs(), patientUntilMs: this.#backUntilMs });
   }
 
   delete(request: AnyRequest): void {
@@ -51,7 +55,7 @@ export class Repeater {
 
   /** The broker is back. */
   repeatAll(): void {
-    this.#backUntilMs = performance.now() + ALL_BACK_MS;
+    this.#backUntilMs = this.#clock.elapsedMs() + ALL_BACK_MS;
     for (const [request, repeated] of this.#requests) {
       repeated.patientUntilMs = this.#backUntilMs;
       repeated.wasHit = true;
@@ -63,7 +67,7 @@ export class Repeater {
   repeatFor(server: ServerName): void {
     for (const [request, repeated] of this.#requests) {
       if (!repeated.isIdempotent || !request.isUnderWay(server)) continue;
-      repeated.patientUntilMs = performance.now() + ALL_BACK_MS;
+      repeated.patientUntilMs = this.#clock.elapsedMs() + ALL_BACK_MS;
       repeated.wasHit = true;
       repeated.ask(server);
     }
@@ -73,14 +77,14 @@ export class Repeater {
   willRepeat(request: AnyRequest, server: ServerName, isMissed: boolean): boolean {
     const repeated = this.#requests.get(request);
     if (repeated === undefined) return false;
-    const now = performance.now();
+    const now = this.#clock.elapsedMs();
     const isMoving = !isMissed && now < repeated.sinceMs + this.#movingMs;
     if (!isMoving && (now > repeated.patientUntilMs || (isMissed && !repeated.wasHit))) return false;
-    const timer = setTimeout(() => {
-      this.#timers.delete(timer);
+    const end = this.#clock.after(PAUSE_MS, () => {
+      this.#endings.delete(end);
       if (request.isUnderWay(server)) this.#requests.get(request)?.ask(server);
-    }, PAUSE_MS);
-    this.#timers.add(timer);
+    });
+    this.#endings.add(end);
     return true;
   }
 
@@ -92,6 +96,6 @@ export class Repeater {
   /** Nobody is asked any more. */
   stop(): void {
     this.#requests.clear();
-    for (const timer of this.#timers) clearTimeout(timer);
+    for (const end of this.#endings) end();
   }
 }

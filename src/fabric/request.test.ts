@@ -1,14 +1,11 @@
 import fc from "fast-check";
-import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import { describe, expect, test } from "vitest";
+import { SEED } from "#harness/seed.ts";
+import { VirtualClock } from "#harness/virtual-clock.ts";
 import type { Answer, Limits } from "./fabric.ts";
 import { Request } from "./request.ts";
 
 const TIMEOUT_MS = 1_000;
-
-beforeEach(() => {
-  vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "performance"] });
-});
-afterEach(() => vi.useRealTimers());
 
 /** How a scripted server behaves: answers or fails after some time, or stays silent. */
 interface Behaviour {
@@ -25,7 +22,7 @@ interface Trace {
 
 /** Plays a request against scripted servers in virtual time. */
 async function play(servers: Record<string, Behaviour>, limits: Limits = {}, cancelAtMs?: number): Promise<Trace> {
-  const startedAt = performance.now();
+  const clock = new VirtualClock(SEED);
   const askedAtMs = new Map<string, number>();
   const open = new Set<string>();
   let mostAtOnce = 0;
@@ -34,30 +31,30 @@ async function play(servers: Record<string, Behaviour>, limits: Limits = {}, can
     servers: Object.keys(servers),
     timeoutMs: TIMEOUT_MS,
     limits,
+    clock,
     send: (server) => {
       if (askedAtMs.has(server)) throw new Error(`${server} was asked twice`);
-      askedAtMs.set(server, performance.now() - startedAt);
+      askedAtMs.set(server, clock.elapsedMs());
       open.add(server);
       mostAtOnce = Math.max(mostAtOnce, open.size);
       const { afterMs, fails } = servers[server] ?? { afterMs: null, fails: false };
-      setTimeout(() => open.delete(server), TIMEOUT_MS);
+      // A little before the request gives it up: of what happens at one moment, either may come first.
+      clock.after(TIMEOUT_MS - 0.5, () => open.delete(server));
       if (afterMs === null) return;
-      setTimeout(() => {
+      clock.after(afterMs, () => {
         open.delete(server);
         request.settle(server, fails ? { fault: { code: "trial.failed", message: "no", next: null } } : { output: "yes" }, { isOwn: true });
-      }, afterMs);
+      });
     },
   });
-  if (cancelAtMs !== undefined) setTimeout(() => request.cancel(), cancelAtMs);
+  if (cancelAtMs !== undefined) clock.after(cancelAtMs, () => request.cancel());
   request.start();
   const answers: Answer<string>[] = [];
   let endedAtMs = Number.NaN;
-  const reading = (async () => {
+  await clock.during(async () => {
     for await (const answer of request.answers) answers.push(answer);
-    endedAtMs = performance.now() - startedAt;
-  })();
-  await vi.advanceTimersByTimeAsync(600_000);
-  await reading;
+    endedAtMs = clock.elapsedMs();
+  });
   return { answers, askedAtMs, endedAtMs, mostAtOnce };
 }
 

@@ -1,4 +1,5 @@
 import { Channel } from "#base/channel.ts";
+import { type Clock, systemClock } from "#base/clock.ts";
 import { type FaultReport, reportFault } from "#base/fault.ts";
 import type { ServerName } from "#contract/names.ts";
 import type { Answer, Departure, Gate, Limits, Part } from "./fabric.ts";
@@ -24,6 +25,7 @@ export interface RequestOptions {
   readonly limits: Limits;
   /** Asks one server. */
   readonly send: (server: ServerName) => void;
+  readonly clock?: Clock;
 }
 
 /**
@@ -34,12 +36,13 @@ export interface RequestOptions {
 export class Request<O, P = never> {
   readonly answers: Channel<Answer<O> | Part<P>>;
   readonly #options: RequestOptions;
+  readonly #clock: Clock;
   readonly #waiting: ServerName[];
   /** Servers that were asked, with the moment until which they may answer; in the order asked, hence of that moment. */
   readonly #underWay = new Map<ServerName, number>();
   /** Servers that were asked, and were not waited for to the end. */
   readonly #givenUp: ServerName[] = [];
-  readonly #startedAt = performance.now();
+  readonly #startedAt: number;
   readonly #atGate = new AbortController();
   /** Servers that have passed the gate and may be at work, with what is to be called when they are not. */
   readonly #pastGate = new Map<ServerName, (how: Departure) => void>();
@@ -49,12 +52,15 @@ export class Request<O, P = never> {
   #next: ServerName | undefined;
   #leftInBatch: number;
   #failures = 0;
-  #timeout: NodeJS.Timeout | undefined;
-  #deadline: NodeJS.Timeout | undefined;
-  #pause: NodeJS.Timeout | undefined;
+  /** What ends the timers that are set. */
+  #endTimeout: (() => void) | undefined;
+  #endDeadline: (() => void) | undefined;
+  #endPause: (() => void) | undefined;
 
   constructor(options: RequestOptions) {
     this.#options = options;
+    this.#clock = options.clock ?? systemClock;
+    this.#startedAt = this.#clock.elapsedMs();
     // Taken from the end, which costs the same however many there are.
     this.#waiting = [...new Set(options.servers)].reverse();
     this.#leftInBatch = options.limits.batch?.size ?? Number.POSITIVE_INFINITY;
@@ -63,7 +69,7 @@ export class Request<O, P = never> {
 
   start(): void {
     const { deadlineMs } = this.#options.limits;
-    if (deadlineMs !== undefined) this.#deadline = setTimeout(() => this.#passDeadline(deadlineMs), deadlineMs);
+    if (deadlineMs !== undefined) this.#endDeadline = this.#clock.after(deadlineMs, () => this.#passDeadline(deadlineMs));
     this.#askMore();
   }
 
@@ -116,7 +122,7 @@ export class Request<O, P = never> {
 
   /** Ends all timers; the answers so far stay. */
   end(): void {
-    for (const timer of [this.#timeout, this.#deadline, this.#pause]) clearTimeout(timer);
+    for (const endTimer of [this.#endTimeout, this.#endDeadline, this.#endPause]) endTimer?.();
     this.#atGate.abort();
     this.answers.close();
   }
@@ -140,7 +146,7 @@ export class Request<O, P = never> {
   }
 
   #ask(server: ServerName): void {
-    this.#underWay.set(server, performance.now() + this.#options.timeoutMs);
+    this.#underWay.set(server, this.#clock.elapsedMs() + this.#options.timeoutMs);
     this.#options.send(server);
   }
 
@@ -165,10 +171,10 @@ export class Request<O, P = never> {
   #endBatch(): void {
     const { batch } = this.#options.limits;
     if (batch === undefined || this.#leftInBatch > 0 || this.#underWay.size > 0 || this.#waiting.length === 0) return;
-    this.#pause = setTimeout(() => {
+    this.#endPause = this.#clock.after(batch.pauseMs, () => {
       this.#leftInBatch = batch.size;
       this.#askMore();
-    }, batch.pauseMs);
+    });
   }
 
   #countFailure(): void {
@@ -184,16 +190,16 @@ export class Request<O, P = never> {
    * for the next moment when it fires: to set it anew with every answer would cost more than the answer.
    */
   #watch(): void {
-    if (this.#timeout !== undefined) return;
+    if (this.#endTimeout !== undefined) return;
     const [first] = this.#underWay.values();
     if (first === undefined) return;
-    this.#timeout = setTimeout(() => this.#passTimeout(), Math.max(0, first - performance.now()));
+    this.#endTimeout = this.#clock.after(Math.max(0, first - this.#clock.elapsedMs()), () => this.#passTimeout());
   }
 
   #passTimeout(): void {
-    this.#timeout = undefined;
+    this.#endTimeout = undefined;
     const { action, timeoutMs } = this.#options;
-    const now = performance.now();
+    const now = this.#clock.elapsedMs();
     for (const [server, until] of this.#underWay) {
       if (until > now) break;
       const message = `${server} has not answered ${action} within ${(timeoutMs / 1000).toFixed(1)} s`;
@@ -235,6 +241,6 @@ export class Request<O, P = never> {
   }
 
   #answer(server: ServerName, result: Result<O>): void {
-    this.answers.push({ server, durationMs: performance.now() - this.#startedAt, ...result });
+    this.answers.push({ server, durationMs: this.#clock.elapsedMs() - this.#startedAt, ...result });
   }
 }

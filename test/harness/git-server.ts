@@ -6,7 +6,6 @@ import { repositoryConfiguration } from "#agent/roles/git/configuration-files.ts
 import { PushDesk } from "#agent/roles/git/push-desk.ts";
 import { PushRecords } from "#agent/roles/git/push-records.ts";
 import { PushSockets } from "#agent/roles/git/push-sockets.ts";
-import type { StoryTiming } from "#agent/roles/git/push-story.ts";
 import { Repository } from "#agent/roles/git/repository.ts";
 import { Channel } from "#base/channel.ts";
 import { timestamp } from "#base/clock.ts";
@@ -17,6 +16,8 @@ import type { Push } from "#contract/push.ts";
 import type { GitSpec } from "#contract/spec/git.ts";
 import { USUAL_LIMITS } from "#contract/work-settings.ts";
 import type { AgentFabric } from "#fabric/fabric.ts";
+import { SEED } from "./seed.ts";
+import { VirtualClock } from "./virtual-clock.ts";
 import { WorkingCopy } from "./working-copy.ts";
 
 export interface TrialPush {
@@ -78,22 +79,22 @@ export class PlayedControl implements AgentFabric {
 export class TrialGitServer {
   readonly control: PlayedControl;
   readonly scratch: string;
-  readonly timing: Partial<StoryTiming>;
+  /** By which pushers wait: it stands still unless a test starts it. */
+  readonly clock = new VirtualClock(SEED);
   readonly websites: GitSpec["websites"] = [];
   releaseMegabytes = USUAL_LIMITS.releaseMegabytes;
   desk: PushDesk;
   sockets: PushSockets;
 
-  private constructor(scratch: string, control: PlayedControl, timing: Partial<StoryTiming>) {
+  private constructor(scratch: string, control: PlayedControl) {
     this.scratch = scratch;
     this.control = control;
-    this.timing = timing;
     this.desk = this.#newDesk();
     this.sockets = this.#newSockets();
   }
 
-  static async start(timing: Partial<StoryTiming> = {}): Promise<TrialGitServer> {
-    const server = new TrialGitServer(await mkdtemp(join(tmpdir(), "boxyard-git-")), new PlayedControl(), timing);
+  static async start(): Promise<TrialGitServer> {
+    const server = new TrialGitServer(await mkdtemp(join(tmpdir(), "boxyard-git-")), new PlayedControl());
     await mkdir(join(server.scratch, "sockets"));
     await server.desk.start();
     return server;
@@ -141,6 +142,7 @@ export class TrialGitServer {
   }
 
   async stop(): Promise<void> {
+    await this.clock.stop();
     await this.sockets.stop();
     await this.desk.stop();
     await rm(this.scratch, { recursive: true, force: true });
@@ -159,7 +161,7 @@ export class TrialGitServer {
       websites: () => this.websites,
       repositoryOf: ({ id }) => this.repository(id),
       rulesFor: ({ environment }) => ({ label: environment, limits: { ...USUAL_LIMITS, releaseMegabytes: this.releaseMegabytes } }),
-      timing: this.timing,
+      clock: this.clock,
     });
   }
 

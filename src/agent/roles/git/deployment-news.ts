@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from "node:timers/promises";
+import { type Clock, systemClock } from "#base/clock.ts";
 import type { DeploymentState } from "#contract/deployment.ts";
 import type { Event } from "#contract/events.ts";
 import type { AgentFabric } from "#fabric/fabric.ts";
@@ -14,13 +15,16 @@ const RETRY_MS = 200;
 /** Follows the deployments on the bus and hands what concerns a push to whoever waits for it. */
 export class DeploymentNews {
   readonly #fabric: AgentFabric;
+  readonly #clock: Clock;
   readonly #inboxes = new Map<string, Inbox<News>>();
   readonly #stopping = new AbortController();
   #following: Promise<void> | undefined;
   #isFollowing = false;
 
-  constructor(fabric: AgentFabric) {
+  /** `clock`: of those who wait for news. */
+  constructor(fabric: AgentFabric, clock = systemClock) {
     this.#fabric = fabric;
+    this.#clock = clock;
   }
 
   start(): void {
@@ -38,7 +42,7 @@ export class DeploymentNews {
   }
 
   open(push: string): Inbox<News> {
-    const inbox = new Inbox<News>();
+    const inbox = new Inbox<News>(this.#clock);
     this.#inboxes.set(push, inbox);
     return inbox;
   }

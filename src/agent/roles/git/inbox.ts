@@ -1,7 +1,14 @@
+import type { Clock } from "#base/clock.ts";
+
 /** Values that wait for one reader, who may wait for them for a limited time. */
 export class Inbox<T> {
   readonly #waiting: T[] = [];
+  readonly #clock: Clock;
   #wake: (() => void) | undefined;
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
 
   push(value: T): void {
     this.#waiting.push(value);
@@ -17,12 +24,12 @@ export class Inbox<T> {
   #arrival(timeoutMs: number, signal: AbortSignal): Promise<void> {
     return new Promise((resolve) => {
       const end = (): void => {
-        clearTimeout(timer);
+        cancel();
         signal.removeEventListener("abort", end);
         this.#wake = undefined;
         resolve();
       };
-      const timer = setTimeout(end, Math.max(timeoutMs, 0));
+      const cancel = this.#clock.after(Math.max(timeoutMs, 0), end);
       signal.addEventListener("abort", end);
       this.#wake = end;
     });

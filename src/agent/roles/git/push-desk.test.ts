@@ -11,7 +11,7 @@ let server: TrialGitServer;
 let copy: TrialWorkingCopy;
 
 beforeEach(async () => {
-  server = await TrialGitServer.start({ silenceMs: 1_500, laterSilenceMs: 3_000, heartbeatMs: 400, settleMs: 3_000 });
+  server = await TrialGitServer.start();
   await server.addWebsite("s1");
   copy = await server.workingCopy("site", GOOD);
 });
@@ -27,8 +27,10 @@ const goesLive = (push: Push): void => {
 };
 const fails = (push: Push): void => {
   server.control.say(push, "failed", "failed: c1b2: no space left on device");
-  setTimeout(() => void settle(push, false, "no space"), 300);
+  void settle(push, false, "no space").catch(() => undefined);
 };
+/** The first push that control is handed. */
+const handedIn = () => until("the push", async () => server.control.pushes[0] ?? null, { timeoutMs: 5_000, everyMs: 20 });
 
 describe("an accepted push", () => {
   test("is recorded, moves the branch, is handed to control, and the pusher sees each step", async () => {
@@ -74,10 +76,8 @@ describe("an accepted push", () => {
     await copy.git("push", "-q", server.repository("s1").path, "main:refs/heads/elsewhere");
     const socket = connect(join(server.scratch, "sockets", "s1.sock"));
     socket.write(`${JSON.stringify(request)}\n`);
-    await until("the push", async () => server.control.pushes[0] ?? null, { timeoutMs: 5_000, everyMs: 20 });
+    const push = await handedIn();
     socket.destroy();
-    const [push] = server.control.pushes;
-    if (push === undefined) throw new Error("no push");
     expect(await settle(push, true)).toEqual({ branch: request.new });
   });
 });
@@ -111,11 +111,12 @@ describe("a push that does not go live", () => {
     const live = await branch();
     const pushes: Push[] = [];
     server.control.onPush = (push) => void pushes.push(push);
+    server.clock.start();
     await copy.commit("Second");
     await copy.push("s1");
     await copy.commit("Third");
     await copy.push("s1");
-    const [second, third] = pushes;
+    const [second, third] = await until("both", async () => (pushes.length === 2 ? pushes : null), { timeoutMs: 5_000, everyMs: 20 });
     if (second === undefined || third === undefined) throw new Error("pushes are missing");
     expect((await settle(second, false, "superseded")).branch).toBe(third.commit);
     expect((await settle(third, false, "failed")).branch).toBe(live);
@@ -223,12 +224,12 @@ describe("a push", () => {
 });
 
 describe("while control is silent, a push", () => {
+  beforeEach(() => server.clock.start());
+
   test("is recorded, says that it waits, keeps its branch, and goes live later", async () => {
     const pushed = await copy.push("s1");
     expect(pushed.exitCode).not.toBe(0);
-    const [push] = server.control.pushes;
-    if (push === undefined) throw new Error("no push");
-    expect(pushed.stderr).toContain("still under way");
+    const push = await handedIn();
     expect(pushed.stderr).toContain(`recorded as push ${push.id}; it deploys when control is back`);
     expect(await branch()).toBe(push.commit);
     expect(await settle(push, true)).toEqual({ branch: push.commit });
@@ -241,15 +242,12 @@ describe("while control is silent, a push", () => {
     expect(server.control.pushes).toEqual([]);
     await server.restart();
     server.control.isUp = true;
-    await until("the push", async () => server.control.pushes[0] ?? null, { timeoutMs: 5_000 });
-    expect(server.control.pushes[0]?.commit).toBe(await branch());
+    expect((await handedIn()).commit).toBe(await branch());
   });
 
   test("gives its branch back when it fails later", async () => {
     await copy.push("s1");
-    const [push] = server.control.pushes;
-    if (push === undefined) throw new Error("no push");
-    expect(await settle(push, false, "c1b1: broken")).toEqual({ branch: null });
+    expect(await settle(await handedIn(), false, "c1b1: broken")).toEqual({ branch: null });
   });
 });
 
@@ -273,7 +271,7 @@ describe("an agent that ended between recording a push and moving its branch", (
 
   test("moves it when it begins again, and hands the push to control", async () => {
     const commit = await leaveRecord(null);
-    await until("the push", async () => server.control.pushes[0] ?? null, { timeoutMs: 5_000, everyMs: 20 });
+    await handedIn();
     expect(await branch()).toBe(commit);
   });
 

@@ -1,4 +1,4 @@
-import { timestamp } from "#base/clock.ts";
+import { type Clock, systemClock, timestamp } from "#base/clock.ts";
 import { Fault, renderFault, reportFault } from "#base/fault.ts";
 import { Locks } from "#base/locks.ts";
 import type { Log } from "#base/log.ts";
@@ -11,7 +11,7 @@ import { type CommitRules, checkCommit } from "./check-commit.ts";
 import { DeploymentNews } from "./deployment-news.ts";
 import { branchRef, NO_COMMIT } from "./git-command.ts";
 import type { PushRecord, PushRecords } from "./push-records.ts";
-import { STORY_TIMING, type StoryTiming, tellStory, type Verdict } from "./push-story.ts";
+import { tellStory, type Verdict } from "./push-story.ts";
 import type { Repository } from "./repository.ts";
 
 export type GitWebsite = GitSpec["websites"][number];
@@ -37,8 +37,8 @@ export interface DeskOptions {
   readonly rulesFor: (website: GitWebsite) => CommitRules;
   /** Told of a commit that servers are about to ask for, and of the one that they most likely have. */
   readonly onExpected?: (website: GitWebsite, commit: CommitId, previous: CommitId | null) => void;
-  /** Shorter times, for tests. */
-  readonly timing?: Partial<StoryTiming>;
+  /** By which pushers wait for news of their push. */
+  readonly clock?: Clock;
 }
 
 interface Outcome {
@@ -54,6 +54,7 @@ const WAITING_LIMIT = 100;
 /** Takes pushes: checks them, records them, moves the branch, hands them to control, and tells the pusher how it goes. */
 export class PushDesk {
   readonly #options: DeskOptions;
+  readonly #clock: Clock;
   readonly #news: DeploymentNews;
   readonly #locks = new Locks();
   readonly #publishing: Loop;
@@ -63,7 +64,8 @@ export class PushDesk {
 
   constructor(options: DeskOptions) {
     this.#options = options;
-    this.#news = new DeploymentNews(options.fabric);
+    this.#clock = options.clock ?? systemClock;
+    this.#news = new DeploymentNews(options.fabric, this.#clock);
     const onFault = (thrown: unknown): void => options.log.warn({ fault: reportFault(thrown) }, "pushes not published yet");
     this.#publishing = loop({ everyMs: PUBLISH_EVERY_MS, work: (signal) => this.#publishAll(signal), onFault });
   }
@@ -123,8 +125,7 @@ export class PushDesk {
     this.#unmoved.delete(push.id);
     this.#publishing.nudge();
     try {
-      const timing = { ...STORY_TIMING, ...this.#options.timing };
-      return await tellStory({ push, news, say, timing, signal: this.#stopping.signal });
+      return await tellStory({ push, news, say, clock: this.#clock, signal: this.#stopping.signal });
     } finally {
       this.#news.close(push.id);
     }

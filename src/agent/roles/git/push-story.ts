@@ -1,3 +1,4 @@
+import type { Clock } from "#base/clock.ts";
 import { DeploymentStory, isLast, type ToldLine } from "#contract/deployment-story.ts";
 import type { Push } from "#contract/push.ts";
 import type { News } from "./deployment-news.ts";
@@ -6,46 +7,44 @@ import type { Inbox } from "./inbox.ts";
 /** How a push ends for the pusher: `git push` exits 0, or not and with the reason. */
 export type Verdict = { readonly isOk: true } | { readonly isOk: false; readonly reason: string };
 
-export interface StoryTiming {
+const TIMING = {
   /** The pusher hears of control within this time, or is told that the push waits. */
-  readonly silenceMs: number;
+  silenceMs: 20_000,
   /** The same, once control has been heard. */
-  readonly laterSilenceMs: number;
+  laterSilenceMs: 180_000,
   /** A line at least this often. */
-  readonly heartbeatMs: number;
+  heartbeatMs: 10_000,
   /** A failed push ends for the pusher when its branch is back, so that the same push can follow at once. */
-  readonly settleMs: number;
-}
-
-export const STORY_TIMING: StoryTiming = { silenceMs: 20_000, laterSilenceMs: 180_000, heartbeatMs: 10_000, settleMs: 6_000 };
+  settleMs: 6_000,
+} as const;
 
 export interface StoryOptions {
   readonly push: Push;
   readonly news: Inbox<News>;
   readonly say: (line: string) => void;
-  readonly timing: StoryTiming;
+  readonly clock: Clock;
   readonly signal: AbortSignal;
 }
 
 /** Tells the pusher what happens to an accepted push, line by line, and gives how it ended. */
 export async function tellStory(options: StoryOptions): Promise<Verdict> {
-  const { push, news, say, timing, signal } = options;
-  const startedMs = performance.now();
-  const tell = (line: string): void => say(`${elapsed(performance.now() - startedMs)}  ${oneLine(line)}`);
+  const { push, news, say, clock, signal } = options;
+  const startedMs = clock.elapsedMs();
+  const tell = (line: string): void => say(`${elapsed(clock.elapsedMs() - startedMs)}  ${oneLine(line)}`);
   const story = new DeploymentStory();
   tell(`accepted ${push.commit.slice(0, 7)} as push ${push.id}`);
   let heardMs = startedMs;
-  let silenceMs = timing.silenceMs;
+  let silenceMs: number = TIMING.silenceMs;
   for (;;) {
-    const leftMs = heardMs + silenceMs - performance.now();
-    const one = await news.next(Math.min(timing.heartbeatMs, leftMs), signal);
-    if (signal.aborted || (one === null && performance.now() - heardMs >= silenceMs)) return waits(push);
+    const leftMs = heardMs + silenceMs - clock.elapsedMs();
+    const one = await news.next(Math.min(TIMING.heartbeatMs, leftMs), signal);
+    if (signal.aborted || (one === null && clock.elapsedMs() - heardMs >= silenceMs)) return waits(push);
     if (one === null) {
       tell("still under way");
       continue;
     }
-    heardMs = performance.now();
-    silenceMs = timing.laterSilenceMs;
+    heardMs = clock.elapsedMs();
+    silenceMs = TIMING.laterSilenceMs;
     if (one.kind === "settled") return ended(one);
     const told = story.read(one);
     if (KEYWORDS.includes(told.tone)) say(`${told.tone}: ${oneLine(told.text)}`);
@@ -58,10 +57,10 @@ export async function tellStory(options: StoryOptions): Promise<Verdict> {
 const KEYWORDS: readonly ToldLine["tone"][] = ["warning", "success", "error"];
 
 /** Waits for control's own word, with which the branch goes back. */
-async function settled({ news, timing, signal }: StoryOptions, line: string): Promise<Verdict> {
-  const endMs = performance.now() + timing.settleMs;
+async function settled({ news, clock, signal }: StoryOptions, line: string): Promise<Verdict> {
+  const endMs = clock.elapsedMs() + TIMING.settleMs;
   for (;;) {
-    const one = await news.next(endMs - performance.now(), signal);
+    const one = await news.next(endMs - clock.elapsedMs(), signal);
     if (one === null) return { isOk: false, reason: short(line) };
     if (one.kind === "settled") return one.isLive ? { isOk: true } : { isOk: false, reason: short(line) };
   }
