@@ -23,7 +23,7 @@ function withoutCredentials(line: string): string {
   return line.replaceAll(/\b([a-z][a-z0-9+.-]*:\/\/)[^\s/@]+@/gi, `$1${MASK}@`);
 }
 
-/** The values of an npm configuration that let somebody in: tokens, passwords, and those in the addresses of proxies. */
+/** The values of an npm configuration that give access: tokens, passwords, and those in the addresses of proxies. */
 export function secretsOfNpmrc(npmrc: string): string[] {
   return npmrc.split("\n").flatMap((line) => {
     const [, name = "", value = ""] = /^\s*([^=;#]+?)\s*=\s*"?(.*?)"?\s*$/.exec(line) ?? [];

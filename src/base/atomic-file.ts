@@ -2,7 +2,7 @@ import { chmod, chown, mkdir, open, rename, rm } from "node:fs/promises";
 import { dirname } from "node:path";
 
 export interface AtomicFileOptions {
-  /** Permission bits; 0o644 unless told. */
+  /** Permission bits; 0o644 by default. */
   readonly mode?: number;
   readonly uid?: number;
   readonly gid?: number;

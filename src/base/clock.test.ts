@@ -34,7 +34,7 @@ describe("the clock", () => {
     expect(microsOf("yesterday")).toBeNaN();
   });
 
-  test("waits, and no longer for what is called off", async () => {
+  test("waits, and no longer for what is cancelled", async () => {
     const before = systemClock.elapsedMs();
     await systemClock.sleep(5);
     expect(systemClock.elapsedMs() - before).toBeGreaterThan(4);

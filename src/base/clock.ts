@@ -5,7 +5,7 @@ import { setTimeout as sleep } from "node:timers/promises";
  * system's, so that tests run the same code in virtual time: ten times as many cases, on a slow machine as on a fast one.
  */
 export interface Clock {
-  /** Wall-clock time in microseconds since 1970; it jumps when somebody sets it. */
+  /** Wall-clock time in microseconds since 1970; it jumps when it is set. */
   nowMicros(): number;
   /** Milliseconds that only ever grow, for durations and deadlines. */
   elapsedMs(): number;

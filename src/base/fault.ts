@@ -10,7 +10,7 @@ export interface FaultOptions {
 
 /**
  * An error that says what we were doing (`message`), what class of trouble it is (`code`, "area.what-is-wrong"),
- * why (`cause`) and what mends it (`next`). Code branches on `code`, never on text.
+ * why (`cause`) and what helps (`next`). Code branches on `code`, never on text.
  */
 export class Fault extends Error {
   readonly code: string;
@@ -26,7 +26,7 @@ export class Fault extends Error {
   }
 }
 
-/** A fault as it crosses a boundary: the whole chain as one text, and the innermost mend. */
+/** A fault as it crosses a boundary: the whole chain as one text, and the innermost remedy. */
 export interface FaultReport {
   readonly code: string;
   readonly message: string;
@@ -46,7 +46,7 @@ export function faultFromReport(report: FaultReport): Fault {
   return new Fault(report.code, report.message, report.next === null ? {} : { next: report.next });
 }
 
-/** The report as the CLI and the push print it: the chain, then the mend on a line of its own. */
+/** The report as the CLI and the push print it: the chain, then what to do on a line of its own. */
 export function renderFault(thrown: unknown): string {
   const { message, next } = reportFault(thrown);
   return next === null ? message : `${message}\n→ ${next}`;

@@ -1,7 +1,7 @@
 import { type Clock, systemClock } from "./clock.ts";
 
 export interface LoopOptions {
-  /** Looks at the world and mends it; takes no input but the signal, on purpose. */
+  /** Looks at the world and puts it right; takes no input but the signal, on purpose. */
   readonly work: (signal: AbortSignal) => Promise<void>;
   /** A turn starts at the latest this long after the last one ended. */
   readonly everyMs: number;

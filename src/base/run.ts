@@ -10,10 +10,10 @@ export interface RunOptions {
   readonly cwd?: string;
   /** Added to the fixed environment (PATH, LC_ALL=C, HOME=/root). */
   readonly environment?: Readonly<Record<string, string>>;
-  /** Killed after this time; 60 s unless told. */
+  /** Killed after this time; 60 s by default. */
   readonly timeoutMs?: number;
   readonly signal?: AbortSignal;
-  /** Exit codes that are an answer, not a fault; only 0 unless told. */
+  /** Exit codes that are an answer, not a fault; only 0 by default. */
   readonly acceptExitCodes?: readonly number[];
 }
 

@@ -43,7 +43,7 @@ export interface ClientOptions {
   readonly searchMs?: number;
   /** How often it is looked whether a control server that has not answered yet still leads. */
   readonly watchMs?: number;
-  /** Told what keeps all waiting; on standard error unless told. */
+  /** Told what keeps all waiting; on standard error by default. */
   readonly note?: (line: string) => void;
 }
 

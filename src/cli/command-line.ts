@@ -46,7 +46,7 @@ async function createProgram(argv: readonly string[]): Promise<Command> {
 }
 
 function throwingUsageErrors(command: Command): Command {
-  command.exitOverride().showHelpAfterError("(--help tells more)");
+  command.exitOverride().showHelpAfterError("(see --help)");
   for (const sub of command.commands) throwingUsageErrors(sub);
   return command;
 }

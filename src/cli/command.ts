@@ -31,7 +31,7 @@ export interface CommandDeclaration<A extends readonly unknown[], O, R> {
   readonly run: (invocation: Invocation<A, O>) => Promise<R>;
   /** The result for people; with --json it is printed as JSON instead. */
   readonly render: (result: R, options: O) => string;
-  /** Exit status by result; 0 unless told. */
+  /** Exit status by result; 0 by default. */
   readonly exitCode?: (result: R) => number;
 }
 

@@ -9,12 +9,12 @@ import type { Client } from "./client.ts";
 export interface WaitOptions {
   /** Told what is waited for, whenever that changes. */
   readonly progress: (line: string) => void;
-  /** 300 s unless told. */
+  /** 300 s by default. */
   readonly timeoutMs?: number;
   readonly clock?: Clock;
 }
 
-/** How long a command waits for the yard unless told. */
+/** How long a command waits for the yard by default. */
 export const WAIT_MS = 300_000;
 const LOOK_EVERY_MS = 300;
 
@@ -79,8 +79,8 @@ export async function askPatiently<T>(
 }
 
 /**
- * Reads on when control is away in the middle of a stream, for as long as that may be: until the stream ends, or somebody ends the
- * program. `open` gives what has not been read yet. What never answered is not asked again.
+ * Reads on when control is away in the middle of a stream, for as long as that may be: until the stream ends, or the program
+ * is ended. `open` gives what has not been read yet. What never answered is not asked again.
  */
 export async function* readPatiently<T>(
   { progress, clock = systemClock }: Pick<WaitOptions, "progress" | "clock">,

@@ -30,7 +30,7 @@ export interface VolumeMount {
 export interface ServerFile {
   readonly path: string;
   readonly content: string | Uint8Array;
-  /** Permission bits; 0o644 unless told. */
+  /** Permission bits; 0o644 by default. */
   readonly mode?: number;
 }
 

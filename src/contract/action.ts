@@ -24,7 +24,7 @@ export interface Action<I extends z.ZodType = z.ZodType, O extends z.ZodType = z
   readonly manner?: "stream" | "job";
 }
 
-/** An action that answers in parts until it has ended or is called off. */
+/** An action that answers in parts until it has ended or is cancelled. */
 export interface StreamAction<I extends z.ZodType = z.ZodType, O extends z.ZodType = z.ZodType, P extends z.ZodType = z.ZodType>
   extends Action<I, O> {
   readonly manner: "stream";

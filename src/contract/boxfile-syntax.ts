@@ -100,9 +100,9 @@ function readYaml(text: string): Syntax {
     const { line, col } = lines.linePos(offset);
     return { line: Math.max(line, 1), column: Math.max(col, 1) };
   });
-  // One slip makes the YAML library report a cascade: the first one is the one to mend.
+  // One slip makes the YAML library report a cascade: the first one is the one to correct.
   const [error] = document.errors;
-  if (error !== undefined) reader.refuse(error.pos[0], firstLine(error.message), "mend the YAML at this place");
+  if (error !== undefined) reader.refuse(error.pos[0], firstLine(error.message), "correct the YAML at this place");
   const value = reader.problems.length > 0 || document.contents === null ? NOTHING : reader.read(document.contents, 0);
   return { value, problems: reader.problems };
 }

@@ -114,7 +114,7 @@ env_specific_files:
   });
 });
 
-describe("a Boxfile is refused with its line and the mend", () => {
+describe("a Boxfile is refused with its line and what to do", () => {
   test.each([
     ["a tab", "version: 2.0\nshared_folders:\n\t- docroot/files\n", "3:1: a tab in the indentation → indent with spaces"],
     ["an unknown key", "version: 2.0\nshared_folder:\n  - a\n", "2:1: unknown key “shared_folder” → did you mean “shared_folders”?"],

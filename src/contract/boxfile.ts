@@ -67,7 +67,7 @@ export interface BoxfileSurroundings {
   readonly longest?: LongestSeconds;
 }
 
-/** A person mends a few at a time. */
+/** A person corrects a few at a time. */
 const PROBLEMS_LIMIT = 20;
 
 const NOTHING_DECLARED: Omit<Boxfile, "docroot"> = {

@@ -31,7 +31,7 @@ const ConvergedEvent = z.object({
 const ServerEvent = z.object({ kind: z.literal("server"), at: Timestamp, server: ServerName, line: z.string() });
 export type ServerEvent = z.infer<typeof ServerEvent>;
 
-/** Published by whoever has lost events, in their place. */
+/** Published in place of events by the server that has lost them. */
 const LostEvent = z.object({
   kind: z.literal("lost"),
   at: Timestamp,

@@ -12,7 +12,7 @@ export const RequestInput = z.object({
   input: z.record(z.string(), z.unknown()).default({}),
   /** Servers decide by their own live facts; otherwise control decides by what it last heard of them. */
   broadcast: z.boolean().default(false),
-  /** For each server, from the moment it is asked; the action's own limit unless told. */
+  /** For each server, from the moment it is asked; the action's own limit by default. */
   timeoutMs: z.int().min(10).max(600_000).optional(),
   limits: z
     .object({

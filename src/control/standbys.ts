@@ -47,7 +47,7 @@ export class Standbys {
     return servers.map(({ name, address }) => ({ server: name, address, state: stateOf(name) }));
   }
 
-  /** What is wrong with them, in words, with the mend. */
+  /** What is wrong with them, in words, with what to do. */
   troubles(): string[] {
     return this.#copies === null ? [] : describeStandbys(this.states());
   }

@@ -401,7 +401,7 @@ class ServerEnd implements AgentFabric {
 
   #end(request: string): boolean {
     const underWay = this.#underWay.get(request);
-    underWay?.end(new Fault("fabric.cancelled", "it was called off"));
+    underWay?.end(new Fault("fabric.cancelled", "it was cancelled"));
     return this.#jobs.end(request) || underWay !== undefined;
   }
 

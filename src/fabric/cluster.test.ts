@@ -191,7 +191,7 @@ describe("three brokers", () => {
   }, 90_000);
 });
 
-/** Whether one of the brokers lets somebody in. */
+/** Whether one of the brokers accepts a connection. */
 async function admits(nth: number, credentials: Credentials): Promise<boolean> {
   const brokers = broker.brokers.slice(nth, nth + 1);
   const bus = { brokers, caPem: broker.authority.certificatePem, log: silentLog(), name: "c1b9", onceMs: 5_000 };

@@ -63,7 +63,7 @@ describe("a request", () => {
     expect(carriedOut - before).toBe(2);
   });
 
-  test("brings back the server's own fault with its mend", async () => {
+  test("brings back the server's own fault with its remedy", async () => {
     const [answer] = await control.askAll(double, ["c1b1"], { number: 3 });
     expect(answer?.fault).toEqual({ code: "trial.odd", message: "3 is odd", next: "take an even one" });
   });
@@ -86,7 +86,7 @@ describe("a request", () => {
     expect(answers).toEqual(["c1b1 answers", "c1b2 fabric.timed-out"]);
   });
 
-  test("that is called off answers for every server that has not", async () => {
+  test("that is cancelled answers for every server that has not", async () => {
     const calledOff = new AbortController();
     setTimeout(() => calledOff.abort(), 100);
     const answers = await control.askAll(double, ["c1b1"], { number: 2, waitMs: 1_000 }, { signal: calledOff.signal });

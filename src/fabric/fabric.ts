@@ -25,7 +25,7 @@ export type Departure = "not-asked" | "done" | "failed";
  */
 export type Gate = (server: ServerName, signal: AbortSignal) => Promise<(how: Departure) => void>;
 
-/** How far a request may go; everything at once unless told. */
+/** How far a request may go; everything at once by default. */
 export interface Limits {
   /** At most so many servers at work at once. */
   readonly atOnce?: number | undefined;
@@ -40,13 +40,13 @@ export interface Limits {
 }
 
 export interface AskOptions {
-  /** By which servers know the request, and never carry it out twice; a new one unless told. */
+  /** By which servers know the request, and never carry it out twice; a new one by default. */
   readonly id?: string;
-  /** For each server, from the moment it is asked; the action's own limit unless told. */
+  /** For each server, from the moment it is asked; the action's own limit by default. */
   readonly timeoutMs?: number | undefined;
   readonly limits?: Limits;
   readonly signal?: AbortSignal;
-  /** Who caused it; "control" unless told. */
+  /** Who caused it; "control" by default. */
   readonly caller?: string;
   /** Each server decides by its own live facts whether it is meant; one that is not has no answer. */
   readonly select?: Target | undefined;
@@ -56,7 +56,7 @@ export interface AskOptions {
 export interface ReadEventsOptions {
   /** The number of the last event that is known already. */
   readonly after?: number;
-  /** Without `after`: so many of the newest; none unless told. */
+  /** Without `after`: so many of the newest; none by default. */
   readonly last?: number;
   /** Goes on with what comes until the signal aborts. */
   readonly follow?: boolean;
@@ -147,7 +147,7 @@ interface StreamContext<P> extends RequestContext {
   readonly send: (part: P) => void;
 }
 
-/** What the work of a job gets beside; its signal aborts when the job is called off, has taken too long or the agent stops. */
+/** What the work of a job gets beside; its signal aborts when the job is cancelled, has taken too long or the agent stops. */
 interface JobContext extends RequestContext {
   /** Tells how far it is; at most one line a second is passed on, of a job that goes on for long fewer. */
   readonly report: (line: string) => void;

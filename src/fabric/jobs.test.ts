@@ -129,7 +129,7 @@ describe("a job", () => {
     expect(await whenOver(await begin(1_000))).toMatchObject({ state: "failed", line: "took longer than 2 s" });
   });
 
-  test("is called off by its id, once", async () => {
+  test("is cancelled by its id, once", async () => {
     const request = await begin(1_000);
     expect((await control.askAll(endRequest, ["c1b1"], { request }))[0]?.output).toEqual({ wasUnderWay: true });
     expect(await whenOver(request)).toMatchObject({ state: "cancelled" });

@@ -92,7 +92,7 @@ export class Jobs {
       try {
         return ["done", "done", action.result.parse(await work({ signal, report }))];
       } catch (thrown) {
-        if (running.stop.signal.aborted) return ["cancelled", "called off"];
+        if (running.stop.signal.aborted) return ["cancelled", "cancelled"];
         return ["failed", late.aborted ? `took longer than ${action.limitMs / 1000} s` : reportFault(thrown).message];
       }
     };

@@ -104,13 +104,13 @@ describe("a request", () => {
     expect(trace.endedAtMs).toBe(700);
   });
 
-  test("that is called off asks nobody else and says what had been asked", async () => {
+  test("that is cancelled asks nobody else and says what had been asked", async () => {
     const trace = await play({ a: good(100), b: good(300), c: good(1) }, { atOnce: 1 }, 200);
     expect(told(trace).sort()).toEqual(["a answers", "b fabric.cancelled", "c fabric.not-asked"]);
     expect(trace.endedAtMs).toBe(200);
   });
 
-  test("to very many lets the first answer before the last are asked; called off then, it asks no more of them", async () => {
+  test("to very many lets the first answer before the last are asked; cancelled then, it asks no more of them", async () => {
     const servers = Array.from({ length: 1_000 }, (_, index) => `s${index}`);
     const asked: string[] = [];
     const request = new Request<string>({

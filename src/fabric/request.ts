@@ -117,7 +117,7 @@ export class Request<O, P = never> {
 
   /** Nobody else is asked, and nobody is waited for. */
   cancel(): void {
-    this.#giveUp("fabric.cancelled", "was not waited for", "the request was called off before its turn");
+    this.#giveUp("fabric.cancelled", "was not waited for", "the request was cancelled before its turn");
   }
 
   /** Ends all timers; the answers so far stay. */

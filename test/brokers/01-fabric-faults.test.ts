@@ -38,7 +38,7 @@ async function jobsOf(id: string): Promise<Job> {
 }
 
 describe("a job on a real server", () => {
-  test("goes on without its caller, and is called off by whoever wants", async () => {
+  test("goes on without its caller, and is cancelled by anybody who may", async () => {
     const { request } = await ask("server.scrub", "--target", "c1b1", "--path", "/usr", "--megabytesPerSecond", "1");
     await eventually("news of it", async () => (await jobsOf(request)).servers[0]?.line.includes("MB"));
     const { exitCode, stdout } = await boxyard("jobs", request.slice(0, 8), "--cancel");

@@ -72,7 +72,7 @@ describe("a deployment", () => {
       expect(pushed.exitCode).not.toBe(0);
       expect(pushed.stderr).toMatch(/remote: .*c1b1.*space.*c1b2.*space|remote: .*c1b2.*space.*c1b1.*space/s);
       expect(pushed.stderr).toMatch(/live now: [0-9a-f]{7} on c1b1, c1b2, c1s/);
-      expect(pushed.stderr).toMatch(/nothing changed: .*; when that is mended: git push/);
+      expect(pushed.stderr).toMatch(/nothing changed: .*; when that is fixed: git push/);
       const deployment = await lastDeployment(website.id);
       expect(deployment).toMatchObject({ commit, state: "failed" });
       expect(deployment.servers.every((server) => server.switchedAt === null)).toBe(true);
@@ -168,7 +168,7 @@ describe("a cluster", () => {
 });
 
 describe("the cloud", () => {
-  test("without rights is named in the status with the mend, and websites are served on", async () => {
+  test("without rights is named in the status with what to do, and websites are served on", async () => {
     await mustInServer(
       "control1",
       "sh",

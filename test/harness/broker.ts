@@ -34,7 +34,7 @@ export interface TestBroker {
   /** Where it listens, and who has signed its certificate. */
   readonly brokers: readonly string[];
   readonly authority: KeyPair;
-  /** The broker's process; of several, the first is meant unless told. */
+  /** The broker's process; of several, the first by default. */
   pid(nth?: number): number;
   joinAsControl(): Promise<ControlFabric>;
   /** Control's rights, without the fabric around them. */

@@ -29,7 +29,7 @@ export interface TrialPush {
 export class PlayedControl implements AgentFabric {
   readonly pushes: Push[] = [];
   isUp = true;
-  /** What control does with a push; nothing unless told. */
+  /** What control does with a push; nothing by default. */
   onPush: (push: Push) => void = () => undefined;
   readonly #followers = new Set<Channel<Event>>();
 

@@ -64,7 +64,7 @@ describe("virtual time", () => {
     });
   });
 
-  test("wakes whoever is called off, at once", async () => {
+  test("wakes a sleeper that is cancelled, at once", async () => {
     const clock = new VirtualClock(1);
     await clock.during(async () => {
       const calledOff = new AbortController();

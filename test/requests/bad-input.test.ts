@@ -26,7 +26,7 @@ beforeAll(async () => {
 
 afterAll(() => removeSite({ website, repository }));
 
-describe("a Boxfile with an error is refused at push, with its line and the mend, and nothing changes", () => {
+describe("a Boxfile with an error is refused at push, with its line and what to do, and nothing changes", () => {
   const label = "production";
   test.each([
     ["a tab", "version: 2.0\nshared_folders:\n\t- docroot/files\n", 3],

@@ -87,7 +87,7 @@ describe("a server", () => {
     await mustInServer("c1v1", "sh", "-c", "echo 'broken' > /etc/hosts; systemctl stop memcached");
     await mustInServer("c1v1", "systemctl", "restart", "boxyard-agent");
     await eventually(
-      "c1v1 to be mended",
+      "c1v1 to be repaired",
       async () => (await inServer("c1v1", ["sh", "-c", "grep -q c1b1 /etc/hosts && systemctl is-active memcached"])).exitCode === 0,
     );
   });

@@ -31,7 +31,7 @@ export async function findGroup(name: string): Promise<Group | null> {
   return fields === null ? null : { name, gid: Number(fields[2]), members: (fields[3] ?? "").split(",").filter((member) => member !== "") };
 }
 
-/** Numeric ids of an owner and a group; root, and the owner's own group, unless told. */
+/** Numeric ids of an owner and a group; root, and the owner's own group, by default. */
 export async function accountIds(owner: string | undefined, group: string | undefined): Promise<{ uid: number; gid: number }> {
   const account = owner === undefined ? { uid: 0, gid: 0 } : await findAccount(owner);
   if (account === null) throw new Fault("converge.no-account", `there is no account ${owner}`);

@@ -27,7 +27,7 @@ export interface ConfigurationWant {
   readonly check: Argv | null;
   /** Makes the service use the files, for example a reload; in order. */
   readonly activate: readonly Argv[];
-  /** Where the record of what is active stands; the server's own unless told. */
+  /** Where the record of what is active stands; the server's own by default. */
   readonly records?: string;
 }
 

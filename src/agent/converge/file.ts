@@ -4,7 +4,7 @@ import { run } from "#base/run.ts";
 import { accountIds } from "./accounts.ts";
 import type { Resource } from "./resource.ts";
 
-/** Owner and permission bits; root:root unless told. */
+/** Owner and permission bits; root:root by default. */
 export interface Ownership {
   readonly mode?: number;
   readonly owner?: string;

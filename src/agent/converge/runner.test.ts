@@ -64,7 +64,7 @@ describe("a turn", () => {
     expect(faults).toEqual([{ resource: "g: a", code: "converge.not-converged", message: "a did not converge: is missing" }]);
   });
 
-  test("that is called off stops before the next resource", async () => {
+  test("that is cancelled stops before the next resource", async () => {
     const calledOff = new AbortController();
     const last = resource("b");
     const mismatch = async (): Promise<null> => {

@@ -5,7 +5,7 @@ import { user } from "../converge/user.ts";
 import { filesMount } from "./files-mount.ts";
 import { SITE_ROOTS, sitePaths } from "./paths.ts";
 
-/** What all websites of a server lie in; whoever is inside cannot list it. */
+/** What all websites of a server lie in; who is inside cannot list it. */
 export function sharedDirectories(): Resource[] {
   return [
     ...filesMount(),

@@ -102,7 +102,7 @@ function remove(): Command {
 }
 
 function minBoxesOption(): Option {
-  const text = "deployments go on without failing boxes while so many others get visitors; “half” of all unless told";
+  const text = "deployments go on without failing boxes while so many others get visitors; “half” of all by default";
   return new Option("--min-boxes <n>", text).argParser((given) => (given === "half" ? null : wholeNumber(given)));
 }
 

@@ -89,7 +89,7 @@ function token(): Command {
 function remove(): Command {
   return declare<[string], { yes?: boolean }, { name: string }>({
     usage: "remove <name>",
-    summary: "Take all rights from a person; what they have under way is called off",
+    summary: "Take all rights from a person; what they have under way is cancelled",
     examples: ["person remove anna"],
     options: (made) => made.option("--yes", "do not ask"),
     run: async ({ client, args: [person], options }) => {

@@ -8,7 +8,7 @@ export function upCommand(): Command {
   return (
     new Command("up")
       .description("Set up a yard on this machine, with an example website; run again, it only checks (as root)")
-      .option("--subnet <cidr>", "the yard's network, for example 10.88.0.0/24; a free 10.77.N.0/24 unless told")
+      .option("--subnet <cidr>", "the yard's network, for example 10.88.0.0/24; a free 10.77.N.0/24 by default")
       .addOption(
         new Option("--control-replicas <n>", "control servers: of 3 any one may fail; a yard goes from 1 to 3, not back")
           .choices(["1", "3"])

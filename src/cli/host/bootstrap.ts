@@ -42,7 +42,7 @@ const SETUP_MS = 300_000;
 export interface Bootstrap {
   readonly yard: string;
   readonly subnet: string | undefined;
-  /** As asked for; the yard's own setting unless told. */
+  /** As asked for; the yard's own setting by default. */
   readonly replicas: ControlReplicas | undefined;
   daemon?: Daemon;
   connection?: Connection;

@@ -83,7 +83,7 @@ function fieldTable(schema: z.ZodType, io: "input" | "output"): string {
   return fields
     .map(
       ([name, field]) =>
-        `- \`${name}\`: ${typeOf(field)}${field.default === undefined ? "" : `, ${JSON.stringify(field.default)} unless told`}`,
+        `- \`${name}\`: ${typeOf(field)}${field.default === undefined ? "" : `, ${JSON.stringify(field.default)} by default`}`,
     )
     .join("\n");
 }

@@ -34,7 +34,7 @@ function buildFault({ updateSuites }: Recipe, cause: unknown): Fault {
   });
 }
 
-/** All that it needs meanwhile lies in the directory, too: whoever removes that leaves nothing of a killed build. */
+/** All that it needs meanwhile lies in the directory, too: removing that removes all of a killed build. */
 async function buildRootfs(recipe: Recipe, directory: string): Promise<void> {
   const [overlay, temporary, tar] = [join(directory, "overlay"), join(directory, "temporary"), join(directory, "rootfs.tar")];
   // apt fetches packages as an account of its own.

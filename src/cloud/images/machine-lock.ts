@@ -15,7 +15,7 @@ export interface MachineLockOptions {
 
 /**
  * Does work while no other process of this machine holds the lock. The kernel ties a lock to the opened file, which no child of
- * ours inherits: however the holder ends, the lock is free at once. The file stays, because whoever waits has it open already.
+ * ours inherits: however the holder ends, the lock is free at once. The file stays, because those who wait have it open already.
  */
 export async function holdMachineLock<T>(path: string, work: () => Promise<T>, { onWait, limitMs }: MachineLockOptions): Promise<T> {
   const file = await openLock(path);

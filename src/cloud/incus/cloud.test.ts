@@ -60,7 +60,7 @@ describe("the cloud of this machine", () => {
     expect(fault).toMatchObject({ code: "cloud.forbidden" });
   });
 
-  test("a certificate that is not trusted any more is forbidden at once, with a mend", async () => {
+  test("a certificate that is not trusted any more is forbidden at once, with what to do", async () => {
     const pair = await ensureYardCertificate(connection, YARD, undefined);
     const { url, certificatePem } = await ensureHttps(connection);
     await removeYard(connection, daemon, YARD);
@@ -80,7 +80,7 @@ describe("the cloud of this machine", () => {
   });
 });
 
-test("a daemon that is not there is unreachable, with a mend", async () => {
+test("a daemon that is not there is unreachable, with what to do", async () => {
   const directory = await mkdtemp(join(tmpdir(), "boxyard-cloud-"));
   try {
     const cloud = incusCloud({ endpoint: { socket: join(directory, "unix.socket") }, ...part });
@@ -93,7 +93,7 @@ test("a daemon that is not there is unreachable, with a mend", async () => {
   }
 });
 
-test("a wanted network that has not 256 addresses is refused with a mend", async () => {
+test("a wanted network that has not 256 addresses is refused with what to do", async () => {
   for (const wanted of ["10.88.0.0/16", "10.88.0.1/24", "10.88.0.0", "10.888.0.0/24"])
     await expect(chooseSubnet(connection, wanted)).rejects.toMatchObject({
       code: "host.bad-subnet",

@@ -5,7 +5,7 @@ import { memoryCloud } from "./cloud.ts";
 
 cloudConformance(async () => ({ cloud: memoryCloud(), template: "template-current", networkPrefix: "10.77.9." }));
 
-test("a method that was told to fail fails until it is mended", async () => {
+test("a method that was told to fail fails until it is repaired", async () => {
   const cloud = memoryCloud();
   const fault = new Fault("cloud.unreachable", "the cloud is away");
   cloud.fail("listServers", fault);

@@ -22,7 +22,7 @@ export const readLog = action("log.read", {
 /** Whose journal can be followed: the services of the roles, and what is Boxyard's own. */
 const Journal = z.enum([...Service.options, "boxyard-agent", "boxyard-control"]);
 
-/** Ends when it is called off. */
+/** Ends when it is cancelled. */
 export const tailLog = streamAction("log.tail", {
   summary: "Follow the journal of a service, until Ctrl-C",
   input: z.object({ service: Journal, lines: z.int().min(0).max(1_000).default(10) }),

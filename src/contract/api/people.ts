@@ -42,7 +42,7 @@ export const personRoutes = {
   removePerson: route({
     method: "DELETE",
     path: "/v1/people/{person}",
-    summary: "Take all rights from a person; their requests under way are called off",
+    summary: "Take all rights from a person; their requests under way are cancelled",
     params: ofPerson,
     input: none,
     output: z.object({ name: PersonName }),

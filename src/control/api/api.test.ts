@@ -349,7 +349,7 @@ describe("a request to servers", () => {
     expect(carriedOut).toEqual([]);
   });
 
-  test("that is called off while it goes on asks nobody else", async () => {
+  test("that is cancelled while it goes on asks nobody else", async () => {
     const response = await api.app.request("/v1/requests", {
       method: "POST",
       headers: { authorization: `Bearer ${TOKEN}` },

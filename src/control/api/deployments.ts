@@ -29,7 +29,7 @@ export const deploy: Handler<"deploy"> = async (context, { params: { website }, 
   const { commit, refusals, warnings, needsBuild } = await askGit(fabric, await gitServer(store), { website, revision });
   if (refusals.length > 0)
     throw new Fault("deployment.refused", `${revision} cannot be deployed:\n${refusals.join("\n")}`, {
-      next: "mend it and push, or deploy another commit",
+      next: "correct it and push, or deploy another commit",
     });
   const deployment = await order(context, { website, kind: "deploy", commit, caller: caller.name, holdSeconds, needsBuild });
   return { deployment, warnings };

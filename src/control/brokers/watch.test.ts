@@ -15,7 +15,7 @@ beforeAll(async () => {
 afterAll(() => broker.stop());
 
 describe("three brokers", () => {
-  test("are looked after: the one that is away is named with the mend, and has everything when it is back", async () => {
+  test("are looked after: the one that is away is named with what to do, and has everything when it is back", async () => {
     const joined = broker.brokers.map((url, nth) => ({ name: `control${nth + 1}`, address: new URL(url).hostname }));
     let backs = 0;
     const watch = new BrokerWatch({
@@ -54,7 +54,7 @@ describe("three brokers", () => {
   }, 120_000);
 });
 
-test("what is wrong with brokers is said in words, each time with the mend", () => {
+test("what is wrong with brokers is said in words, each time with what to do", () => {
   const state = (server: string, state: "ready" | "away" | "behind" | "joining", leads: string[] = []) => ({
     server,
     address: "10.0.0.1",

@@ -61,7 +61,7 @@ export class BrokerWatch {
     return this.#options.wanted.map(({ name, address }) => ({ server: name, address, ...this.#stateOf(name) }));
   }
 
-  /** What is wrong with the brokers, in words, with the mend. */
+  /** What is wrong with the brokers, in words, with what to do. */
   troubles(): string[] {
     if (this.#health === null) return [];
     return describeTroubles(this.states());
@@ -100,7 +100,7 @@ const STUCK_MS = 60_000;
 
 /**
  * Brokers that have begun to catch up and never do: seen with NATS 2.10 after a broker's start was broken off. To start it
- * anew is the mend, of one at a time, and only while the others can do without it.
+ * anew is the remedy, of one at a time, and only while the others can do without it.
  */
 export class Stuck {
   readonly #behindSinceMs = new Map<ServerName, number>();
@@ -120,7 +120,7 @@ export class Stuck {
   }
 }
 
-/** In words, with the mend; nothing of a broker that is only catching up. */
+/** In words, with what to do; nothing of a broker that is only catching up. */
 export function describeTroubles(states: readonly BrokerState[]): string[] {
   const named = (state: BrokerState["state"]): string[] => states.filter((one) => one.state === state).map(({ server }) => server);
   const [away, behind, joining] = [named("away"), named("behind"), named("joining")];

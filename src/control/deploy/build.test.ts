@@ -35,7 +35,7 @@ describe("a commit that has to be built", () => {
   test("that fails changes nothing anywhere", async () => {
     site.yard.isBuildFailing = true;
     expect(await deploySecond()).toMatchObject({ state: "failed", reason: "cannot build 1002000: it ended with exit status 2" });
-    expect(lines().at(-1)).toContain("nothing changed: s1 still serves 1001000; when that is mended: git push");
+    expect(lines().at(-1)).toContain("nothing changed: s1 still serves 1001000; when that is fixed: git push");
     expect(site.yard.asked.some(({ action, release }) => action === "release.stage" && release === second.commit)).toBe(false);
   });
 
@@ -66,7 +66,7 @@ describe("a commit that has to be built", () => {
     expect(wasBuilt(first.commit)).toBe(true);
   });
 
-  test("can be called off meanwhile", async () => {
+  test("can be cancelled meanwhile", async () => {
     site.script = (server) => (server === "s1x" ? "deaf" : "ok");
     site.yard.push(second);
     const building = await until(

@@ -83,6 +83,6 @@ export interface DeployContext {
   readonly afterwards: Map<number, Promise<void>>;
   /** Told (without data) when a website's release has changed in the rows: the planner is to look again. */
   readonly onRowsChanged: () => void;
-  /** Aborts when the control service stops, or the deployment at hand was called off; it then stays as persisted. */
+  /** Aborts when the control service stops, or the deployment at hand was cancelled; it then stays as persisted. */
   readonly signal: AbortSignal;
 }

@@ -52,7 +52,7 @@ describe("a deployment that somebody asks for", () => {
     expect(site.liveOn(["c1b1", "c1s"])).toEqual(Array(2).fill(pushOf("s1", 2).commit));
   });
 
-  test("is called off while servers stage it; nothing switches, and the next one goes on", async () => {
+  test("is cancelled while servers stage it; nothing switches, and the next one goes on", async () => {
     const { order, cancel } = site.start();
     await site.deploy(pushOf("s1", 1), 1);
     site.script = (server, action) => (server === "c1b1" && action === "release.stage" ? "mute" : "ok");
@@ -77,7 +77,7 @@ describe("a deployment that somebody asks for", () => {
     expect(site.yard.asked.some(({ action, release }) => action === "release.switch" && release === pushOf("s1", 7).commit)).toBe(false);
   });
 
-  test("is not called off when it is live, nor when there is none", async () => {
+  test("is not cancelled when it is live, nor when there is none", async () => {
     const { cancel } = site.start();
     const live = await site.deploy(pushOf("s1", 1), 1);
     await expect(cancel(live?.id ?? 0, "bea")).rejects.toMatchObject({ code: "deployment.too-late" });
@@ -151,7 +151,7 @@ describe("a push", () => {
     const deployment = await site.deploy(pushOf("s1", 1), 1);
     expect(deployment).toMatchObject({ state: "failed", reason: expect.stringContaining("boxyard cluster scale c1") });
     expect(site.lines().at(-2)).toBe("live now: nothing on c1s");
-    expect(site.lines().at(-1)).toMatch(/; when that is mended: git push$/);
+    expect(site.lines().at(-1)).toMatch(/; when that is fixed: git push$/);
     expect(site.yard.settled.get("s1-1")).toEqual([false]);
   });
 
@@ -326,7 +326,7 @@ describe("when a box cannot stage", () => {
     expect(deployment?.servers.find((server) => server.name === "c1b2")?.error).toContain("no space left on device");
     expect(site.lines().slice(-2)).toEqual([
       "live now: 1001000 on c1b1, c1b2, c1s",
-      `failed: ${deployment?.reason}; nothing changed: s1 still serves 1001000; when that is mended: git push`,
+      `failed: ${deployment?.reason}; nothing changed: s1 still serves 1001000; when that is fixed: git push`,
     ]);
     expect(new Set(site.liveOn())).toEqual(new Set([pushOf("s1", 1).commit]));
     expect(site.yard.asked.filter((one) => one.action === "release.switch" && one.release === pushOf("s1", 2).commit)).toEqual([]);

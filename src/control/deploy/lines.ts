@@ -48,7 +48,7 @@ export function faultLines(faults: readonly { readonly server: ServerName; reado
     .join("; ");
 }
 
-/** A server's fault on one line, with what mends it. */
+/** A server's fault on one line, with what helps. */
 export function faultLine(who: string, fault: FaultReport): string {
   const said = fault.message.replaceAll("\n", " ");
   const named = said.startsWith(`${who} `) ? said : `${who}: ${said}`;

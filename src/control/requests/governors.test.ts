@@ -103,7 +103,7 @@ describe("a governor", () => {
     expect(mostAtWork).toBe(1);
   });
 
-  test("keeps it, too, when the request is called off, and for the action's own limit when no answer ever comes", async () => {
+  test("keeps it, too, when the request is cancelled, and for the action's own limit when no answer ever comes", async () => {
     await api.ask("POST", "/v1/governors", { name: "php", limit: 1 });
     workMs = 1_500;
     const asking = api.request({ ...restart, target: "c1b1", governor: "php", timeoutMs: 600 });

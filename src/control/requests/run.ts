@@ -36,7 +36,7 @@ interface UnderWay {
   readonly calledOff: AbortController;
 }
 
-/** Requests that people make: under way until the last server has answered or they are called off. */
+/** Requests that people make: under way until the last server has answered or they are cancelled. */
 export class Requests {
   readonly #context: RequestContext;
   readonly #underWay = new Map<string, UnderWay>();

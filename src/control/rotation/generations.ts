@@ -25,7 +25,7 @@ export async function waitForGenerations(
   const stopWaiting = [fabric.onRegistryChange(() => late().length === 0 && resolve()), clock.after(timeoutMs, resolve)];
   const onAbort = (): void => resolve();
   signal.addEventListener("abort", onAbort, { once: true });
-  // It may have been reached, or called off, before anybody listened.
+  // It may have been reached, or cancelled, before anybody listened.
   if (late().length === 0 || signal.aborted) resolve();
   await promise;
   signal.removeEventListener("abort", onAbort);

@@ -137,7 +137,7 @@ describe("a move", () => {
 });
 
 describe("a deployment", () => {
-  test("keeps a server's earlier moments when a later one is noted, and forgets an error that is mended", async () => {
+  test("keeps a server's earlier moments when a later one is noted, and forgets an error that is fixed", async () => {
     const id = await recorded();
     await noteServers(store, id, [{ name: "c1b1", role: "box", stagedAt: "2026-11-23T08:00:01.000001Z", error: "slow" }]);
     await noteServers(store, id, [

@@ -20,9 +20,9 @@ export interface HealthOptions {
   readonly websites: () => readonly WebsiteOnServer[] | null;
   readonly releases: Pick<WebsiteReleases, "expected" | "live">;
   readonly log: Log;
-  /** For how long the bus is waited for; `GRACE_MS` unless told. */
+  /** For how long the bus is waited for; `GRACE_MS` by default. */
   readonly graceMs?: number;
-  /** The server's own places unless told. */
+  /** The server's own places by default. */
   readonly marker?: string;
   readonly file?: string;
 }

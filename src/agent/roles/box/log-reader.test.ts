@@ -14,7 +14,7 @@ beforeEach(async () => {
 
 afterEach(() => rm(directory, { recursive: true }));
 
-test("whoever follows a log that is rotated misses no line and gets none twice", async () => {
+test("a reader who follows a log that is rotated misses no line and gets none twice", async () => {
   await writeFile(path, "one\ntwo\n");
   const first = await readLogFile({ path, lines: 10, after: null });
   expect(first.lines).toEqual(["one", "two"]);

@@ -12,7 +12,7 @@ export type News =
 
 const RETRY_MS = 200;
 
-/** Follows the deployments on the bus and hands what concerns a push to whoever waits for it. */
+/** Follows the deployments on the bus and hands each push what concerns it. */
 export class DeploymentNews {
   readonly #fabric: AgentFabric;
   readonly #clock: Clock;

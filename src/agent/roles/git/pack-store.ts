@@ -74,7 +74,7 @@ export class PackStore {
     }
   }
 
-  /** Begins to compute a pack that will be asked for in a moment; whoever asks is told what went wrong. */
+  /** Begins to compute a pack that will be asked for in a moment; the request for it hears what went wrong. */
   prepare(question: PackQuestion): void {
     this.borrow(question, async () => undefined).catch(() => undefined);
   }

@@ -94,7 +94,7 @@ export class PushDesk {
       if (wrong !== null) return refuse(wrong);
       const check = await checkCommit(this.#options.repositoryOf(website), request.new, this.#options.rulesFor(website));
       for (const line of [...check.warnings, ...check.refusals]) say(line);
-      if (check.refusals.length > 0) return refuse("nothing changed: mend what is said above and push again");
+      if (check.refusals.length > 0) return refuse("nothing changed: correct what is said above and push again");
       return await this.#accept(website, { ...request, needsBuild: check.needsBuild }, say);
     } catch (thrown) {
       this.#options.log.error({ website: id, fault: reportFault(thrown) }, "push failed");

@@ -75,12 +75,12 @@ export class Repository {
     return answer.toString("latin1").trim().split("\n").map(parseDescription);
   }
 
-  /** The NUL-separated listing of a commit's whole tree with the sizes of all files; refused when it is longer than told. */
+  /** The NUL-separated listing of a commit's whole tree with the sizes of all files; refused when it is longer than the limit. */
   async listTree(commit: CommitId, limitBytes: number): Promise<Buffer> {
     return this.#ask(gitCommand.listTree(this.path, commit), "", limitBytes);
   }
 
-  /** The content of each object, in the order asked; refused when all together are longer than told. */
+  /** The content of each object, in the order asked; refused when all together are longer than the limit. */
   async objects(objects: readonly string[], limitBytes: number): Promise<Buffer[]> {
     if (objects.length === 0) return [];
     const answer = await this.#ask(gitCommand.objects(this.path), listOf(objects), limitBytes + objects.length * 100);

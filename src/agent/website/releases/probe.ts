@@ -7,7 +7,7 @@ export interface ProbeOptions {
   readonly host: string;
   readonly path: string;
   readonly signal: AbortSignal;
-  /** 80 unless told; tests have their own. */
+  /** 80 by default; tests have their own. */
   readonly port?: number;
 }
 

@@ -30,7 +30,7 @@ export interface StageOptions {
   readonly paths: SitePaths;
   readonly source: GitSource;
   readonly packs: Pick<PackSource, "fetchInto">;
-  /** Whether the release goes without shared folders in whose place the website has put something else; whoever pushes hears of it instead. */
+  /** Whether the release goes without shared folders in whose place the website has put something else; the pusher hears of it instead. */
   readonly mayLackFolders: boolean;
   readonly log: Log;
   readonly signal: AbortSignal;

@@ -74,7 +74,7 @@ describe("a switch", () => {
     });
   });
 
-  test("that is called off while it waits leaves nothing behind", async () => {
+  test("that is cancelled while it waits leaves nothing behind", async () => {
     const one = await staged("one");
     const calledOff = new AbortController();
     const switching = releases.switchTo({ website: "s1", release: one, decision: 1 }, inMs(10_000), calledOff.signal);

@@ -19,7 +19,7 @@ export interface WebsiteReleasesOptions {
   /** What the server carries now; null before the first spec. */
   readonly carried: () => { readonly git: GitSource; readonly websites: readonly WebsiteOnServer[] } | null;
   readonly roots?: SiteRoots;
-  /** Where the agent after this one finds the switches that the spec does not tell of yet; the server's own place unless told. */
+  /** Where the agent after this one finds the switches that the spec does not tell of yet; the server's own place by default. */
   readonly holds?: string;
   /** Told of each release that was staged and is not live yet. */
   readonly onStaged?: (website: WebsiteOnServer, staged: StagedRelease, signal: AbortSignal) => Promise<void>;

@@ -29,9 +29,9 @@ function said(live: ReadonlyMap<ServerName, CommitId | null>, server: ServerName
   return release === null ? "nothing" : short(release);
 }
 
-/** What whoever deploys can type next, when what was wrong is mended. */
+/** What whoever deploys can type next, when what was wrong is fixed. */
 export function again({ deployment }: Pick<Turn, "deployment">): string {
-  return `when that is mended: ${sameAgain(deployment)}`;
+  return `when that is fixed: ${sameAgain(deployment)}`;
 }
 
 /** What asks for the same deployment once more. */
