@@ -2,7 +2,7 @@ import { availableParallelism } from "node:os";
 import { defineConfig } from "vitest/config";
 import { InOrder } from "./test/in-order.ts";
 import { RunReporter } from "./test/runner/reporter.ts";
-import { SLICES } from "./test/runner/slices.ts";
+import { SLICES, type Slice } from "./test/runner/slices.ts";
 
 /** CI's machine has other things to do at times: what fails there is tried once more, and bin/test names it at its end. */
 const retry = process.env["CI"] === undefined ? 0 : 1;
@@ -25,6 +25,9 @@ const UNIT_WORKERS = availableParallelism();
 /** Needs the machine's cloud daemon and the server image, as a yard does. */
 const CLOUD = "src/cloud/incus/*.test.ts";
 
+/** Takes over a minute without a yard, and belongs to a slice by what it is about. */
+const BESIDE_THE_CODE: Partial<Record<Slice, string[]>> = { brokers: ["src/fabric/cluster.test.ts"] };
+
 /** `unit`: beside the code, in parallel. The others: on a real yard, one file after the other, in the order of their names. */
 export default defineConfig({
   test: {
@@ -36,7 +39,7 @@ export default defineConfig({
           name: "unit",
           retry,
           include: ["src/**/*.test.ts", "test/{harness,mutations,runner}/**/*.test.ts"],
-          exclude: [CLOUD],
+          exclude: [CLOUD, ...Object.values(BESIDE_THE_CODE).flat()],
           globalSetup: ["test/harness/postgres-server.ts"],
           maxWorkers: UNIT_WORKERS,
           testTimeout: 30_000,
@@ -44,7 +47,9 @@ export default defineConfig({
         },
       },
       { test: { ...ON_A_YARD, name: "yard", include: ["test/yard/**/*.test.ts", CLOUD] } },
-      ...SLICES.map((name) => ({ test: { ...ON_A_YARD, name, include: [`test/${name}/**/*.test.ts`] } })),
+      ...SLICES.map((name) => ({
+        test: { ...ON_A_YARD, name, include: [`test/${name}/**/*.test.ts`, ...(BESIDE_THE_CODE[name] ?? [])] },
+      })),
     ],
   },
 });
