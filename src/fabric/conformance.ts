@@ -83,7 +83,7 @@ function testRequests({ control, server, carriedOut }: Opened): void {
     expect(await code(askAll(double, ["c1b1"], { number: "two" } as never))).toBe("fabric.bad-input");
   });
 
-  test("a silent server is given up after the time limit, and a request that is called off at once", async () => {
+  test("a silent server is given up after the time limit, and a request that is cancelled at once", async () => {
     const slow = { number: 2, waitMs: 1_500 };
     expect((await askAll(double, ["c1b1"], slow, { timeoutMs: 200 }))[0]?.fault?.code).toBe("fabric.timed-out");
     const calledOff = new AbortController();

@@ -130,7 +130,7 @@ export class MemoryBus {
     const over = new AbortController();
     const { promise: givenUp, resolve: giveUp } = Promise.withResolvers<ReturnType<typeof refusal>>();
     const stopWaiting = this.#clock.after(timeoutMs, () => giveUp(refusal("fabric.timed-out", `${server} has not answered in time`)));
-    const onAbort = (): void => giveUp(refusal("fabric.cancelled", "the request was called off"));
+    const onAbort = (): void => giveUp(refusal("fabric.cancelled", "the request was cancelled"));
     signal?.addEventListener("abort", onAbort, { once: true });
     if (signal?.aborted) onAbort();
     try {
