@@ -1,3 +1,4 @@
+// Takes over a minute: brokers are killed one after the other, and find each other again.
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { z } from "zod";

@@ -2,7 +2,7 @@ import { chmod, mkdir, rm, stat, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { Fault, isFault } from "#base/fault.ts";
 import { run } from "#base/run.ts";
-import { type Recipe, recipeHash } from "./recipe.ts";
+import { customizations, type Recipe, recipeHash } from "./recipe.ts";
 import { findMirrors, packageSources } from "./sources.ts";
 
 /** For each of a build's two long commands. */
@@ -63,21 +63,6 @@ async function buildRootfs(recipe: Recipe, directory: string): Promise<void> {
   );
   await run(["zstd", "-q", "-1", "-T0", "--rm", "-f", tar, "-o", `${tar}.zst`], { timeoutMs: BUILD_LIMIT_MS });
   for (const path of [overlay, temporary]) await rm(path, { recursive: true });
-}
-
-/** Commands of mmdebstrap's customize hooks; "$1" is the image's root. Only the recipe's own words stand in them. */
-function customizations({ disabledUnits, maskedUnits, enabledUnits }: Recipe): string[] {
-  return [
-    'chroot "$1" useradd --system --user-group --home-dir /var/lib/boxyard --shell /usr/sbin/nologin boxyard',
-    'chroot "$1" install -d /opt/boxyard /etc/boxyard /var/lib/boxyard /var/cache/boxyard/node /srv/files /srv/sites',
-    `chroot "$1" systemctl disable ${disabledUnits.join(" ")}`,
-    `chroot "$1" systemctl mask ${maskedUnits.join(" ")}`,
-    `chroot "$1" systemctl enable ${enabledUnits.join(" ")}`,
-    'rm -rf "$1"/var/lib/apt/lists/* "$1"/var/cache/apt/* "$1"/etc/ssh/ssh_host_* "$1"/var/www/html',
-    // Empty, not "uninitialized": systemd must not apply presets at a server's first boot.
-    ': > "$1"/etc/machine-id',
-    'ln -sf /usr/share/zoneinfo/Etc/UTC "$1"/etc/localtime',
-  ];
 }
 
 async function buildMetadata(recipe: Recipe, directory: string): Promise<void> {

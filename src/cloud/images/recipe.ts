@@ -81,9 +81,27 @@ export const serverRecipe: Recipe = {
   },
 };
 
-/** Twelve hexadecimal digits that change with anything in the recipe. */
+/** Commands of mmdebstrap's customize hooks; "$1" is the image's root. Only the recipe's own words stand in them. */
+export function customizations({ disabledUnits, maskedUnits, enabledUnits }: Recipe): string[] {
+  return [
+    'chroot "$1" useradd --system --user-group --home-dir /var/lib/boxyard --shell /usr/sbin/nologin boxyard',
+    'chroot "$1" install -d /opt/boxyard /etc/boxyard /var/lib/boxyard /var/cache/boxyard/node /srv/files /srv/sites',
+    `chroot "$1" systemctl disable ${disabledUnits.join(" ")}`,
+    `chroot "$1" systemctl mask ${maskedUnits.join(" ")}`,
+    `chroot "$1" systemctl enable ${enabledUnits.join(" ")}`,
+    'rm -rf "$1"/var/lib/apt/lists/* "$1"/var/cache/apt/* "$1"/etc/ssh/ssh_host_* "$1"/var/www/html',
+    // Empty, not "uninitialized": systemd must not apply presets at a server's first boot.
+    ': > "$1"/etc/machine-id',
+    'ln -sf /usr/share/zoneinfo/Etc/UTC "$1"/etc/localtime',
+  ];
+}
+
+/** Twelve hexadecimal digits that change with anything in the recipe, and with what is done to every image. */
 export function recipeHash(recipe: Recipe): string {
-  return createHash("sha256").update(JSON.stringify(recipe)).digest("hex").slice(0, 12);
+  return createHash("sha256")
+    .update(JSON.stringify([recipe, customizations(recipe)]))
+    .digest("hex")
+    .slice(0, 12);
 }
 
 interface UnitText {
