@@ -2,7 +2,8 @@ import { readFile } from "node:fs/promises";
 import { resolve } from "node:path";
 import { execa } from "execa";
 import type { z } from "zod";
-import type { api } from "#contract/api/routes.ts";
+import { type Client, connect } from "#cli/client.ts";
+import { api } from "#contract/api/routes.ts";
 
 /** The yard that the end-to-end suite makes for itself and removes. */
 export const TEST_YARD = process.env["BOXYARD_TEST_YARD"] ?? "test";
@@ -43,10 +44,18 @@ export type WebsiteJson = Output<"showWebsite">;
 export type ServerJson = Output<"listServers">[number];
 export type DeploymentJson = Output<"showDeployment">;
 
-export const status = (): Promise<StatusJson> => boxyardJson("status");
-export const showWebsite = (id: string): Promise<WebsiteJson> => boxyardJson("website", "show", id);
-export const listServers = (): Promise<ServerJson[]> => boxyardJson("server", "list");
-export const listDeployments = (id: string): Promise<DeploymentJson[]> => boxyardJson("deployment", "list", id);
+/** What tests look at again and again is asked of the API: as a command it would take a process, and most of a second of a processor. */
+async function look<T>(ask: (client: Client) => Promise<T>): Promise<T> {
+  return ask(await connect(TEST_YARD));
+}
+
+export const status = (): Promise<StatusJson> => look((client) => client.call(api.status));
+export const showWebsite = (id: string): Promise<WebsiteJson> =>
+  look((client) => client.call(api.showWebsite, { params: { website: id } }));
+export const listServers = (): Promise<ServerJson[]> => look((client) => client.call(api.listServers));
+/** All of a website's that a test may have made, oldest first. */
+export const listDeployments = (website: string): Promise<DeploymentJson[]> =>
+  look((client) => client.call(api.listDeployments, { input: { website, limit: 1_000 } }));
 
 /** The newest deployment of a website. */
 export async function lastDeployment(id: string): Promise<DeploymentJson> {
