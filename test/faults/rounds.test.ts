@@ -15,6 +15,8 @@ import { boxyard, boxyardJson, eventually, listDeployments, showWebsite } from "
 /** One in so many pairs of a trouble and a way of deploying, and how often each; BOXYARD_FAULT_SHARE=1 tries all pairs. */
 const AMOUNT = { share: Number(process.env["BOXYARD_FAULT_SHARE"] ?? 3), times: Number(process.env["BOXYARD_FAULT_TIMES"] ?? 1) };
 const BACK_MS = 120_000;
+/** Visitors of two clusters who read without a pause would leave the servers no processor to come back with. */
+const PAUSE_MS = 40;
 const rounds = roundsFrom(SEED, AMOUNT);
 
 /** A website on a cluster of its own, where one round goes on at a time. */
@@ -53,7 +55,7 @@ async function startLane(cluster: string): Promise<Lane> {
     const pushed = await site.repository.push(site.website.gitUrl);
     expect(pushed.exitCode, pushed.stderr).toBe(0);
   }
-  const [visitors, writers] = await Promise.all([Visitors.start(domain), Writers.start(domain)]);
+  const [visitors, writers] = await Promise.all([Visitors.start(domain, { pauseMs: PAUSE_MS }), Writers.start(domain)]);
   return { cluster, domain, site, versions, visitors, writers, writes: [] };
 }
 

@@ -37,6 +37,12 @@ export async function commitTruth(repository: Repository, version: string): Prom
   return repository.commit(version);
 }
 
+interface Pace {
+  readonly amount?: number;
+  /** Between a page and the next one of the same visitor. */
+  readonly pauseMs?: number;
+}
+
 const VISITORS = 4;
 const PAUSE_MS = 10;
 /** A server that is cut off answers when it is back; nobody waits longer than a visitor's browser would. */
@@ -46,20 +52,22 @@ const ANSWER_MS = 60_000;
 export class Visitors {
   readonly #pool: Pool;
   readonly #domain: string;
+  readonly #pauseMs: number;
   readonly #stopping = new AbortController();
   readonly #visits: Promise<unknown>;
   #readings: Reading[] = [];
 
-  static async start(domain: string, amount = VISITORS): Promise<Visitors> {
+  static async start(domain: string, { amount = VISITORS, pauseMs = PAUSE_MS }: Pace = {}): Promise<Visitors> {
     const { address, ca } = await edgeOfYard();
     const connect = { servername: domain, ca };
     const pool = new Pool(`https://${address}`, { connections: amount, connect, headersTimeout: ANSWER_MS, bodyTimeout: ANSWER_MS });
-    return new Visitors(pool, { domain, amount });
+    return new Visitors(pool, { domain, amount, pauseMs });
   }
 
-  private constructor(pool: Pool, { domain, amount }: { readonly domain: string; readonly amount: number }) {
+  private constructor(pool: Pool, { domain, amount, pauseMs }: { readonly domain: string } & Required<Pace>) {
     this.#pool = pool;
     this.#domain = domain;
+    this.#pauseMs = pauseMs;
     this.#visits = Promise.all(Array.from({ length: amount }, () => this.#visit()));
   }
 
@@ -79,7 +87,7 @@ export class Visitors {
   async #visit(): Promise<void> {
     while (!this.#stopping.signal.aborted) {
       this.#readings.push(await this.#read());
-      await sleep(PAUSE_MS);
+      await sleep(this.#pauseMs);
     }
   }
 
