@@ -20,6 +20,7 @@ describe("the checker of POSTs", () => {
     ["failed and was not done", failed, []],
     ["failed after it was done", failed, [once]],
     ["is one of many", write(), [{ id: "w2", hash: "x" }, once]],
+    ["is an upload that broke off, and was done with what had come", { ...failed, kind: "upload" as const }, [{ id: "w1", hash: "part" }]],
   ])("allows one that %s", (_what, one, taken) => {
     expect(findDoubles([one], taken)).toEqual([]);
   });
@@ -29,6 +30,7 @@ describe("the checker of POSTs", () => {
     ["was done twice, and an error was met", failed, [once, once], "was carried out 2 times"],
     ["was answered, and not done", write(), [], "was answered, and not carried out"],
     ["arrived in part", failed, [{ id: "w1", hash: "part" }], "arrived in part"],
+    ["is an upload that arrived in part and was answered", write({ kind: "upload" }), [{ id: "w1", hash: "part" }], "arrived in part"],
     ["got another one's answer", write({ tookHash: "other" }), [once], "has another one's answer"],
     [
       "got a part of its answer as if it were whole",

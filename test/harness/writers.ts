@@ -136,7 +136,8 @@ export async function readTaken(box: string, website: string): Promise<Taken[]> 
 
 /**
  * What must not become of a POST, be there faults or not: to be carried out twice, to arrive in part, or to be answered
- * as done and not be. An error is allowed; empty when all is well.
+ * as done and not be. An error is allowed; empty when all is well. An upload that broke off is the exception: Apache hands
+ * on what has come, and PHP runs with that (docs/guide/box.md).
  */
 export function findDoubles(writes: readonly Write[], taken: readonly Taken[]): string[] {
   const byId = Map.groupBy(taken, ({ id }) => id);
@@ -146,7 +147,7 @@ export function findDoubles(writes: readonly Write[], taken: readonly Taken[]): 
     return [
       ...(times.length > 1 ? [`${at} was carried out ${times.length} times`] : []),
       ...(fault === null && times.length === 0 ? [`${at} was answered, and not carried out`] : []),
-      ...(times.some(({ hash }) => hash !== sentHash) ? [`${at} arrived in part`] : []),
+      ...(times.some(({ hash }) => hash !== sentHash) && !(kind === "upload" && fault !== null) ? [`${at} arrived in part`] : []),
       ...(tookHash !== null && tookHash !== sentHash ? [`${at} has another one's answer`] : []),
       ...(fault?.includes("the answer is cut") ? [`${at} was cut, and the visitor cannot know it`] : []),
     ];
