@@ -14,6 +14,9 @@ const CHECKS: Partial<Record<StageName, readonly string[]>> = {
   unused: ["node_modules/knip/bin/knip.js", "--no-progress"],
 };
 
+/** Unit tests keep all processors busy: the image and the yard that are made beside them come first, since the next stage waits for those. */
+const NICE: Readonly<Record<string, string>> = { unit: "-n5" };
+
 /** A stage that could not do its work is one failure. */
 const BROKEN: Report = { passed: 0, failed: 1, skipped: [], retried: [], files: [] };
 
@@ -34,11 +37,15 @@ export function notBegun(reason: string): Report {
 async function runVitest(project: string, files: readonly string[], environment: Readonly<Record<string, string>>): Promise<Report> {
   const path = `${ARTIFACTS}/${project}-tests.json`;
   await rm(path, { force: true });
-  const { exitCode } = await execa(NODE, ["node_modules/vitest/vitest.mjs", "run", "--project", project, ...files], {
-    stdio: ["ignore", "inherit", "inherit"],
-    reject: false,
-    env: { ...environment, BOXYARD_TEST_REPORT: path },
-  });
+  const { exitCode } = await execa(
+    "nice",
+    [NICE[project] ?? "-n0", NODE, "node_modules/vitest/vitest.mjs", "run", "--project", project, ...files],
+    {
+      stdio: ["ignore", "inherit", "inherit"],
+      reject: false,
+      env: { ...environment, BOXYARD_TEST_REPORT: path },
+    },
+  );
   const report = (await readFile(path, "utf8").then(JSON.parse, () => null)) as Report | null;
   if (report === null) return BROKEN;
   return { ...report, failed: Math.max(report.failed, exitCode === 0 ? 0 : 1) };
