@@ -19,8 +19,16 @@ const START_MS = 120_000;
 const READY = "ready";
 const FAILED = "failed";
 
+/** Set by who runs the unit tests again and again: the folder of a server that is there already, and stays. */
+const SHARED = "BOXYARD_TEST_POSTGRES";
+
 /** For the whole run of unit tests: a place for one PostgreSQL, which the first file that needs it starts. */
 export async function setup(project: TestProject): Promise<() => Promise<void>> {
+  const shared = process.env[SHARED];
+  if (shared !== undefined) {
+    project.provide("postgresFolder", shared);
+    return async () => undefined;
+  }
   const folder = await mkdtemp(join(tmpdir(), "boxyard-postgres-"));
   project.provide("postgresFolder", folder);
   return async () => {
