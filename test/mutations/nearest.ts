@@ -20,17 +20,41 @@ export async function readImporters(root: string, files: readonly string[]): Pro
   return importers;
 }
 
-/** The tests that can notice a change of the file, those that are the fewest imports away first; those beside the file are the nearest. */
-export function nearestTests(file: string, importers: Importers): string[][] {
-  const byDistance: string[][] = [];
+/**
+ * The tests that can notice a change of the file, the nearest first: those beside it, then those that are the fewest imports away;
+ * of those that are as many imports away, those that have more of their path in common with it.
+ */
+export function nearestTests(file: string, importers: Importers): string[] {
+  const found: string[] = [];
   const seen = new Set([file]);
   for (let ring = [file]; ring.length > 0; ) {
-    const next = ring.flatMap((one) => [...(importers.get(one) ?? [])]).filter((one) => !seen.has(one) && seen.add(one));
-    byDistance.push(next.filter((one) => one.endsWith(".test.ts")).sort());
+    const next = ring.flatMap((one) => usersOf(one, importers)).filter((one) => !seen.has(one) && seen.add(one));
+    found.push(...next.filter(isTest).sort((a, b) => sharedFolders(b, file) - sharedFolders(a, file) || (a < b ? -1 : 1)));
     ring = next;
   }
-  const beside = byDistance.flat().filter((test) => dirname(test) === dirname(file));
-  return [beside, ...byDistance.map((tests) => tests.filter((test) => !beside.includes(test)))].filter((tests) => tests.length > 0);
+  const isBeside = (test: string): boolean => dirname(test) === dirname(file);
+  return [...found.filter(isBeside), ...found.filter((test) => !isBeside(test))];
+}
+
+/** What nothing imports is a program of its own: the tests of its folder, or of the one around it, start it by its path. */
+function usersOf(file: string, importers: Importers): readonly string[] {
+  const known = importers.get(file);
+  if (known !== undefined || isTest(file)) return [...(known ?? [])];
+  const folders = [dirname(file), dirname(dirname(file))];
+  return [...new Set([...importers.values()].flatMap((users) => [...users]))].filter(
+    (user) => isTest(user) && folders.includes(dirname(user)),
+  );
+}
+
+/** How many folders from the root on two files have in common. */
+function sharedFolders(one: string, other: string): number {
+  const folders = other.split("/");
+  const differs = one.split("/").findIndex((folder, index) => folder !== folders[index]);
+  return differs < 0 ? folders.length : differs;
+}
+
+function isTest(file: string): boolean {
+  return file.endsWith(".test.ts");
 }
 
 function targetOf(file: string, specifier: string): string | null {

@@ -63,5 +63,31 @@ test("the tests beside a file come first, then those that are the fewest imports
     ["src/a/two.ts", new Set(["src/a/two.test.ts", "test/harness/yard.ts"])],
     ["test/harness/yard.ts", new Set(["src/c/farther.test.ts"])],
   ]);
-  expect(nearestTests("src/a/one.ts", importers)).toEqual([["src/a/two.test.ts"], ["src/b/far.test.ts"], ["src/c/farther.test.ts"]]);
+  expect(nearestTests("src/a/one.ts", importers)).toEqual(["src/a/two.test.ts", "src/b/far.test.ts", "src/c/farther.test.ts"]);
+});
+
+test("of tests that are as many imports away those in the same part come first", () => {
+  const users = [
+    "src/control/api/api.test.ts",
+    "src/control/deploy/model.test.ts",
+    "src/agent/a.test.ts",
+    "src/control/deploy/build.test.ts",
+  ];
+  const importers = new Map([["src/control/deploy/steps/hold.ts", new Set(users)]]);
+  expect(nearestTests("src/control/deploy/steps/hold.ts", importers)).toEqual([
+    "src/control/deploy/build.test.ts",
+    "src/control/deploy/model.test.ts",
+    "src/control/api/api.test.ts",
+    "src/agent/a.test.ts",
+  ]);
+});
+
+test("a program that nothing imports is what the tests around it start", () => {
+  const importers = new Map([
+    ["src/a/hooks/line.ts", new Set(["src/a/hooks/program.ts"])],
+    ["src/a/one.ts", new Set(["src/a/one.test.ts"])],
+    ["src/b/two.ts", new Set(["src/b/two.test.ts"])],
+  ]);
+  expect(nearestTests("src/a/hooks/program.ts", importers)).toEqual(["src/a/one.test.ts"]);
+  expect(nearestTests("src/a/hooks/line.ts", importers)).toEqual(["src/a/one.test.ts"]);
 });

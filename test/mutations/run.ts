@@ -2,26 +2,30 @@
  * Plants one-line faults into the parts that decide what servers do, and looks whether the unit tests notice:
  * `bin/test --mutations [--seed N] [--count N] [--jobs N] [--only PATH] [--list]`. Exits with 1 when more than one in ten is not noticed.
  */
-import { copyFile, mkdir, mkdtemp, readFile, rm, symlink, writeFile } from "node:fs/promises";
+import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { availableParallelism, tmpdir } from "node:os";
-import { dirname, join, resolve } from "node:path";
+import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { execa } from "execa";
 import { ensureHostPackages } from "../harness/host-packages.ts";
+import { ensureServer, stopServer } from "../harness/postgres-server.ts";
 import { drawInTurn, randomFrom } from "./draw.ts";
-import { type Importers, nearestTests, readImporters } from "./nearest.ts";
-import { listFaults, type PlantedFault, plant } from "./places.ts";
+import { nearestTests, readImporters } from "./nearest.ts";
+import { listFaults, type PlantedFault } from "./places.ts";
+import { type Catch, Trials } from "./trial.ts";
 
 const ROOT = resolve(import.meta.dirname, "../..");
 /** Each gives as many faults as the others, whatever its size. */
 const AREAS = ["src/control/plan/", "src/control/deploy/", "src/agent/converge/", "src/agent/roles/", "src/control/rotation/"];
-/** A fault by which the tests do not end counts as noticed. */
-const LONGEST_MS = 10 * 60_000;
+/** So many test files a fault gets, the nearest: what only a test far away notices, somebody would have to look for long. */
+const MOST_TESTS = 6;
 
 interface Verdict {
   readonly fault: PlantedFault;
-  /** The test that noticed it; null when none did. */
-  readonly by: string | null;
+  /** What noticed it; null when nothing did. */
+  readonly by: Catch | null;
+  /** Those that were tried, or would have been. */
+  readonly tests: readonly string[];
   readonly durationMs: number;
 }
 
@@ -56,14 +60,33 @@ async function listByArea(): Promise<PlantedFault[][]> {
 
 async function tryAll(faults: readonly PlantedFault[], jobs: number): Promise<number> {
   await ensureHostPackages(["unit"]);
+  const postgresFolder = await mkdtemp(join(tmpdir(), "boxyard-postgres-"));
   const startedAt = performance.now();
+  try {
+    await ensureServer(postgresFolder);
+    const trials = await Trials.begin({ root: ROOT, files, postgresFolder });
+    try {
+      return await conclude(await tryInTurn(trials, faults, jobs), performance.now() - startedAt);
+    } finally {
+      await trials.end();
+    }
+  } finally {
+    await stopServer(postgresFolder).catch(() => undefined);
+    await rm(postgresFolder, { recursive: true, force: true });
+  }
+}
+
+async function tryInTurn(trials: Trials, faults: readonly PlantedFault[], jobs: number): Promise<Verdict[]> {
   const waiting = [...faults];
   const verdicts: Verdict[] = [];
   const work = async (): Promise<void> => {
-    const tree = await copyTree();
+    const tree = await trials.openTree();
     try {
       for (let fault = waiting.shift(); fault !== undefined; fault = waiting.shift()) {
-        const verdict = await tryOne(tree, fault, importers);
+        const startedAt = performance.now();
+        const tests = nearestTests(fault.file, importers).slice(0, MOST_TESTS);
+        const verdict = { fault, by: await trials.try(tree, fault, tests), tests, durationMs: performance.now() - startedAt };
+        if (isStopped) return;
         verdicts.push(verdict);
         await report(verdict, verdicts.length, faults.length);
       }
@@ -71,67 +94,19 @@ async function tryAll(faults: readonly PlantedFault[], jobs: number): Promise<nu
       await rm(tree, { recursive: true, force: true });
     }
   };
+  let isStopped = false;
+  const stop = (): void => {
+    isStopped = true;
+    waiting.length = 0;
+    trials.stop();
+  };
+  for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, stop);
   await Promise.all(Array.from({ length: Math.min(jobs, faults.length) }, work));
-  return conclude(verdicts, performance.now() - startedAt);
+  return verdicts;
 }
 
-/** The tree as it is here, uncommitted changes too. */
-async function copyTree(): Promise<string> {
-  const tree = await mkdtemp(join(tmpdir(), "boxyard-mutation-"));
-  for (const file of files) {
-    await mkdir(dirname(join(tree, file)), { recursive: true });
-    await copyFile(join(ROOT, file), join(tree, file));
-  }
-  await symlink(join(ROOT, "node_modules"), join(tree, "node_modules"));
-  // Some tests ask Git which files belong to the tree.
-  await execa("git", ["init", "--quiet"], { cwd: tree });
-  await execa("git", ["add", "--all"], { cwd: tree });
-  return tree;
-}
-
-async function tryOne(tree: string, fault: PlantedFault, known: Importers): Promise<Verdict> {
-  const startedAt = performance.now();
-  const path = join(tree, fault.file);
-  const right = await readFile(path, "utf8");
-  const write = (text: string): Promise<void> => writeFile(path, text);
-  let by: string | null = null;
-  for (const tests of nearestTests(fault.file, known)) {
-    await write(plant(right, fault));
-    const failed = await failing(tree, tests);
-    await write(right);
-    // What also fails without the fault has noticed nothing.
-    by = (await Promise.all(failed.map(async (test) => ((await failing(tree, [test])).length === 0 ? test : null)))).find(Boolean) ?? null;
-    if (by !== null) break;
-  }
-  return { fault, by, durationMs: performance.now() - startedAt };
-}
-
-/** Those of the test files that fail, the first at least. */
-async function failing(tree: string, tests: readonly string[]): Promise<string[]> {
-  const report = join(tree, "artifacts-of-mutation.json");
-  await rm(report, { force: true });
-  const args = ["run", "--project", "unit", "--bail", "1", "--maxWorkers", "1", "--reporter=json", `--outputFile=${report}`, ...tests];
-  const { exitCode } = await execa(process.execPath, ["node_modules/vitest/vitest.mjs", ...args], {
-    cwd: tree,
-    reject: false,
-    stdio: "ignore",
-    timeout: LONGEST_MS,
-    killSignal: "SIGKILL",
-    env: { CI: undefined },
-  });
-  if (exitCode === 0) return [];
-  const told = (await readFile(report, "utf8").then(JSON.parse, () => null)) as Report | null;
-  const names = (told?.testResults ?? []).filter(({ status }) => status === "failed").map(({ name }) => name);
-  const failed = tests.filter((test) => names.some((name) => name.endsWith(test)));
-  return failed.length > 0 ? failed : tests.slice(0, 1);
-}
-
-interface Report {
-  readonly testResults: readonly { readonly name: string; readonly status: string }[];
-}
-
-async function report({ fault, by, durationMs }: Verdict, nth: number, count: number): Promise<void> {
-  const how = by === null ? "SURVIVED" : `caught by ${by}`;
+async function report({ fault, by, tests, durationMs }: Verdict, nth: number, count: number): Promise<void> {
+  const how = by === null ? `SURVIVED ${tests.length} test files` : `caught by ${by.file}: “${by.test}”`;
   console.log(`\n[${nth}/${count}] ${how} (${Math.round(durationMs / 1000)} s)\n${await describe(fault)}`);
 }
 
@@ -153,5 +128,6 @@ async function conclude(verdicts: readonly Verdict[], durationMs: number): Promi
   for (const { fault } of survivors) console.log(`${await describe(fault)}\n`);
   const caught = verdicts.length - survivors.length;
   console.log(`${caught} of ${verdicts.length} faults of seed ${values.seed} were caught in ${Math.round(durationMs / 1000)} s`);
-  return caught >= 0.9 * verdicts.length ? 0 : 1;
+  if (verdicts.length < drawn.length) console.log(`${drawn.length - verdicts.length} were not tried`);
+  return caught >= 0.9 * drawn.length ? 0 : 1;
 }
