@@ -39,6 +39,14 @@ describe("a configuration", () => {
     expect(await read("activated")).toBe("one\n");
   });
 
+  test("that is to be activated in another way than before is activated once more", async () => {
+    await converge("one\n");
+    const otherwise = { activate: [["sh", "-c", `echo otherwise >> ${path("activated")}`]] } as const;
+    expect((await converge("one\n", otherwise)).changed).toEqual(["configuration service"]);
+    expect((await converge("one\n", otherwise)).changed).toEqual([]);
+    expect(await read("activated")).toBe("one\notherwise\n");
+  });
+
   test("that the checker refuses leaves the old one in place and in use, and is reported with the checker's words", async () => {
     await converge("one\n");
     const { faults } = await converge("wrong\n");

@@ -1,0 +1,110 @@
+import { beforeEach, describe, expect, test, vi } from "vitest";
+import { type Argv, type RunOptions, run } from "#base/run.ts";
+import type { Account, Group } from "./accounts.ts";
+import { directory } from "./file.ts";
+import { mountFlags, mountFlagsSeenBy } from "./mount.ts";
+import { removeTree } from "./remove-tree.ts";
+import { unit } from "./unit.ts";
+import { member, noUser, user } from "./user.ts";
+
+/** Commands are remembered, not run; each can be given what it prints and how it ends, in turn, by its first words. */
+const commands = vi.hoisted(() => [] as string[]);
+const answers = vi.hoisted(() => new Map<string, { readonly stdout?: string; readonly exitCode?: number }[]>());
+vi.mock("#base/run.ts", () => ({
+  run: vi.fn(async (argv: Argv, { acceptExitCodes = [0] }: RunOptions = {}) => {
+    const command = argv.join(" ");
+    commands.push(command);
+    const { stdout = "", exitCode = 0 } = [...answers].find(([begin]) => command.startsWith(begin))?.[1].shift() ?? {};
+    if (!acceptExitCodes.includes(exitCode)) throw new Error(`exit status ${exitCode}`);
+    return { exitCode, stdout, stderr: "" };
+  }),
+}));
+
+/** The server's accounts and groups. */
+const known = vi.hoisted(() => ({ accounts: new Map<string, Account>(), groups: new Map<string, Group>() }));
+vi.mock("./accounts.ts", () => ({
+  findAccount: async (name: string) => known.accounts.get(name) ?? null,
+  findGroup: async (name: string) => known.groups.get(name) ?? null,
+  accountIds: async () => ({ uid: 1_001, gid: 1_002 }),
+}));
+
+const signal = new AbortController().signal;
+const website = { name: "s1", uid: 20_001, home: "/srv/sites/s1/home", shell: "/bin/bash" };
+
+beforeEach(() => {
+  commands.length = 0;
+  answers.clear();
+  known.accounts = new Map();
+  known.groups = new Map();
+});
+
+describe("the commands", () => {
+  test("that make an account, change it, and add it to a group", async () => {
+    await user(website).apply(signal);
+    known.accounts.set("s1", { ...website, gid: website.uid });
+    known.groups.set("s1", { name: "s1", gid: website.uid, members: [] });
+    await user(website).apply(signal);
+    await member({ user: "s1", group: "sftp" }).apply(signal);
+    expect(commands).toEqual([
+      "groupadd --gid 20001 -- s1",
+      "useradd --uid 20001 --gid 20001 --no-create-home --home-dir /srv/sites/s1/home --shell /bin/bash --no-log-init -- s1",
+      "usermod --home /srv/sites/s1/home --shell /bin/bash -- s1",
+      "usermod --append --groups sftp -- s1",
+    ]);
+  });
+
+  test("that remove an account come when its processes have ended, which is looked at until it is so", async () => {
+    known.accounts.set("s1", { ...website, gid: website.uid });
+    known.groups.set("s1", { name: "s1", gid: website.uid, members: [] });
+    answers.set("pgrep", [{ exitCode: 0 }, { exitCode: 1 }]);
+    // Whoever has no process left has none to signal.
+    answers.set("setpriv", [{ exitCode: 0 }, { exitCode: 1 }]);
+    await noUser("s1").apply(signal);
+    const end = "setpriv --reuid=20001 --regid=20001 --clear-groups --no-new-privs -- /bin/kill -KILL -- -1";
+    expect(commands).toEqual([end, "pgrep -U 20001", end, "pgrep -U 20001", "userdel -- s1", "groupdel -- s1"]);
+    expect(run).toHaveBeenCalledWith(expect.arrayContaining(["/bin/kill"]), expect.objectContaining({ cwd: "/" }));
+  });
+
+  test("that make a directory, and remove a tree", async () => {
+    await directory({ path: "/tmp", mode: 0o1777 }).apply(signal);
+    await removeTree("/srv/sites/s1");
+    expect(commands).toEqual(["chown -h -- 1001:1002 /tmp", "chmod -- 1777 /tmp", "rm -rf -- /srv/sites/s1"]);
+  });
+
+  test("that change a mount, here and as a service sees it", async () => {
+    const want = { path: "/srv/files", flags: ["nosuid", "nodev"] };
+    answers.set("systemctl show", [{ stdout: `${process.pid}\n` }, { stdout: `${process.pid}\n` }]);
+    await mountFlags(want).apply(signal);
+    const seen = mountFlagsSeenBy("php8.2-fpm.service", want);
+    expect(await seen.mismatch(signal)).toBe("is not mounted");
+    await seen.apply(signal);
+    const show = "systemctl show --property=MainPID --value -- php8.2-fpm.service";
+    const remount = "mount -o remount,bind,nosuid,nodev /srv/files";
+    expect(commands).toEqual([remount, show, show, `nsenter --target=${process.pid} --mount -- ${remount}`]);
+  });
+
+  test("that look at a service without a process find none, and then nothing is to be done", async () => {
+    const seen = mountFlagsSeenBy("php8.2-fpm.service", { path: "/srv/files", flags: ["nosuid"] });
+    for (const stdout of ["0\n", "\n", "MainPID=7\n"]) {
+      answers.set("systemctl show", [{ stdout }, { stdout }]);
+      expect(await seen.mismatch(signal)).toBeNull();
+      await expect(seen.apply(signal)).rejects.toMatchObject({ code: "converge.no-process" });
+    }
+  });
+
+  test.each([
+    ["ActiveState=inactive\nUnitFileState=disabled\n", "needs enable and start", ["enable", "start"]],
+    ["ActiveState=failed\nUnitFileState=enabled\n", "needs start", ["start"]],
+    ["ActiveState=active\nUnitFileState=\n", "needs enable", ["enable"]],
+    ["ActiveState=activating\nUnitFileState=enabled-runtime\n", null, []],
+    ["ActiveState=reloading\nUnitFileState=static\n", null, []],
+    ["ActiveState=active\nUnitFileState=alias\n", null, []],
+  ])("that bring a unit from %j to run now and at boot", async (stdout, reason, verbs) => {
+    answers.set("systemctl show", [{ stdout }, { stdout }]);
+    const cron = unit({ unit: "cron.service", running: true, atBoot: true });
+    expect(await cron.mismatch(signal)).toBe(reason);
+    await cron.apply(signal);
+    const show = "systemctl show --property=ActiveState,UnitFileState -- cron.service";
+    expect(commands).toEqual([show, show, ...verbs.map((verb) => `systemctl ${verb} -- cron.service`)]);
+  });
+});
