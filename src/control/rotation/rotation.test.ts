@@ -154,11 +154,15 @@ describe("confirmation that visitors are not sent to fenced servers", () => {
     expect(lines()).toEqual([]);
   });
 
-  test("waits for a cache that is late, but in time", async () => {
+  test("waits for a cache that is late, but in time, whatever is heard meanwhile, and no longer than that", async () => {
     confirming.delete("c1v1");
-    clock.after(9_000, () => bus.hear(statusOf("c1v1", 1)));
+    const startedAtMs = clock.elapsedMs();
+    clock.after(3_000, () => bus.hear(statusOf("c1b1", 1)));
+    clock.after(8_000, () => bus.hear(statusOf("c1v1", 1)));
     await rotation.confirm("c1", signal);
     expect(await fenceOf("c1v1")).toBeNull();
+    expect(clock.elapsedMs() - startedAtMs).toBeGreaterThanOrEqual(8_000);
+    expect(clock.elapsedMs() - startedAtMs).toBeLessThan(9_500);
   });
 
   test("fences a cache that does not confirm, says so in an event, and waits for edges to confirm that", async () => {
@@ -270,6 +274,29 @@ describe("a fenced server", () => {
     await fencedBox();
     live.delete("c1b1");
     await staysUntil(() => void live.set("c1b1", RELEASE));
+  });
+
+  /** A second website of the cluster, without a release so far. */
+  const addSecond = async (): Promise<WebsiteId> =>
+    createWebsite(store, {
+      cluster: "c1",
+      environment: "production",
+      branch: "main",
+      domain: { name: "www.second.test", kind: "main", certificate: { chainPem: "", keyPem: "", expiresAt: new Date() } },
+    });
+
+  test("returns although another website of its cluster has no release yet, and it says nothing of that", async () => {
+    await addSecond();
+    await fencedBox();
+    rotation.start();
+    await returned("c1b1");
+  });
+
+  test("stays while it serves another release of one website of two", async () => {
+    const second = await addSecond();
+    await store.updateTable("website").set({ release: OTHER }).where("id", "=", second).execute();
+    await fencedBox();
+    await staysUntil(async () => void (await store.updateTable("website").set({ release: null }).where("id", "=", second).execute()));
   });
 
   test("stays while it refuses to say what it serves", async () => {
