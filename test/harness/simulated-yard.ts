@@ -45,6 +45,7 @@ export class SimulatedYard {
   /** Of every release; they take so many looks, and fail where told. */
   hooks: HookName[] = [];
   hookLooks = 2;
+  readonly #looks = new Map<string, number>();
   readonly failingHooks = new Set<HookName>();
   readonly endlessHooks = new Set<HookName>();
   /** What hooks say; null for the usual. */
@@ -349,17 +350,21 @@ export class SimulatedYard {
     else if (hook === "update") this.#updating.delete(deployment);
     if (hook === "update") this.databases.set(`db${website.slice(1)}`, release ?? "");
     if (hook === "update" && this.holdSeconds !== null) this.#lookForUnheld(website);
-    const looks = Number(after) + 1;
+    const looks = this.#looksAt(`${deployment} ${hook}`, after);
     if (looks >= this.hookLooks && !this.endlessHooks.has(hook)) {
       const isFailing = this.failingHooks.has(hook);
       return { state: isFailing ? "failed" : "done", exitStatus: isFailing ? 3 : 0, lines: [], cursor: after };
     }
-    return {
-      state: "running",
-      exitStatus: null,
-      lines: looks === 1 ? (this.hookLines ?? [`$ ${hook} the database`]) : [],
-      cursor: String(looks),
-    };
+    // It says all at once; whoever has heard that has no reason to begin anew.
+    if (after !== null) return { state: "running", exitStatus: null, lines: [], cursor: null };
+    return { state: "running", exitStatus: null, lines: this.hookLines ?? [`$ ${hook} the database`], cursor: "1" };
+  }
+
+  /** How often it was asked for since whoever asks began to. */
+  #looksAt(hook: string, after: string | null): number {
+    const looks = after === null ? 1 : (this.#looks.get(hook) ?? 0) + 1;
+    this.#looks.set(hook, looks);
+    return looks;
   }
 
   #releasesOf(server: ServerName): Record<WebsiteId, CommitId | null> {

@@ -29,6 +29,7 @@ describe("a release with hooks", () => {
   });
 
   test("runs them on the shell server when it is switched, tells what they say, and is live when they are done", async () => {
+    site.yard.hookLooks = 3;
     expect(await site.deploy(second, 2)).toMatchObject({ state: "live" });
     await afterHooksEnded();
     expect(new Set(hooksRun())).toEqual(new Set(["c1s"]));
