@@ -4,6 +4,7 @@ import type { Argv } from "#base/run.ts";
 import { runBuild } from "#contract/actions/build.ts";
 import { banPages } from "#contract/actions/cache.ts";
 import { restoreDatabases, snapshotDatabases } from "#contract/actions/database.ts";
+import { runHook } from "#contract/actions/hook.ts";
 import type { Enrolment } from "#contract/enrolment.ts";
 import type { ServerPlan, ServerSpec } from "#contract/spec/server.ts";
 import { NO_SOURCES, USUAL_LIMITS } from "#contract/work-settings.ts";
@@ -200,6 +201,14 @@ describe("a request is refused", () => {
     const control = bus.joinAsControl();
     for (const action of [snapshotDatabases, restoreDatabases])
       expect(await codeOf(control.askAll(action, ["database1"], { databases: ["db1", "db9"], deployment: 1 }))).toBe("database.unknown");
+  });
+
+  test("when it is for a hook of a website that the server does not carry", async () => {
+    await start("c1s", "shell");
+    const control = bus.joinAsControl();
+    const asked = { release: RELEASE, deployment: 1, hook: "update", after: null } as const;
+    expect(await codeOf(control.askAll(runHook, ["c1s"], { website: "s9", ...asked }))).toBe("release.unknown-website");
+    expect(await codeOf(control.askAll(runHook, ["c1s"], { website: "s2", ...asked }))).toBe("hook.not-staged");
   });
 
   test("when it is for a build of another website than the builder's, or comes before the builder has converged", async () => {
