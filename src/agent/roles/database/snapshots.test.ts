@@ -80,6 +80,13 @@ SELECT COUNT(*) FROM log; SELECT * FROM seen; SELECT event_name FROM information
     expect(await files()).toEqual(["db1/5.restored", "db1/5.sql.zst"]);
   }, 60_000);
 
+  test("takes the place of the one of an earlier deployment, in its own database alone", async () => {
+    await server.runSql("CREATE DATABASE db2 CHARACTER SET utf8mb4; CREATE DATABASE db3 CHARACTER SET utf8mb4");
+    await carryOut(takeScript, 8, "db2", "db3");
+    await carryOut(takeScript, 9, "db2");
+    expect((await files()).filter((name) => !name.startsWith("db1/"))).toEqual(["db2/9.sql.zst", "db3/8.sql.zst"]);
+  }, 60_000);
+
   test("that cannot be put back leaves the server's limit for statements as it was", async () => {
     await writeFile(join(directory, "db1/7.sql.zst"), "no snapshot");
     await expect(carryOut(restoreScript, 7, "db1")).rejects.toThrow(/zstd/);
