@@ -20,6 +20,10 @@ vi.mock("#base/run.ts", () => ({
   }),
 }));
 
+/** How long was waited; nothing is waited for here. */
+const waits = vi.hoisted(() => [] as number[]);
+vi.mock("node:timers/promises", () => ({ setTimeout: async (ms: number) => void waits.push(ms) }));
+
 /** The server's accounts and groups. */
 const known = vi.hoisted(() => ({ accounts: new Map<string, Account>(), groups: new Map<string, Group>() }));
 vi.mock("./accounts.ts", () => ({
@@ -33,6 +37,7 @@ const website = { name: "s1", uid: 20_001, home: "/srv/sites/s1/home", shell: "/
 
 beforeEach(() => {
   commands.length = 0;
+  waits.length = 0;
   answers.clear();
   known.accounts = new Map();
   known.groups = new Map();
@@ -63,6 +68,21 @@ describe("the commands", () => {
     const end = "setpriv --reuid=20001 --regid=20001 --clear-groups --no-new-privs -- /bin/kill -KILL -- -1";
     expect(commands).toEqual([end, "pgrep -U 20001", end, "pgrep -U 20001", "userdel -- s1", "groupdel -- s1"]);
     expect(run).toHaveBeenCalledWith(expect.arrayContaining(["/bin/kill"]), expect.objectContaining({ cwd: "/" }));
+  });
+
+  test("that remove an account do not come while its processes go on, which are waited for some seconds", async () => {
+    known.accounts.set("s1", { ...website, gid: website.uid });
+    await expect(noUser("s1").apply(signal)).rejects.toMatchObject({ code: "converge.processes-left" });
+    expect(commands.filter((command) => command.startsWith("userdel"))).toEqual([]);
+    const waitedMs = waits.reduce((sum, ms) => sum + ms, 0);
+    expect(waitedMs).toBeGreaterThan(1_000);
+    expect(waitedMs).toBeLessThan(10_000);
+  });
+
+  test("that end processes are never those of the system's own accounts", async () => {
+    known.accounts.set("daemon", { ...website, name: "daemon", uid: 999, gid: 999 });
+    await expect(noUser("daemon").apply(signal)).rejects.toMatchObject({ code: "converge.no-account" });
+    expect(commands).toEqual([]);
   });
 
   test("that make a directory, and remove a tree", async () => {

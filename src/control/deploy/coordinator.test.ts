@@ -324,6 +324,8 @@ describe("when a box cannot stage", () => {
     const deployment = await site.deploy(pushOf("s1", 2), 2);
     expect(deployment).toMatchObject({ state: "failed", reason: "cannot stage 1002000: c1b2: no space left on device" });
     expect(deployment?.servers.find((server) => server.name === "c1b2")?.error).toContain("no space left on device");
+    for (const name of ["c1b1", "c1s"])
+      expect(deployment?.servers.find((server) => server.name === name)).toMatchObject({ stagedAt: expect.any(String), error: null });
     expect(site.lines().slice(-2)).toEqual([
       "live now: 1001000 on c1b1, c1b2, c1s",
       `failed: ${deployment?.reason}; nothing changed: s1 still serves 1001000; when that is fixed: git push`,
