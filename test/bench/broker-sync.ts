@@ -22,6 +22,7 @@ interface Times {
 }
 
 await must(bin("up", ["--yard", TEST_YARD, "--json"], 1_800_000));
+let number = 0;
 const site = await createSite("sync.example.test");
 const always: Times = { whole: [], toLastSwitch: [] };
 const later: Times = { whole: [], toLastSwitch: [] };
@@ -58,8 +59,6 @@ async function use(setting: string): Promise<void> {
   );
   await eventually("all servers ready", async () => (await listServers()).every(({ state }) => state === "ready"), 60_000);
 }
-
-let number = 0;
 
 async function push(times?: Times): Promise<void> {
   await commitPage(site.repository, `push ${number++}`);
