@@ -15,6 +15,7 @@ const OTHERS = `Each with the command that takes them, the machine and the date:
 
 - [the fabric with 100, 1,000 and 10,000 agents](benchmarks-fabric.md), and [beside MCollective](benchmarks-peers.md)
 - [deployments beside an ssh loop, Capistrano and Ansible](benchmarks-deployments.md), and [what visitors notice of one](benchmarks-visitors.md)
+- [what a push costs because the broker has it on disk first](benchmarks-broker.md)
 `;
 const rows: { figure: string; median: string; spread: string; target: string }[] = [];
 

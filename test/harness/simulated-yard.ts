@@ -355,12 +355,12 @@ export class SimulatedYard {
       const isFailing = this.failingHooks.has(hook);
       return { state: isFailing ? "failed" : "done", exitStatus: isFailing ? 3 : 0, lines: [], cursor: after };
     }
-    // It says all at once; whoever has heard that has no reason to begin anew.
+    // It says all at once, and nothing new after that.
     if (after !== null) return { state: "running", exitStatus: null, lines: [], cursor: null };
     return { state: "running", exitStatus: null, lines: this.hookLines ?? [`$ ${hook} the database`], cursor: "1" };
   }
 
-  /** How often it was asked for since whoever asks began to. */
+  /** How often it was asked for since the first time without a cursor. */
   #looksAt(hook: string, after: string | null): number {
     const looks = after === null ? 1 : (this.#looks.get(hook) ?? 0) + 1;
     this.#looks.set(hook, looks);

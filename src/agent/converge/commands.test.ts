@@ -62,7 +62,7 @@ describe("the commands", () => {
     known.accounts.set("s1", { ...website, gid: website.uid });
     known.groups.set("s1", { name: "s1", gid: website.uid, members: [] });
     answers.set("pgrep", [{ exitCode: 0 }, { exitCode: 1 }]);
-    // Whoever has no process left has none to signal.
+    // An account without processes has none to signal.
     answers.set("setpriv", [{ exitCode: 0 }, { exitCode: 1 }]);
     await noUser("s1").apply(signal);
     const end = "setpriv --reuid=20001 --regid=20001 --clear-groups --no-new-privs -- /bin/kill -KILL -- -1";
