@@ -1,7 +1,6 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { connect, type NatsConnection } from "@nats-io/transport-node";
@@ -23,6 +22,7 @@ import {
   type YardKeys,
 } from "#fabric/identity.ts";
 import { authenticatorFor } from "#fabric/native-keys.ts";
+import { freePort } from "./ports.ts";
 
 const HOSTS = ["127.0.0.1", "127.0.0.2", "127.0.0.3"] as const;
 const [HOST] = HOSTS;
@@ -225,14 +225,4 @@ export async function runBroker(configPath: string): Promise<ChildProcess> {
     broker.once("exit", () => reject(new Error(`nats-server does not start: ${said}`)));
   });
   return broker;
-}
-
-/** A port of this address that nobody listens on at the moment. */
-export async function freePort(address: string): Promise<number> {
-  const probe = createServer().listen(0, address);
-  await once(probe, "listening");
-  const bound = probe.address();
-  probe.close();
-  if (bound === null || typeof bound === "string") throw new Error("no port");
-  return bound.port;
 }

@@ -1,14 +1,14 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { openSync } from "node:fs";
-import { chown, mkdtemp, rm, writeFile } from "node:fs/promises";
-import { createServer } from "node:net";
+import { chown, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { setTimeout as sleep } from "node:timers/promises";
 import { mariadbFiles } from "#agent/roles/database/mariadb.ts";
 import { type RunSql, sqlOver } from "#agent/roles/database/sql.ts";
+import { until } from "#base/retry.ts";
 import { run } from "#base/run.ts";
+import { freePort } from "./ports.ts";
 
 /** A real MariaDB of its own with a database server's configuration, at 127.0.0.1 and over sockets, as systemd hands them to it. */
 export interface TestMariadb {
@@ -53,7 +53,7 @@ export async function startMariadb({ authority, settings = [] }: TestMariadbOpti
   ];
   await run(["mariadb-install-db", "--no-defaults", `--datadir=${folder}/data`, ...install], { timeoutMs: 180_000 });
 
-  const port = await freePort();
+  const port = await freePort("127.0.0.1");
   const sockets = { everybody: join(folder, "mysqld.sock"), root: join(folder, "root.sock") };
   const places = [`127.0.0.1:${port}`, sockets.everybody, sockets.root].flatMap((place) => ["--listen", place]);
   const server = spawn(
@@ -62,7 +62,7 @@ export async function startMariadb({ authority, settings = [] }: TestMariadbOpti
     { stdio: ["ignore", "ignore", openSync(join(folder, "log"), "w")] },
   );
   const runSql = sqlOver(sockets.root);
-  await answers(runSql, server);
+  await answers(runSql, server, folder);
   return {
     port,
     sockets,
@@ -103,23 +103,14 @@ function serverSettings(folder: string): string {
   return settings.replaceAll("/etc/mysql/boxyard/", `${folder}/`);
 }
 
-async function answers(runSql: RunSql, server: ChildProcess): Promise<void> {
-  for (let tries = 0; ; tries++) {
-    try {
-      await runSql("SELECT 1");
-      return;
-    } catch (thrown) {
-      if (tries === 100 || server.exitCode !== null) throw thrown;
-      await sleep(200);
-    }
+/** Waits long: it starts beside other tests, and may start beside the build of an image. */
+async function answers(runSql: RunSql, server: ChildProcess, folder: string): Promise<void> {
+  const ended = new AbortController();
+  server.once("exit", () => ended.abort(new Error("mariadbd has ended")));
+  try {
+    await until("mariadbd", () => runSql("SELECT 1"), { timeoutMs: 150_000, signal: ended.signal });
+  } catch (thrown) {
+    server.kill("SIGKILL");
+    throw new Error(`mariadbd does not start: ${await readFile(join(folder, "log"), "utf8")}`, { cause: thrown });
   }
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const address = server.address();
-  server.close();
-  if (address === null || typeof address === "string") throw new Error("no port");
-  return address.port;
 }

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { execa } from "execa";
 import { until } from "#base/retry.ts";
 import { run } from "#base/run.ts";
-import { freePort } from "./broker.ts";
+import { freePort } from "./ports.ts";
 
 const HOST = "127.0.0.1";
 

@@ -4,7 +4,7 @@ import { text } from "node:stream/consumers";
 import { expect, test } from "vitest";
 import { api } from "#contract/api/routes.ts";
 import { FaultReport } from "#contract/fault.ts";
-import { freePort } from "#harness/broker.ts";
+import { freePort } from "#harness/ports.ts";
 import { createAuthority, issueCertificate } from "../authority/authority.ts";
 import { serveStandby } from "./standby.ts";
 
