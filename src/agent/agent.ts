@@ -210,6 +210,7 @@ export class Agent {
       fabric: this.#fabric,
       log: this.#log.child({ role: name }),
       nudge: () => this.#turns.nudge(),
+      beat: () => this.#heartbeats.nudge(),
       currentSpec: () => this.#spec,
       isConfirmed: () => this.#isConfirmed,
       isConverged: () => this.#spec !== null && this.#reached === this.#spec.generation && this.#outcome.faults.length === 0,

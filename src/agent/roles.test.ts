@@ -116,6 +116,7 @@ async function start(name: string, role: keyof typeof roles, { isConverged = tru
     fabric: bus.joinAsServer(name),
     log: silentLog(),
     nudge: () => undefined,
+    beat: () => undefined,
     currentSpec: () => spec,
     isConfirmed: () => true,
     isConverged: () => isConverged,

@@ -91,7 +91,8 @@ describe("a push", () => {
       expect(pushed.exitCode).not.toBe(0);
       expect(pushed.stderr).toMatch(/remote: .*500/);
       expect((await lastDeployment(website.id)).state).toBe("rolled-back");
-      expect((await showWebsite(website.id)).servers).toEqual(before.servers);
+      const servers = async () => (await showWebsite(website.id)).servers;
+      await expect.poll(servers, { timeout: 10_000, message: "their next heartbeats" }).toEqual(before.servers);
     }
     expect((await new Visitor(DOMAIN).get("/")).text).toBe("good");
     await repository.git("reset", "-q", "--hard", "HEAD~1");

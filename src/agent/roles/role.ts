@@ -12,6 +12,8 @@ export interface RoleContext {
   readonly log: Log;
   /** Asks for another convergence turn soon. */
   readonly nudge: () => void;
+  /** Sends a heartbeat soon: what `releases` says has changed without a convergence turn. */
+  readonly beat: () => void;
   /** The spec as last verified, from the bus or from disk; null before the first. */
   readonly currentSpec: () => ServerSpec | null;
   /** Whether the bus has given this spec since the agent began; false while all that is known of it lies on the disk. */

@@ -31,7 +31,7 @@ import { warmRelease } from "./warm.ts";
 
 /** Begins the box role: Apache and a PHP-FPM pool for each website, and its part in deployments. */
 export const startBox: StartRole<BoxSpec> = async (context) => {
-  const { enrolment, fabric, log, currentSpec, isConverged, isConfirmed } = context;
+  const { enrolment, log, currentSpec, isConverged, isConfirmed } = context;
   const carried = (): BoxSpec | null => currentSpec()?.roles.box ?? null;
   const releases = new WebsiteReleases({
     packs: new PackSource(enrolment),
@@ -40,7 +40,7 @@ export const startBox: StartRole<BoxSpec> = async (context) => {
     onStaged: (website, staged, signal) => warmRelease({ website, staged, log, signal }),
     onSwitched: () => health.look(),
   });
-  answerReleaseActions(fabric, releases);
+  answerReleaseActions(context, releases);
   answerBoxActions(context, carried);
   const health = startHealth({ isConverged, isConfirmed, websites: () => carried()?.websites ?? null, releases, log });
   return {

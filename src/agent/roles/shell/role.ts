@@ -23,10 +23,11 @@ import { begunHooks, HookRunner } from "./hooks.ts";
 import { SSH_OWNS, sshFiles } from "./ssh.ts";
 
 /** Begins the shell role: SSH, SFTP and cron with the websites' own accounts, and its part in deployments. */
-export const startShell: StartRole<ShellSpec> = async ({ enrolment, fabric, log, currentSpec }) => {
+export const startShell: StartRole<ShellSpec> = async (context) => {
+  const { enrolment, fabric, log, currentSpec } = context;
   const carried = (): ShellSpec | null => currentSpec()?.roles.shell ?? null;
   const releases = new WebsiteReleases({ packs: new PackSource(enrolment), log, carried });
-  answerReleaseActions(fabric, releases);
+  answerReleaseActions(context, releases);
   const hooks = new HookRunner(releases, carried);
   fabric.answer(runHook, (asked) => {
     if (!carried()?.websites.some(({ id }) => id === asked.website))
