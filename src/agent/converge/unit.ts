@@ -12,12 +12,26 @@ export interface UnitState {
   readonly atBoot: boolean;
 }
 
-export type UnitVerb = "start" | "stop" | "enable" | "disable";
+type BootVerb = "enable" | "disable";
+export type UnitVerb = BootVerb | "start" | "stop";
 
 /** systemctl's commands as data. */
 export const systemctl = {
-  act: (verb: UnitVerb | "reenable" | "reset-failed" | "restart" | "try-restart" | "reload" | "reload-or-restart", unit: string): Argv => [
+  act: (verb: "start" | "stop" | "reset-failed" | "restart" | "try-restart" | "reload" | "reload-or-restart", unit: string): Argv => [
     "systemctl",
+    verb,
+    "--",
+    unit,
+  ],
+  /**
+   * For the next boot only, and so without what takes a second of a processor: systemd need not read all units anew, and Debian's
+   * links for init scripts, which systemd does not use, stay as they are.
+   */
+  atBoot: (verb: BootVerb | "reenable", unit: string): Argv => [
+    "env",
+    "SYSTEMCTL_SKIP_SYSV=1",
+    "systemctl",
+    "--no-reload",
     verb,
     "--",
     unit,
@@ -34,7 +48,7 @@ export function unit(want: UnitWant): Resource {
       return verbs.length === 0 ? null : `needs ${verbs.join(" and ")}`;
     },
     apply: async () => {
-      for (const verb of planUnit(want, await unitState(want.unit))) await run(systemctl.act(verb, want.unit), { timeoutMs: 120_000 });
+      for (const verb of planUnit(want, await unitState(want.unit))) await run(command(verb, want.unit), { timeoutMs: 120_000 });
     },
   };
 }
@@ -47,10 +61,22 @@ export function planUnit(want: UnitWant, have: UnitState): UnitVerb[] {
   return verbs;
 }
 
+function command(verb: UnitVerb, unit: string): Argv {
+  return verb === "enable" || verb === "disable" ? systemctl.atBoot(verb, unit) : systemctl.act(verb, unit);
+}
+
+/** `is-enabled` looks at the disk; the property UnitFileState is as old as the last daemon-reload. */
 async function unitState(unit: string): Promise<UnitState> {
-  const { stdout } = await run(["systemctl", "show", "--property=ActiveState,UnitFileState", "--", unit]);
+  const [active, enabled] = await Promise.all([
+    run(["systemctl", "show", "--property=ActiveState", "--", unit]),
+    run(["systemctl", "is-enabled", "--", unit], { acceptExitCodes: [0, DISABLED, NOT_FOUND] }),
+  ]);
   return {
-    running: /^ActiveState=(active|reloading|activating)$/m.test(stdout),
-    atBoot: /^UnitFileState=(enabled|enabled-runtime|static|alias)$/m.test(stdout),
+    running: /^ActiveState=(active|reloading|activating)$/m.test(active.stdout),
+    atBoot: /^(enabled|enabled-runtime|static|alias)$/m.test(enabled.stdout),
   };
 }
+
+/** What `systemctl is-enabled` exits with (systemctl(1), exit status). */
+const DISABLED = 1;
+const NOT_FOUND = 4;

@@ -22,7 +22,7 @@ export function filesMount(): Resource[] {
       id: "mount of shared files",
       files: [{ path: `/etc/systemd/system/${UNIT}`, content: BOOT_UNIT }],
       check: null,
-      activate: [systemctl.daemonReload(), systemctl.act("reenable", UNIT)],
+      activate: [systemctl.atBoot("reenable", UNIT), systemctl.daemonReload()],
     }),
     unit({ unit: UNIT, running: true, atBoot: true }),
     mountFlags(FILES),

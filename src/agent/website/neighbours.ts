@@ -50,10 +50,10 @@ export function accountsApart(): Resource[] {
       ],
       check: null,
       activate: [
+        systemctl.atBoot("enable", UNIT),
         systemctl.daemonReload(),
         systemctl.act("try-restart", "systemd-logind.service"),
         systemctl.act("reload", "dbus.service"),
-        systemctl.act("enable", UNIT),
       ],
     }),
     {

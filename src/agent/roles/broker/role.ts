@@ -18,7 +18,7 @@ export async function startBroker({ enrolment }: RoleContext): Promise<RunningRo
             files: brokerFiles(trust, { serverName, address, port, cluster }, enrolment),
             // As the broker itself: the checker makes folders that it must be able to write to.
             check: ["runuser", "-u", "nats", "--", "nats-server", "-t", "-c", BROKER_CONFIG],
-            activate: [systemctl.daemonReload(), systemctl.act("enable", BROKER_UNIT), systemctl.act("restart", BROKER_UNIT)],
+            activate: [systemctl.atBoot("enable", BROKER_UNIT), systemctl.daemonReload(), systemctl.act("restart", BROKER_UNIT)],
           }),
           unit({ unit: BROKER_UNIT, running: true, atBoot: true }),
         ],

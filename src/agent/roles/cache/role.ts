@@ -71,7 +71,7 @@ export async function startCache({ fabric }: RoleContext): Promise<RunningRole<C
             files: [{ path: VCL_PATH, content: renderVcl(spec) }],
             check: ["varnishd", "-C", "-f", VCL_PATH],
             // varnishreload loads the file under a new name and uses it; requests go on meanwhile. Old ones stay, and probe no more after ten minutes.
-            activate: [systemctl.act("enable", "varnish.service"), systemctl.act("reload-or-restart", "varnish.service")],
+            activate: [systemctl.atBoot("enable", "varnish.service"), systemctl.act("reload-or-restart", "varnish.service")],
           }),
           unit({ unit: "varnish.service", running: true, atBoot: true }),
         ],
@@ -90,7 +90,7 @@ export async function startCache({ fabric }: RoleContext): Promise<RunningRole<C
             id: "memcached",
             files: [{ path: "/etc/memcached.conf", content: memcachedConfig(spec, address) }],
             check: null,
-            activate: [systemctl.act("enable", "memcached.service"), systemctl.act("restart", "memcached.service")],
+            activate: [systemctl.atBoot("enable", "memcached.service"), systemctl.act("restart", "memcached.service")],
           }),
           unit({ unit: "memcached.service", running: true, atBoot: true }),
         ],

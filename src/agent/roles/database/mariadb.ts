@@ -25,7 +25,7 @@ export function mariadb(options: MariadbOptions): Resource {
       systemctl.daemonReload(),
       // A socket cannot begin to listen while its service runs.
       ["systemctl", "stop", "--", "mariadb.service", ...SOCKETS],
-      systemctl.act("enable", "mariadb.service"),
+      systemctl.atBoot("enable", "mariadb.service"),
       systemctl.act("start", "mariadb.service"),
     ],
   });

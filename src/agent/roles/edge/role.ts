@@ -48,7 +48,7 @@ export async function startEdge(): Promise<RunningRole<EdgeSpec>> {
                 { path: EDGE_PATHS.config, content: renderEdgeConfig(spec) },
               ],
               check: ["haproxy", "-c", "-f", EDGE_PATHS.config],
-              activate: [systemctl.act("enable", "haproxy.service"), systemctl.act("reload-or-restart", "haproxy.service")],
+              activate: [systemctl.atBoot("enable", "haproxy.service"), systemctl.act("reload-or-restart", "haproxy.service")],
             }),
             unit({ unit: "haproxy.service", running: true, atBoot: true }),
             runningConfiguration(edgeConfigName(spec.clusters)),

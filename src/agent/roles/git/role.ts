@@ -70,7 +70,7 @@ export function gitGroups(
     files: sshdFiles(spec),
     check: ["/usr/sbin/sshd", "-t"],
     // Enabled before its first start: systemd loses track of a running unit that gains an alias.
-    activate: [systemctl.act("enable", "ssh.service"), systemctl.act("reload-or-restart", "ssh.service")],
+    activate: [systemctl.atBoot("enable", "ssh.service"), systemctl.act("reload-or-restart", "ssh.service")],
   });
   return [
     { name: "accounts", resources: accountsApart() },

@@ -77,7 +77,7 @@ function access(spec: ShellSpec): Resource[] {
       owns: SSH_OWNS,
       check: ["/usr/sbin/sshd", "-t"],
       // Enabled before its first start: systemd loses track of a running unit that gains an alias.
-      activate: [systemctl.act("enable", "ssh.service"), systemctl.act("reload-or-restart", "ssh.service")],
+      activate: [systemctl.atBoot("enable", "ssh.service"), systemctl.act("reload-or-restart", "ssh.service")],
     }),
     unit({ unit: "ssh.service", running: true, atBoot: true }),
     unit({ unit: "cron.service", running: true, atBoot: true }),
