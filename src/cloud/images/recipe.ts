@@ -11,6 +11,8 @@ export interface Recipe {
   /** Never wanted in a server. */
   readonly maskedUnits: readonly string[];
   readonly enabledUnits: readonly string[];
+  /** They make units of what no server has, at each boot and at each daemon-reload. */
+  readonly maskedGenerators: readonly string[];
   readonly files: Readonly<Record<string, string>>;
 }
 
@@ -45,6 +47,7 @@ export const serverRecipe: Recipe = {
     "apache-htcacheclean.service",
   ],
   enabledUnits: ["systemd-networkd", "logrotate.timer", "boxyard-agent", "boxyard-control-setup", "boxyard-control"],
+  maskedGenerators: ["debug", "getty", "gpt-auto", "hibernate-resume", "rc-local", "run", "ssh", "system-update", "sysv", "tpm2"],
   files: {
     "/etc/systemd/system-preset/00-boxyard.preset": "disable *\n",
     "/etc/systemd/journald.conf.d/boxyard.conf": "[Journal]\nSystemMaxUse=64M\nRuntimeMaxUse=16M\n",
@@ -82,13 +85,15 @@ export const serverRecipe: Recipe = {
 };
 
 /** Commands of mmdebstrap's customize hooks; "$1" is the image's root. Only the recipe's own words stand in them. */
-export function customizations({ disabledUnits, maskedUnits, enabledUnits }: Recipe): string[] {
+export function customizations({ disabledUnits, maskedUnits, enabledUnits, maskedGenerators }: Recipe): string[] {
   return [
     'chroot "$1" useradd --system --user-group --home-dir /var/lib/boxyard --shell /usr/sbin/nologin boxyard',
     'chroot "$1" install -d /opt/boxyard /etc/boxyard /var/lib/boxyard /var/cache/boxyard/node /srv/files /srv/sites',
     `chroot "$1" systemctl disable ${disabledUnits.join(" ")}`,
     `chroot "$1" systemctl mask ${maskedUnits.join(" ")}`,
     `chroot "$1" systemctl enable ${enabledUnits.join(" ")}`,
+    'chroot "$1" install -d /etc/systemd/system-generators',
+    ...maskedGenerators.map((name) => `ln -s /dev/null "$1"/etc/systemd/system-generators/systemd-${name}-generator`),
     'rm -rf "$1"/var/lib/apt/lists/* "$1"/var/cache/apt/* "$1"/etc/ssh/ssh_host_* "$1"/var/www/html',
     // Empty, not "uninitialized": systemd must not apply presets at a server's first boot.
     ': > "$1"/etc/machine-id',
