@@ -6,7 +6,7 @@ import { allAreBack } from "#harness/requests.ts";
 import { destroy, mustInServer } from "#harness/servers.ts";
 import { commitPage, createSite, removeSite } from "#harness/site.ts";
 import { senderOf, Visitor } from "#harness/visitor.ts";
-import { eventually, lastDeployment, listServers, showWebsite, type WebsiteJson } from "#harness/yard.ts";
+import { eventually, lastDeployment, listServers, releaseOnAll, type WebsiteJson } from "#harness/yard.ts";
 
 const DOMAIN = "hold.example.test";
 const CONNECT =
@@ -97,8 +97,7 @@ describe("a release in hold mode, whose database the old code cannot read", () =
     expect(result.stderr).toMatch(/put db\d+ back as before the update/);
     expect([...pages]).toEqual(["200 two 2"]);
     expect(await lastDeployment(website.id)).toMatchObject({ state: "rolled-back" });
-    const { release, servers } = await showWebsite(website.id);
-    expect(servers.map((server) => server.release)).toEqual([release, release, release]);
+    await releaseOnAll(website.id);
   });
 
   test("holds on when control is killed meanwhile, and lets visitors go when it is live", async () => {

@@ -9,7 +9,16 @@ import { allAreBack, ask, isBack, named, signalAgent } from "#harness/requests.t
 import { inServer, mustInServer } from "#harness/servers.ts";
 import { commitPage, createSite, removeSite } from "#harness/site.ts";
 import { Visitor } from "#harness/visitor.ts";
-import { boxyard, boxyardJson, eventually, listDeployments, listServers, showWebsite, type WebsiteJson } from "#harness/yard.ts";
+import {
+  boxyard,
+  boxyardJson,
+  eventually,
+  listDeployments,
+  listServers,
+  releaseOnAll,
+  showWebsite,
+  type WebsiteJson,
+} from "#harness/yard.ts";
 
 const DOMAIN = "fabric-faults.example.test";
 let repository: Repository;
@@ -113,7 +122,7 @@ describe("the broker that is killed", () => {
       const deployment = await eventually(`push ${index} to end`, newest, 90_000);
       if (deployment.state !== "live") {
         // Undone everywhere for want of a broker; the same push again is a deployment like any other.
-        expect((await showWebsite(website.id)).servers.every(({ release }) => release !== commit)).toBe(true);
+        expect(await releaseOnAll(website.id)).not.toBe(commit);
         await allAreBack();
         const again = await repository.push(website.gitUrl);
         expect(again.exitCode, again.stderr).toBe(0);
@@ -164,7 +173,7 @@ describe("a server whose clock is off by five minutes", () => {
     });
     await isBack("c1b2");
     await eventually("it to return", async () => (await stateOf("c1b2")).startsWith("ready"));
-    expect((await showWebsite(website.id)).servers.map(({ release }) => release)).toEqual([commit, commit, commit]);
+    expect(await releaseOnAll(website.id)).toBe(commit);
     const refused = await boxyardJson<{ kind: string; target: string; details: { fault?: string } }[]>("audit", "--last", "500");
     expect(refused.some(({ kind, target, details }) => kind === "refused" && target === "c1b2" && details.fault?.startsWith(code))).toBe(
       true,

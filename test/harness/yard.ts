@@ -80,6 +80,20 @@ export async function eventually<T>(what: string, ask: () => Promise<T | null | 
   throw new Error(`waited ${timeoutMs / 1000} s for ${what}`, { cause: last });
 }
 
+/** Waits until every server of a website says that it serves the website's release, and gives it: heartbeats may come after a deployment's end. */
+export async function releaseOnAll(id: string): Promise<string> {
+  return eventually(
+    `the servers of ${id} to serve its release`,
+    async () => {
+      const { release, servers } = await showWebsite(id);
+      const others = servers.filter((server) => server.release !== release);
+      if (others.length > 0) throw new Error(`${release} is live, and ${JSON.stringify(others)}`);
+      return release;
+    },
+    10_000,
+  );
+}
+
 /** What the operator's machine knows of the yard. */
 export async function yardState(): Promise<{ caPem: string }> {
   return JSON.parse(await readFile(`/var/lib/boxyard/yards/${TEST_YARD}/yard.json`, "utf8"));

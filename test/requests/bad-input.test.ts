@@ -7,7 +7,16 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { Repository } from "#harness/repository.ts";
 import { createSite, removeSite } from "#harness/site.ts";
 import { Visitor } from "#harness/visitor.ts";
-import { boxyard, boxyardJson, eventually, lastDeployment, listDeployments, showWebsite, type WebsiteJson } from "#harness/yard.ts";
+import {
+  boxyard,
+  boxyardJson,
+  eventually,
+  lastDeployment,
+  listDeployments,
+  releaseOnAll,
+  showWebsite,
+  type WebsiteJson,
+} from "#harness/yard.ts";
 
 const DOMAIN = "bad.example.test";
 const GOOD = { Boxfile: "version: 2.0\nshared_folders:\n  - docroot/files\n", "docroot/index.php": "<?php echo 'good';" };
@@ -91,8 +100,7 @@ describe("a push", () => {
       expect(pushed.exitCode).not.toBe(0);
       expect(pushed.stderr).toMatch(/remote: .*500/);
       expect((await lastDeployment(website.id)).state).toBe("rolled-back");
-      const servers = async () => (await showWebsite(website.id)).servers;
-      await expect.poll(servers, { timeout: 10_000, message: "their next heartbeats" }).toEqual(before.servers);
+      expect(await releaseOnAll(website.id)).toBe(before.release);
     }
     expect((await new Visitor(DOMAIN).get("/")).text).toBe("good");
     await repository.git("reset", "-q", "--hard", "HEAD~1");
