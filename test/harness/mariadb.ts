@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { openSync } from "node:fs";
-import { chown, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { chown, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { mariadbFiles } from "#agent/roles/database/mariadb.ts";
@@ -24,16 +24,25 @@ export interface TestMariadb {
 export interface TestMariadbOptions {
   /** The authority that its certificate is of, made by `createAuthority`; without one the certificate is its own. */
   readonly authority?: string;
+  /** Whom its certificate names, as a subjectAltName; its address by default. */
+  readonly certifiedAs?: string;
   /** Lines of [mariadbd] beside a database server's own. */
   readonly settings?: readonly string[];
 }
 
 /** Starts it; safety against power loss is off, because it lives for one test file. */
-export async function startMariadb({ authority, settings = [] }: TestMariadbOptions = {}): Promise<TestMariadb> {
+export async function startMariadb({
+  authority,
+  certifiedAs = "IP:127.0.0.1,DNS:db1",
+  settings = [],
+}: TestMariadbOptions = {}): Promise<TestMariadb> {
   const folder = await mkdtemp(join(tmpdir(), "boxyard-mariadb-"));
   const [uid = 0, gid = 0] = (await run(["getent", "passwd", "mysql"])).stdout.split(":").slice(2, 4).map(Number);
-  await chown(folder, uid, gid);
-  await createCertificate(folder, authority);
+  // A server that starts removes all temporary tables where they are made: those of another one that starts beside it, too.
+  const temporary = join(folder, "tmp");
+  await mkdir(temporary);
+  for (const path of [folder, temporary]) await chown(path, uid, gid);
+  await createCertificate({ folder, authority, certifiedAs });
   for (const name of ["key.pem", "certificate.pem"]) await chown(join(folder, name), uid, gid);
   const own = [
     "skip-log-bin",
@@ -41,6 +50,7 @@ export async function startMariadb({ authority, settings = [] }: TestMariadbOpti
     "innodb-flush-method = nosync",
     `pid-file = ${folder}/pid`,
     `datadir = ${folder}/data`,
+    `tmpdir = ${temporary}`,
     ...settings,
   ];
   await writeFile(join(folder, "my.cnf"), `${serverSettings(folder)}${own.join("\n")}\n`);
@@ -50,6 +60,7 @@ export async function startMariadb({ authority, settings = [] }: TestMariadbOpti
     "--skip-test-db",
     "--user=mysql",
     "--innodb-flush-method=nosync",
+    `--tmpdir=${temporary}`,
   ];
   await run(["mariadb-install-db", "--no-defaults", `--datadir=${folder}/data`, ...install], { timeoutMs: 180_000 });
 
@@ -87,10 +98,16 @@ export async function createAuthority(): Promise<string> {
 
 const NEW_KEY = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"];
 
-async function createCertificate(folder: string, authority: string | undefined): Promise<void> {
+interface CertificateWant {
+  readonly folder: string;
+  readonly authority: string | undefined;
+  readonly certifiedAs: string;
+}
+
+async function createCertificate({ folder, authority, certifiedAs }: CertificateWant): Promise<void> {
   const files = ["-keyout", `${folder}/key.pem`, "-out", `${folder}/certificate.pem`, "-days", "2"];
   const signer = authority === undefined ? [] : ["-CA", `${authority}/ca.pem`, "-CAkey", `${authority}/ca-key.pem`];
-  const names = ["-subj", "/CN=db1", "-addext", "subjectAltName=IP:127.0.0.1,DNS:db1", "-addext", "basicConstraints=critical,CA:FALSE"];
+  const names = ["-subj", "/CN=db1", "-addext", `subjectAltName=${certifiedAs}`, "-addext", "basicConstraints=critical,CA:FALSE"];
   await run(["openssl", "req", "-x509", ...NEW_KEY, ...files, ...names, ...signer]);
   const ca = authority === undefined ? `${folder}/certificate.pem` : `${authority}/ca.pem`;
   await run(["cp", ca, `${folder}/ca.pem`]);
