@@ -1,4 +1,4 @@
-import { chmod, chown, mkdir, open, rename, rm } from "node:fs/promises";
+import { mkdir, open, rename, rm } from "node:fs/promises";
 import { dirname } from "node:path";
 
 export interface AtomicFileOptions {
@@ -16,12 +16,13 @@ export async function writeFileAtomic(path: string, content: string | Uint8Array
     const file = await open(temporary, "wx", 0o600);
     try {
       await file.writeFile(content);
+      // By the open file: in a website's own directory another one could lie at its path by now.
+      if (options.uid !== undefined || options.gid !== undefined) await file.chown(options.uid ?? 0, options.gid ?? 0);
+      await file.chmod(options.mode ?? 0o644);
       await file.sync();
     } finally {
       await file.close();
     }
-    await chmod(temporary, options.mode ?? 0o644);
-    if (options.uid !== undefined || options.gid !== undefined) await chown(temporary, options.uid ?? 0, options.gid ?? 0);
     await rename(temporary, path);
   } catch (thrown) {
     await rm(temporary, { force: true });

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { WebsiteId } from "#contract/names.ts";
 import type { WorkLimits } from "#contract/work-settings.ts";
 import { directory, file } from "../../converge/file.ts";
+import { removeTree } from "../../converge/remove-tree.ts";
 import type { Resource } from "../../converge/resource.ts";
 import { noUser, user } from "../../converge/user.ts";
 import { GIT_PATHS, keyFile, repositoryConfiguration } from "./configuration-files.ts";
@@ -58,7 +59,7 @@ export function noOtherRepositories(websites: readonly GitWebsite[]): Resource {
         await rm(keysPath(id), { force: true });
         await noUser(id).apply(signal);
         // The repository last: it is what says that there is something left to remove.
-        await rm(repositoryPath(id), { recursive: true, force: true });
+        await removeTree(repositoryPath(id));
       }
     },
   };
