@@ -177,6 +177,13 @@ def home(world):
             world.try_to("removed", lambda: remove(path))
 
 
+@attack(pause=0.0005)
+def modes(world):
+    """Changes the permissions of the directories that are its own, against what the agent wants of them."""
+    for path in [world.home, f"/srv/sites/{world.site}/tmp", f"{world.files}/.sessions"]:
+        world.try_to("changed", lambda: os.chmod(path, world.random.choice([0o755, 0o777, 0o700])))
+
+
 @attack(pause=0.02)
 def doors(world):
     """Tries what must be refused: to move or replace the directories that are its own, and to change what is not."""

@@ -32,7 +32,7 @@ export function exceptionsFor(attacker: string): Exception[] {
     { path: new RegExp(`^${site}/(?:current|previous)(?:\\.|$)`), may: "content and coming" },
     { path: new RegExp(`^${site}/releases/`), may: "coming" },
     { path: new RegExp(`^${files}/(?:\\.seed-|\\.sessions/|private/|docroot/[^/]+/)`), may: "all" },
-    { path: new RegExp(`^${files}/(?:docroot/[^/]+|private)$`), may: "all" },
+    { path: new RegExp(`^${files}/(?:docroot/[^/]+|private|\\.sessions)$`), may: "all" },
     { path: new RegExp(`^/var/spool/cron/crontabs/(?:${attacker}|tmp\\..*)$`), may: "all" },
     { path: /^\/var\/tmp\//, may: "all" },
     { path: /^\/var\/lib\/boxyard\/(?:agent|hooks|activated)(?:\/|$)/, may: "content and coming" },

@@ -1,6 +1,7 @@
+// Takes over five minutes, or BOXYARD_ATTACK_SECONDS.
 /**
- * Over a minute: an attacker with a website's rights renames, links, swaps and removes below everything that it can write, while
- * the agents seed, stage, converge, deploy and roll back. Five minutes, or BOXYARD_ATTACK_SECONDS.
+ * An attacker with a website's rights renames, links, swaps and removes below everything that it can write, while
+ * the agents seed, stage, converge, deploy and roll back.
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, expect, test } from "vitest";
@@ -14,7 +15,7 @@ import { differences, exceptionsFor, type Snapshot, takeSnapshot } from "./snaps
 const SECONDS = Number(process.env["BOXYARD_ATTACK_SECONDS"] ?? 300);
 const DOMAINS = { attacker: "attacker.example.test", victim: "victim.example.test" };
 const [BOX, SHELL] = ["c1b1", "c1s"];
-const ANYWHERE = ["seeds", "churn", "doors", "temporary", "web_flip"];
+const ANYWHERE = ["seeds", "churn", "doors", "modes", "temporary", "web_flip"];
 const ATTACKS: Readonly<Record<string, readonly string[]>> = { [BOX]: [...ANYWHERE, "web_ask"], [SHELL]: [...ANYWHERE, "home", "spool"] };
 /** Files of each folder that is seeded, and names among them that lie where the attacker's links lead. */
 const SEEDED = 700;

@@ -1,6 +1,7 @@
 import { mkdir, readFile, stat } from "node:fs/promises";
 import { writeFileAtomic } from "#base/atomic-file.ts";
 import { run } from "#base/run.ts";
+import type { WebsiteId } from "#contract/names.ts";
 import { accountIds } from "./accounts.ts";
 import type { Resource } from "./resource.ts";
 
@@ -29,11 +30,12 @@ export function file(want: { readonly path: string; readonly content: string } &
   };
 }
 
-/** A directory; its parents are made too. */
-export function directory(want: { readonly path: string } & Ownership): Resource {
-  const { path, mode = 0o755 } = want;
+/** A directory; its parents are made too. One that a website can change names it. */
+export function directory(want: { readonly path: string; readonly website?: WebsiteId } & Ownership): Resource {
+  const { path, mode = 0o755, website } = want;
   return {
     id: `directory ${path}`,
+    ...(website === undefined ? {} : { website }),
     mismatch: async () => {
       const have = await stat(path).catch(() => null);
       if (have === null) return "is missing";

@@ -7,7 +7,9 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { expect, test } from "vitest";
 import { run } from "#base/run.ts";
 import { asAccount } from "./as-account.ts";
+import { directory } from "./file.ts";
 import { removeTree } from "./remove-tree.ts";
+import { convergeGroups } from "./runner.ts";
 import { endProcesses } from "./user.ts";
 
 const UID = 59_871;
@@ -67,4 +69,28 @@ test("an account's processes end although each begins the next one and is gone",
 
 test("no process of the system's own accounts is ended", async () => {
   await expect(endProcesses(0)).rejects.toMatchObject({ code: "converge.no-account" });
+});
+
+test("a directory whose owner changes its permissions all the time is a website's fault, not the server's", async () => {
+  const scratch = await mkdtemp(join(tmpdir(), "boxyard-tree-"));
+  await run(["chmod", "755", scratch]);
+  const own = { path: join(scratch, "own"), owner: "nobody", group: "nogroup", mode: 0o700, website: "s1" };
+  const after = { path: join(scratch, "after") };
+  const { signal } = new AbortController();
+  const groups = [{ name: "website s1", resources: [directory(own), directory(after)] }];
+  try {
+    expect(await convergeGroups(groups, signal)).toMatchObject({ faults: [], websiteFaults: [] });
+    const script = "my $end = time + 60; while (time < $end) { chmod 0755, $ARGV[0] }";
+    const tenant = spawn("setpriv", ["--reuid=65534", "--regid=65534", "--clear-groups", "perl", "-e", script, own.path]);
+    let websites: readonly string[] = [];
+    for (let turn = 0; turn < 50 && websites.length === 0; turn++) {
+      const { faults, websiteFaults } = await convergeGroups(groups, signal);
+      expect(faults).toEqual([]);
+      websites = websiteFaults.map(({ website }) => website);
+    }
+    tenant.kill("SIGKILL");
+    expect(websites).toEqual(["s1"]);
+  } finally {
+    await rm(scratch, { recursive: true, force: true });
+  }
 });

@@ -15,10 +15,13 @@ export function sharedDirectories(): Resource[] {
   ];
 }
 
-/** A website's account and its directories: the code is root's, only home, temporary and shared files are its own. */
+/**
+ * A website's account and its directories: the code is root's, only home, temporary and shared files are its own. What it
+ * does to the permissions of its own ones is its own fault, not the server's.
+ */
 export function websiteAccount({ id, uid }: Pick<WebsiteOnServer, "id" | "uid">, shell: string): Resource[] {
   const paths = sitePaths(id);
-  const own = { owner: id, group: id };
+  const own = { owner: id, group: id, website: id };
   return [
     user({ name: id, uid, home: `${paths.site}/home`, shell }),
     directory({ path: paths.site, mode: 0o750, group: id }),

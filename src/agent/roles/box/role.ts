@@ -69,7 +69,7 @@ export function boxGroups(spec: BoxSpec, { server, releases, caPem }: BoxParts):
     { name: "web server", resources: webServer(spec, server.server) },
     ...spec.websites.map((website) => ({
       name: `releases of ${website.id}`,
-      resources: [noLeftSeeds(website), liveRelease(website, releases), fewReleases(website, releases), spareRelease(website, releases)],
+      resources: [liveRelease(website, releases), fewReleases(website, releases), spareRelease(website, releases), noLeftSeeds(website)],
     })),
   ];
 }

@@ -27,7 +27,7 @@ const converge = () =>
 
 describe("~/current", () => {
   test("is made, and is the website's own", async () => {
-    expect(await converge()).toMatchObject({ changed: ["~/current"], faults: [], websiteFaults: [] });
+    expect(await converge()).toMatchObject({ changed: ["~/current of s2"], faults: [], websiteFaults: [] });
     expect(await readlink(`${home}/current`)).toBe("../current");
     expect((await lstat(`${home}/current`)).uid).toBe(UID);
     expect(await converge()).toMatchObject({ changed: [] });
@@ -37,7 +37,7 @@ describe("~/current", () => {
     await mkdir(`${scratch}/others`);
     await symlink(`${scratch}/others`, `${home}/current`);
     await symlink(`${scratch}/others`, `${home}/current.new`);
-    expect(await converge()).toMatchObject({ changed: ["~/current"], faults: [] });
+    expect(await converge()).toMatchObject({ changed: ["~/current of s2"], faults: [] });
     expect(await readlink(`${home}/current`)).toBe("../current");
     expect(await readdir(`${scratch}/others`)).toEqual([]);
     expect(await readlink(`${home}/current.new`)).toBe(`${scratch}/others`);
@@ -51,7 +51,7 @@ describe("~/current", () => {
     expect(websiteFaults).toEqual([
       {
         website: "s2",
-        resource: "~/current",
+        resource: "~/current of s2",
         code: "shell.link-blocked",
         message: `${home}/current is a ${kind}, where the link to the live release should be`,
         next: expect.stringContaining("mv ~/current"),

@@ -15,7 +15,7 @@ const TARGET = "../current";
 export function homeLink({ id, uid }: Pick<WebsiteOnServer, "id" | "uid">, roots?: SiteRoots): Resource {
   const path = `${sitePaths(id, roots).site}/home/current`;
   return {
-    id: "~/current",
+    id: `~/current of ${id}`,
     website: id,
     mismatch: async () => {
       const target = await readlink(path).catch(() => null);

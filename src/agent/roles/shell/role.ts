@@ -54,7 +54,7 @@ export function shellGroups(spec: ShellSpec, { releases, caPem }: { releases: We
     { name: "access", resources: access(spec) },
     ...spec.websites.map((website) => ({
       name: `releases of ${website.id}`,
-      resources: [noLeftSeeds(website), liveRelease(website, releases), fewReleases(website, releases), spareRelease(website, releases)],
+      resources: [liveRelease(website, releases), fewReleases(website, releases), spareRelease(website, releases), noLeftSeeds(website)],
     })),
   ];
 }
