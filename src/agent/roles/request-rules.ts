@@ -9,5 +9,17 @@ export const WEB_METHODS = [
   ...["PROPFIND", "PROPPATCH", "MKCOL", "COPY", "MOVE", "LOCK", "UNLOCK", "SEARCH", "REPORT", "MKCALENDAR", "ACL"],
 ] as const;
 
-/** Headers that the edge sets. From anyone else they claim an address, scheme or host that nobody has checked. */
-export const CLAIMS = ["X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host", "X-Forwarded-Port"] as const;
+/**
+ * By these, applications believe an address, scheme, host, URL or method. The edge sets some of them and lets none pass; a cache
+ * takes them from nobody else either, by name, because it knows no patterns.
+ */
+export const CLAIMED_HEADERS = [
+  ...["For", "By", "Host", "Path", "Port", "Prefix", "Proto", "Protocol", "Scheme", "Server", "Ssl", "URI", "User"].map(
+    (what) => `X-Forwarded-${what}`,
+  ),
+  ...["Forwarded", "Forwarded-For", "X-Forwarded", "X-Real-IP", "X-Client-IP", "Client-IP", "True-Client-IP", "X-Cluster-Client-IP"],
+  ...["CF-Connecting-IP", "CF-Visitor", "Fastly-Client-IP", "X-Remote-IP", "X-Remote-Addr", "X-Originating-IP", "Remote-User"],
+  ...["X-Original-URL", "X-Original-Host", "X-Rewrite-URL", "X-Host", "X-HTTP-Host-Override", "X-Scheme", "X-Url-Scheme"],
+  ...["X-Accel-Mapping", "Front-End-Https", "X-Arr-Ssl", "CloudFront-Forwarded-Proto", "HTTPS", "Proxy", "User-Agent-Https"],
+  ...["X-HTTP-Method", "X-HTTP-Method-Override", "X-Method-Override"],
+] as const;

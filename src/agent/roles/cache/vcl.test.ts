@@ -53,9 +53,9 @@ const ask = (from: string, path: string, headers?: Headers, method = "GET", cach
   askCache({ from, cache, path, method, ...(headers && { headers }) });
 
 /** A request with a method that Node's client does not know. */
-async function askRaw(from: string, method: string, path: string): Promise<string> {
+async function askRaw(from: string, method: string, path: string, host = "a.example"): Promise<string> {
   const socket = connect({ host: CACHE, port: 80, localAddress: from }).setEncoding("utf8");
-  socket.write(`${method} ${path} HTTP/1.1\r\nhost: a.example\r\nconnection: close\r\n\r\n`);
+  socket.write(`${method} ${path} HTTP/1.1\r\nhost: ${host}\r\nconnection: close\r\n\r\n`);
   return (await socket.toArray()).join("");
 }
 
@@ -219,6 +219,8 @@ describe("a cache", () => {
     async (method) => {
       for (const from of [EDGE, SHELL]) {
         expect(await askRaw(from, method, page)).toMatch(/^HTTP\/1.1 405 /);
+        // What a probe asks for is no exception.
+        expect(await askRaw(from, method, "/boxyard-health", "cache")).toMatch(/^HTTP\/1.1 405 /);
       }
       expect(asked).toHaveLength(0);
     },
@@ -230,12 +232,9 @@ describe("a cache", () => {
   });
 
   test("stores nothing that its cluster's servers ask for, gives them nothing stored, and believes nothing of what they claim", async () => {
-    const claims = {
-      "x-forwarded-host": "evil.example",
-      "x-forwarded-proto": "https",
-      "x-forwarded-port": "1",
-      "x-forwarded-for": "192.0.2.7",
-    };
+    const names = ["host", "proto", "port", "for", "prefix", "scheme", "ssl", "server"].map((what) => `x-forwarded-${what}`);
+    const others = ["forwarded", "x-real-ip", "client-ip", "x-original-url", "x-rewrite-url", "x-host", "front-end-https", "proxy"];
+    const claims = Object.fromEntries([...names, ...others, "x-http-method-override"].map((name) => [name, "claimed"]));
     expect(await ask(SHELL, page, { ...claims, "x-boxyard-site": "s1" })).toMatchObject({ cache: "PASS", body: "answer 1" });
     for (const claim of Object.keys(claims)) expect(asked.at(-1)?.headers[claim]).toBeUndefined();
     expect(await ask(EDGE, page)).toMatchObject({ cache: "MISS", body: "answer 2" });

@@ -1,5 +1,5 @@
 import type { CacheSpec } from "#contract/spec/cache.ts";
-import { CLAIMS, ONLY_READ, WEB_METHODS } from "../request-rules.ts";
+import { CLAIMED_HEADERS, ONLY_READ, WEB_METHODS } from "../request-rules.ts";
 import { HELD, HOLD_STEPS, HOLDS, LONGEST_HOLD_SECONDS } from "./holds.ts";
 
 /** What tests have otherwise. */
@@ -132,7 +132,7 @@ function renderReceive(holds: string): string {
 
 const RECEIVE = `sub vcl_recv {
   set req.http.host = std.tolower(regsub(req.http.host, ":[0-9]+$", ""));
-  if (req.url == "/boxyard-health" && req.http.host !~ "[.]") {
+  if (req.method == "GET" && req.url == "/boxyard-health" && req.http.host !~ "[.]") {
     return (synth(200, "OK"));
   }
   if (req.method == "PURGE") {
@@ -162,7 +162,7 @@ const RECEIVE = `sub vcl_recv {
 
   # What a website's code asks for is answered to it alone: it could say what it likes of scheme, host and visitor.
   if (client.ip !~ edges) {
-${CLAIMS.map((header) => `    unset req.http.${header};`).join("\n")}
+${CLAIMED_HEADERS.map((header) => `    unset req.http.${header};`).join("\n")}
     unset req.http.X-Boxyard-Site;
     return (pass);
   }

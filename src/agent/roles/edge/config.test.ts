@@ -143,6 +143,11 @@ const CLAIMS = [
   ],
   ...["X-Arr-Ssl", "CloudFront-Forwarded-Proto", "X-Boxyard-Site", "X-Boxyard-Release", "X-Boxyard-Hold", "X-Boxyard-Anything", "Proxy"],
   ...["X-Accel-Mapping", "HTTPS", "X-Azure-ClientIP", "X-Envoy-Original-Path", "Remote-User", "X-Custom-IP-Authorization", "X-URI"],
+  ...["X-Vercel-Forwarded-For", "Fly-Forwarded-Proto", "Z-Forwarded-For", "X-Http-Forwarded-For", "X-Proxied-Host", "X-Real-Host"],
+  ...["X-Real-Proto", "X-Real-URL", "X-True-IP", "X-Visitor-IP", "X-User-IP", "X-Request-Host", "X-Client-Proto", "X-Http-Scheme"],
+  ...["X-Front-End-Https", "User-Agent-Https", "X-LB-Proto", "X-Origin-URL", "X-Virtual-Host", "Host-Override", "X-Waws-Unencoded-Url"],
+  ...["X-Base-Url", "Scheme", "X-Is-Https", "X-Secure", "XFF", "X-Auth-Request-Email", "X-Authenticated-User", "X-WebAuth-User"],
+  ...["X-Backend-Host", "X-Gateway-Port", "X-Request-Scheme", "X-Src-IP", "X-Remote-User", "X-Request-URI"],
 ];
 
 describe("a claim of a visitor", () => {

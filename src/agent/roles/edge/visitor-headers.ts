@@ -8,25 +8,19 @@ const HOP_BY_HOP = ["connection", "keep-alive", "proxy-.*", "te", "trailer", "up
  * proxy here is the edge; most of these names are of other vendors'. Regular expressions for whole names.
  */
 const CLAIMS = [
-  ...["x-forward.*", "forwarded.*", "proxy", "x-proxy.*", "x-boxyard-.*"],
-  // An address.
-  ...[
-    ".*client-?ip",
-    ".*connecting-ip(?:v6)?",
-    ".*real-?ip",
-    ".*-src-ip",
-    "x-(?:cluster|custom)-.*ip.*",
-    "x-originating-.*",
-    "x-remote-.*",
-  ],
-  ...["remote-.*", "x-(?:ip|user-ip|source-ip|peer-ip)", "x-?coming-?from", "coming-from"],
-  // A host.
-  ...["x-host.*", "x-http-host.*", "x-(?:backend|gateway|server)-(?:host|name|port)", "x-port"],
-  // A scheme, or a client's certificate.
-  ...["front-end-.*", "https", "x-https?", "x-(?:url-|request-)?scheme", "x-proto(?:col)?", "x-(?:ssl|tls|client-cert).*", "ssl-.*"],
+  ...["x-forward.*", ".*forwarded.*", "proxy", "x-prox(?:y|ied).*", "x-boxyard-.*"],
+  // An address, or who somebody is.
+  ...[".*-ip", ".*client-?ip", ".*connecting-ip(?:v6)?", ".*real-?ip", "x-(?:cluster|custom)-.*ip.*", "x-originating-.*"],
+  ...["x-ip", "x-?coming-?from", "coming-from", "x-?ff", "(?:x-)?remote-.*", "x-(?:auth-request|authenticated|webauth)-.*"],
+  // A host, a scheme or a URL, by whatever is called the place where it was seen.
+  `(?:x-)?(?:${["backend", "client", "edge", "gateway", "http", "lb", "orig(?:in)?", "real", "request", "server", "site"].join("|")}|target|true|virtual)-(?:${["addr(?:ess)?", "for", "host(?:name)?", "https?", "name", "port", "proto(?:col)?", "scheme", "ur[il]"].join("|")})`,
+  ...["x-host.*", "(?:x-)?host(?:name)?-override", "x-http-host.*", "x-port"],
+  ...["(?:x-)?front-end-.*", "https", "(?:x-)?(?:url-)?scheme", "x-(?:is-)?(?:https?|secure)", "x-proto(?:col)?", "user-agent-https"],
+  // A client's certificate.
+  ...["x-(?:ssl|tls|client-cert).*", "ssl-.*"],
   // A URL, or a file.
-  ...["x-original-.*", "x-rewrite-.*", "x-override-.*", "x-(?:request-)?ur[il]", "x-path-info", "x-http-destinationurl"],
-  ...["x-(?:script-name|accel-.*|sendfile.*)", "request-uri", "script-name", "base-url"],
+  ...["x-original-.*", "x-rewrite-.*", "x-override-.*", "x-ur[il]", ".*unencoded-ur[il]", "x-path-info", "x-http-destinationurl"],
+  ...["x-(?:script-name|accel-.*|sendfile.*)", "request-uri", "script-name", "(?:x-)?base-ur[il]"],
   // Whole families.
   ...["cf-.*", "fastly-.*", "cloudfront-.*", "x-arr-.*", "x-azure-.*", "x-appengine-.*", "x-envoy-.*", "x-nf-.*", "x-sucuri-.*"],
 ];

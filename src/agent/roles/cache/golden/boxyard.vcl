@@ -119,7 +119,7 @@ sub vcl_backend_fetch {
 
 sub vcl_recv {
   set req.http.host = std.tolower(regsub(req.http.host, ":[0-9]+$", ""));
-  if (req.url == "/boxyard-health" && req.http.host !~ "[.]") {
+  if (req.method == "GET" && req.url == "/boxyard-health" && req.http.host !~ "[.]") {
     return (synth(200, "OK"));
   }
   if (req.method == "PURGE") {
@@ -150,9 +150,50 @@ sub vcl_recv {
   # What a website's code asks for is answered to it alone: it could say what it likes of scheme, host and visitor.
   if (client.ip !~ edges) {
     unset req.http.X-Forwarded-For;
-    unset req.http.X-Forwarded-Proto;
+    unset req.http.X-Forwarded-By;
     unset req.http.X-Forwarded-Host;
+    unset req.http.X-Forwarded-Path;
     unset req.http.X-Forwarded-Port;
+    unset req.http.X-Forwarded-Prefix;
+    unset req.http.X-Forwarded-Proto;
+    unset req.http.X-Forwarded-Protocol;
+    unset req.http.X-Forwarded-Scheme;
+    unset req.http.X-Forwarded-Server;
+    unset req.http.X-Forwarded-Ssl;
+    unset req.http.X-Forwarded-URI;
+    unset req.http.X-Forwarded-User;
+    unset req.http.Forwarded;
+    unset req.http.Forwarded-For;
+    unset req.http.X-Forwarded;
+    unset req.http.X-Real-IP;
+    unset req.http.X-Client-IP;
+    unset req.http.Client-IP;
+    unset req.http.True-Client-IP;
+    unset req.http.X-Cluster-Client-IP;
+    unset req.http.CF-Connecting-IP;
+    unset req.http.CF-Visitor;
+    unset req.http.Fastly-Client-IP;
+    unset req.http.X-Remote-IP;
+    unset req.http.X-Remote-Addr;
+    unset req.http.X-Originating-IP;
+    unset req.http.Remote-User;
+    unset req.http.X-Original-URL;
+    unset req.http.X-Original-Host;
+    unset req.http.X-Rewrite-URL;
+    unset req.http.X-Host;
+    unset req.http.X-HTTP-Host-Override;
+    unset req.http.X-Scheme;
+    unset req.http.X-Url-Scheme;
+    unset req.http.X-Accel-Mapping;
+    unset req.http.Front-End-Https;
+    unset req.http.X-Arr-Ssl;
+    unset req.http.CloudFront-Forwarded-Proto;
+    unset req.http.HTTPS;
+    unset req.http.Proxy;
+    unset req.http.User-Agent-Https;
+    unset req.http.X-HTTP-Method;
+    unset req.http.X-HTTP-Method-Override;
+    unset req.http.X-Method-Override;
     unset req.http.X-Boxyard-Site;
     return (pass);
   }
