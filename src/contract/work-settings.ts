@@ -16,7 +16,7 @@ export const WorkLimits = z.object({
   buildProcesses: z.int().min(64).max(32_768),
   /** The longest time that a Boxfile may ask for its hooks. */
   hookSeconds: Seconds,
-  /** All files of a release, unpacked: of a commit, and of what was built of it. */
+  /** What the files of a release may take on a disk: of a commit, and of what was built of it. */
   releaseMegabytes: z.int().min(1).max(1_048_576),
 });
 export type WorkLimits = z.infer<typeof WorkLimits>;

@@ -40,7 +40,7 @@ function setLimits(): Command {
         .addOption(new Option("--build-processors <n>", "of one build, for example 1.5").argParser(processors))
         .addOption(new Option("--build-processes <n>", "of one build").argParser(wholeNumber))
         .addOption(new Option("--hook-seconds <n>", "the longest time that a Boxfile may ask for its hooks").argParser(wholeNumber))
-        .addOption(new Option("--release-megabytes <n>", "all files of a release, unpacked").argParser(wholeNumber)),
+        .addOption(new Option("--release-megabytes <n>", "what a release may take on a disk").argParser(wholeNumber)),
     run: ({ client, options }) => {
       const { buildSeconds, buildMemoryMegabytes, buildProcessors, buildProcesses, hookSeconds, releaseMegabytes } = options;
       const input = { buildSeconds, buildMemoryMegabytes, buildProcessors, buildProcesses, hookSeconds, releaseMegabytes };

@@ -211,7 +211,7 @@ describe("what was built of a commit", () => {
     releaseMegabytes = 2_048;
     expect([status, body.toString()]).toEqual([
       422,
-      expect.stringMatching(/take 3\.0 MB unpacked, and a release may have 2 MB .*\n +3\.0 MB {2}built\.txt/),
+      expect.stringMatching(/take 3\.0 MB on a disk, and a release may have 2 MB .*\n +3\.0 MB {2}built\.txt/),
     ]);
     expect((await ask("c1b1", `/pack/s1/${first}`)).build).toBeUndefined();
   });

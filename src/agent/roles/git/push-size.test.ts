@@ -28,13 +28,25 @@ test("a commit that unpacks to more than a release may have is refused with the 
   const large = await copy.commit("Large");
   const pushed = await copy.push("s1");
   expect(pushed.exitCode).not.toBe(0);
-  expect(pushed.stderr).toMatch(/remote: its files take 5\.0 MB unpacked, and a release may have 4 MB → /);
+  expect(pushed.stderr).toMatch(/remote: its 3 files take 5\.0 MB on a disk, and a release may have 4 MB → /);
   expect(pushed.stderr).toMatch(/remote: +3\.0 MB {2}docroot\/dump\.sql *\nremote: +2\.0 MB {2}docroot\/other\.sql *\n/);
   expect([await server.repository("s1").readBranch("main"), server.control.pushes]).toEqual([null, []]);
   server.releaseMegabytes = 6;
   const again = await copy.push("s1");
   expect(again.exitCode, again.stderr).toBe(0);
   expect(await server.repository("s1").readBranch("main")).toBe(large);
+});
+
+test("a commit of many empty files is refused by what they take on a disk", async () => {
+  server.releaseMegabytes = 4;
+  await copy.git("checkout", "-q", "-b", "many");
+  await copy.write(Object.fromEntries(Array.from({ length: 1_030 }, (_, nth) => [`docroot/empty/${nth}`, ""])));
+  await copy.commit("Many");
+  const pushed = await copy.push("s1", "HEAD:main");
+  server.releaseMegabytes = 6;
+  await copy.git("checkout", "-q", "main");
+  expect(pushed.exitCode).not.toBe(0);
+  expect(pushed.stderr).toMatch(/remote: its 1\d{3} files take \d\.\d MB on a disk, and a release may have 4 MB/);
 });
 
 test("what is pushed stays packed, also where it is little", async () => {

@@ -1,13 +1,15 @@
+import { dirname } from "node:path/posix";
 import { Fault } from "#base/fault.ts";
 import type { CommitId } from "#contract/names.ts";
 import type { TreeEntry } from "#contract/repository-tree.ts";
 import type { WorkLimits } from "#contract/work-settings.ts";
+import { spaceFor } from "../../website/releases/space.ts";
 import { isTooMuch, type Repository } from "./repository.ts";
 
 /** A file, link or submodule of a commit. */
 export interface ListedObject extends TreeEntry {
   readonly object: string;
-  /** What it takes unpacked; 0 for a submodule. */
+  /** Of its content, in bytes; 0 for a submodule. */
   readonly sizeBytes: number;
 }
 
@@ -45,13 +47,17 @@ function parseListing(raw: Buffer): ListedObject[] {
     });
 }
 
-/** Why a release with these files would be too large, with the largest of them; nothing when it is not. */
+/** Why a release with these files would be too large for a disk, with the largest of them; nothing when it is not. */
 export function refuseOversize(entries: readonly ListedObject[], { releaseMegabytes }: Pick<WorkLimits, "releaseMegabytes">): string[] {
-  const totalBytes = entries.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
+  const folders = new Set(entries.map(({ path }) => dirname(path)));
+  const totalBytes = spaceFor(
+    entries.map(({ sizeBytes }) => sizeBytes),
+    folders.size,
+  );
   if (totalBytes <= releaseMegabytes * MEGABYTE) return [];
   const largest = entries.toSorted((a, b) => b.sizeBytes - a.sizeBytes).slice(0, NAMED);
   return [
-    `its files take ${megabytes(totalBytes)} unpacked, and a release may have ${releaseMegabytes} MB → keep uploaded and generated files out of the repository, or ask an operator for more; the largest are:`,
+    `its ${entries.length} files take ${megabytes(totalBytes)} on a disk, and a release may have ${releaseMegabytes} MB → keep uploaded and generated files out of the repository, or ask an operator for more; the largest are:`,
     ...largest.map(({ path, sizeBytes }) => `  ${megabytes(sizeBytes).padStart(10)}  ${plain(path)}`),
   ];
 }
