@@ -125,7 +125,7 @@ export class PackService {
       );
       response.writeHead(201).end();
     } catch (thrown) {
-      if (!isFault(thrown, "git.bad-build")) throw thrown;
+      if (!isFault(thrown, "git.bad-build") && !isFault(thrown, "git.too-many-files")) throw thrown;
       refuse(response, { status: 422, text: renderFault(thrown) });
     }
   }
