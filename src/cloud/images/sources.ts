@@ -19,8 +19,14 @@ export function packageSources({ suite, updateSuites }: Recipe, { main, security
 /** The mirrors that this machine uses itself. */
 export async function findMirrors(): Promise<Mirrors> {
   const names = (await readdir(join(APT, "sources.list.d")).catch(() => [])).filter((name) => /\.(sources|list)$/.test(name)).sort();
-  const paths = [...names.map((name) => join(APT, "sources.list.d", name)), join(APT, "sources.list")];
+  const paths = inOrder(names).map((name) => join(APT, name));
   return parseMirrors(await Promise.all(paths.map((path) => readFile(path, "utf8").catch(() => ""))));
+}
+
+/** Debian's own files first, in either format: others may name a vendor's archive that is called "debian", too. */
+export function inOrder(names: readonly string[]): string[] {
+  const own = ["sources.list.d/debian.sources", "sources.list"];
+  return [...own, ...names.map((name) => `sources.list.d/${name}`).filter((path) => !own.includes(path))];
 }
 
 /** What package sources in either format say; a mirror with no security archive named is taken to have it beside its releases. */
