@@ -24,11 +24,18 @@ const WANTED = {
 };
 const FILE = "/etc/sysctl.d/60-boxyard.conf";
 
-/** Raises the kernel's limits and protections, now and at every boot; what is higher already stays. */
-export async function ensureKernelSettings(): Promise<void> {
+interface KernelFiles {
+  /** Where the kernel's settings are. */
+  readonly settings: string;
+  /** What sets them at boot. */
+  readonly atBoot: string;
+}
+
+/** Raises the kernel's limits and protections, now and at every boot; what is higher already stays. Fault "host.limits". */
+export async function ensureKernelSettings(files: KernelFiles = { settings: "/proc/sys", atBoot: FILE }): Promise<void> {
   const lower: string[] = [];
   for (const [name, wanted] of Object.entries(WANTED)) {
-    const path = `/proc/sys/${name.replaceAll(".", "/")}`;
+    const path = `${files.settings}/${name.replaceAll(".", "/")}`;
     if (Number(await readFile(path, "utf8")) >= wanted) continue;
     lower.push(name);
     await writeFile(path, `${wanted}\n`).catch((cause: unknown) => {
@@ -38,7 +45,7 @@ export async function ensureKernelSettings(): Promise<void> {
   if (lower.length === 0) return;
   const settings = Object.entries(WANTED).map(([name, wanted]) => `${name} = ${wanted}\n`);
   await writeFile(
-    FILE,
+    files.atBoot,
     `# Written by Boxyard: a machine with many servers needs more than Debian's values, and protected links.\n${settings.join("")}`,
   );
 }
