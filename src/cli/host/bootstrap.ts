@@ -188,19 +188,24 @@ async function ensureCurrentRuntime(made: Bootstrap, note: Note): Promise<void> 
     timeoutMs: 30_000,
   });
   const hash = await runtimeHash();
-  const hasChanged = await ensureRuntime(cloud, CONTROL_SERVER, hash);
-  note(hasChanged ? `${hash}, new` : hash);
-  if (hasChanged) await restartOnNewRuntime(cloud);
+  await ensureRuntime(cloud, CONTROL_SERVER, hash);
+  const running = (await cloud.listServers()).filter(({ isRunning }) => isRunning).map(({ name }) => name);
+  // Not by what is in the volume: a run that was broken off has put it there, and has not restarted all.
+  const isNew = given(made.state).runtime !== hash;
+  note(isNew ? `${hash}, new` : hash);
+  if (isNew) await restartOnNewRuntime(cloud, running);
+  await ensurePackageSources(cloud, running);
+  if (!isNew) return;
+  made.state = { ...given(made.state), runtime: hash };
+  await writeYardState(made.state);
 }
 
 /** Control first: its agents' contract is additive, so that a new control serves old agents while they restart. */
-async function restartOnNewRuntime(cloud: Cloud): Promise<void> {
-  const running = (await cloud.listServers()).filter(({ isRunning }) => isRunning).map(({ name }) => name);
+async function restartOnNewRuntime(cloud: Cloud, running: readonly string[]): Promise<void> {
   for (const server of running.filter((name) => CONTROL_SERVERS.includes(name)))
     for (const service of ["boxyard-control-setup", "boxyard-control"])
       await cloud.execute(server, ["systemctl", "restart", service], { timeoutMs: SETUP_MS });
   for (const server of running) await cloud.execute(server, ["systemctl", "try-restart", "boxyard-agent"]);
-  await ensurePackageSources(cloud, running);
 }
 
 async function ensureControlAnswers(made: Bootstrap, note: Note): Promise<void> {

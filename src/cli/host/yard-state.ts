@@ -21,7 +21,7 @@ export const YardState = z.preprocess(
     urls: ControlUrls.optional(),
     token: z.string().optional(),
     caPem: z.string().optional(),
-    /** Code and packages that the yard's servers run. */
+    /** Hash of the code and packages that the yard's servers run. */
     runtime: z.string().optional(),
   }),
 );
