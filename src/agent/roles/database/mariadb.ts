@@ -31,7 +31,7 @@ export function mariadb(options: MariadbOptions): Resource {
   });
 }
 
-/** The files of it. */
+/** The files of that configuration. */
 export function mariadbFiles({ enrolment, spec, address }: MariadbOptions): ConfigurationFile[] {
   const [everybody, extra] = SOCKETS;
   return [
@@ -44,6 +44,9 @@ export function mariadbFiles({ enrolment, spec, address }: MariadbOptions): Conf
     { path: `${UNITS}/${extra}.d/boxyard.conf`, content: `${listenTo([ROOT_SOCKET])}SocketUser=root\nSocketMode=0600\n` },
   ];
 }
+
+/** The most that one statement, and so one row, may have. */
+export const PACKET_MEGABYTES = 64;
 
 /** Where MariaDB listens is said by the sockets that systemd hands to it. */
 const SETTINGS = `# Written by Boxyard; changes are overwritten.
@@ -60,7 +63,7 @@ innodb-log-file-size = 48M
 max-connections = 300
 # For root alone, who comes by a socket of its own: the agent, its dumps and the operator get in when the others are used up.
 extra-max-connections = 10
-max-allowed-packet = 64M
+max-allowed-packet = ${PACKET_MEGABYTES}M
 # As with two writable servers, so that nobody's code relies on ids without gaps.
 auto-increment-increment = 2
 auto-increment-offset = 1
