@@ -18,13 +18,17 @@ export interface LogAnswer {
 
 /**
  * The last lines of a log, or, with a cursor, the next ones after it. Of a log that was rotated since the rest comes first,
- * from where it is now, then the new one from its beginning.
+ * from where it is now, then the new one from its beginning. Until that one says something the rest is read on: the web server writes
+ * there until it has been reloaded.
  */
 export async function readLogFile(question: LogQuestion): Promise<LogAnswer> {
-  return (await readRest(question)) ?? readCurrent(question);
+  const rest = await readRest(question);
+  if (rest !== null && rest.lines.length > 0) return rest;
+  const current = await readCurrent(question);
+  return rest !== null && current.lines.length === 0 ? rest : current;
 }
 
-/** What was written into the log before it was rotated and after the cursor; null when it was not, or when that has been given. */
+/** What was written into the log before it was rotated and after the cursor; null when it was not. */
 async function readRest({ path, lines, after }: LogQuestion): Promise<LogAnswer | null> {
   const rotated = `${path}.1`;
   const ino = await stat(rotated).then(
@@ -32,8 +36,7 @@ async function readRest({ path, lines, after }: LogQuestion): Promise<LogAnswer 
     () => null,
   );
   if (ino === null || after?.startsWith(`${ino}:`) !== true) return null;
-  const rest = await readCurrent({ path: rotated, lines, after });
-  return rest.lines.length === 0 ? null : rest;
+  return readCurrent({ path: rotated, lines, after });
 }
 
 async function readCurrent({ path, lines, after }: LogQuestion): Promise<LogAnswer> {
