@@ -5,6 +5,7 @@ import type { runBuild } from "#contract/actions/build.ts";
 import type { CommitId } from "#contract/names.ts";
 import type { BuilderSpec } from "#contract/spec/builder.ts";
 import { secondsFor } from "#contract/work-settings.ts";
+import { endProcesses } from "../../converge/user.ts";
 import { masking, secretsOfNpmrc } from "../../secrets-in-output.ts";
 import { beginUnit, forgetUnit, readUnit, readUnitOutput, runScript, shellScript, syncJournal } from "../../transient-unit.ts";
 import type { PackSource } from "../../website/releases/pack-source.ts";
@@ -100,7 +101,7 @@ export class Build {
     const { git: source, website } = this.#spec;
     const signal = AbortSignal.timeout(FETCH_LIMIT_MS);
     // What the build has left running must not change the tree any more.
-    await run(["pkill", "-KILL", "-u", BUILDER.name], { acceptExitCodes: [0, 1] });
+    await endProcesses(BUILDER.uid);
     const build = await this.#workshop.commit(this.#commit);
     const packing = this.#workshop.startPack(build, this.#commit, signal);
     await this.#packs.bring(packing.stdout, { source, website, commit: this.#commit, build }, signal);
