@@ -32,8 +32,8 @@ export function begunHooks(website: WebsiteId): string {
 }
 
 /**
- * Runs hooks as units of systemd, which outlive the agent: a hook runs once for a deployment, whoever asks how often, and
- * what it said and how it ended is there for whoever asks later.
+ * Runs hooks as units of systemd, which outlive the agent: a hook runs once for a deployment, however often it is asked for, and
+ * what it said and how it ended can be asked for later.
  */
 export class HookRunner {
   readonly #releases: Pick<WebsiteReleases, "paths">;
@@ -121,7 +121,7 @@ function scriptFile({ website, deployment, hook }: Hook): string {
   return join(begunHooks(website), `${deployment}-${hook}`);
 }
 
-/** Nobody begins this hook after this; false when it was noted before. The website reads the script, its neighbours do not. */
+/** This hook is not begun again after this; false when it was noted before. The website reads the script, its neighbours do not. */
 async function noteBegun(hook: Hook, script: string): Promise<boolean> {
   const directory = begunHooks(hook.website);
   // A hook may be ended when its website is gone already.
@@ -132,7 +132,12 @@ async function noteBegun(hook: Hook, script: string): Promise<boolean> {
   const path = scriptFile(hook);
   const isFirst = await writeFile(path, script, { flag: "wx", mode: 0o640 }).then(
     () => true,
-    () => false,
+    async (thrown: NodeJS.ErrnoException) => {
+      if (thrown.code === "EEXIST") return false;
+      // A full disk keeps an empty file, which would say that the hook was begun.
+      await rm(path, { force: true });
+      throw thrown;
+    },
   );
   if (isFirst) await chown(path, 0, gid);
   return isFirst;
