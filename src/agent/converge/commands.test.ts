@@ -112,19 +112,23 @@ describe("the commands", () => {
     }
   });
 
+  const enable = "env SYSTEMCTL_SKIP_SYSV=1 systemctl --no-reload enable -- cron.service";
+  const start = "systemctl start -- cron.service";
   test.each([
-    ["ActiveState=inactive\nUnitFileState=disabled\n", "needs enable and start", ["enable", "start"]],
-    ["ActiveState=failed\nUnitFileState=enabled\n", "needs start", ["start"]],
-    ["ActiveState=active\nUnitFileState=\n", "needs enable", ["enable"]],
-    ["ActiveState=activating\nUnitFileState=enabled-runtime\n", null, []],
-    ["ActiveState=reloading\nUnitFileState=static\n", null, []],
-    ["ActiveState=active\nUnitFileState=alias\n", null, []],
-  ])("that bring a unit from %j to run now and at boot", async (stdout, reason, verbs) => {
-    answers.set("systemctl show", [{ stdout }, { stdout }]);
+    ["inactive", { stdout: "disabled\n", exitCode: 1 }, "needs enable and start", [enable, start]],
+    ["failed", { stdout: "enabled\n" }, "needs start", [start]],
+    ["active", { stdout: "not-found\n", exitCode: 4 }, "needs enable", [enable]],
+    ["activating", { stdout: "enabled-runtime\n" }, null, []],
+    ["reloading", { stdout: "static\n" }, null, []],
+    ["active", { stdout: "alias\n" }, null, []],
+  ])("that bring a unit that is %s and %j to run now and at boot", async (state, enabled, reason, verbs) => {
+    const active = { stdout: `ActiveState=${state}\n` };
+    answers.set("systemctl show", [active, active]);
+    answers.set("systemctl is-enabled", [enabled, enabled]);
     const cron = unit({ unit: "cron.service", running: true, atBoot: true });
     expect(await cron.mismatch(signal)).toBe(reason);
     await cron.apply(signal);
-    const show = "systemctl show --property=ActiveState,UnitFileState -- cron.service";
-    expect(commands).toEqual([show, show, ...verbs.map((verb) => `systemctl ${verb} -- cron.service`)]);
+    const look = ["systemctl show --property=ActiveState -- cron.service", "systemctl is-enabled -- cron.service"];
+    expect(commands).toEqual([...look, ...look, ...verbs]);
   });
 });
