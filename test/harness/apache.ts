@@ -12,6 +12,7 @@ import { logDirectory, sitePaths } from "#agent/website/paths.ts";
 import { until } from "#base/retry.ts";
 import { type RunResult, run } from "#base/run.ts";
 import type { BoxSpec } from "#contract/spec/box.ts";
+import { findPhpFpm } from "./php-fpm.ts";
 
 const COMMIT = "0123456789".repeat(4);
 const MAIN = "/etc/apache2/apache2.conf";
@@ -81,7 +82,7 @@ export class TestBox {
     await mkdir(this.here("/run/php"), { recursive: true });
     await writeFile(fpm, `[global]\nerror_log=${this.folder}/fpm.log\n${pools.join("\n")}`);
     const settings = ["-d", "post_max_size=2G", "-d", "output_buffering=0"];
-    this.#running.push(spawn("/usr/sbin/php-fpm8.2", ["-F", "-n", ...settings, "-y", fpm], { stdio: "ignore" }));
+    this.#running.push(spawn(await findPhpFpm(), ["-F", "-n", ...settings, "-y", fpm], { stdio: "ignore" }));
     const environment = { ...process.env, ...this.#environment() };
     const foreground = ["-D", "FOREGROUND"];
     const limits = [`--fsize=${LONGEST_FILE}`, "/usr/sbin/apache2"];

@@ -22,7 +22,6 @@ const PACKAGES: Record<string, readonly { readonly name: string; readonly shows:
     { name: "varnish", shows: "/usr/sbin/varnishd" },
     { name: "haproxy", shows: "/usr/sbin/haproxy" },
     { name: "apache2", shows: "/usr/sbin/apache2" },
-    { name: "php-fpm", shows: "/usr/sbin/php-fpm8.2" },
   ],
   yard: [
     { name: "openssh-client", shows: "/usr/bin/ssh" },

@@ -22,6 +22,13 @@ export interface TestPhpFpmOptions {
   readonly scripts?: Readonly<Record<string, string>>;
 }
 
+/** PHP-FPM of this machine, whatever its version. */
+export async function findPhpFpm(): Promise<string> {
+  const program = (await readdir("/usr/sbin")).findLast((name) => /^php-fpm\d/.test(name));
+  if (program === undefined) throw new Error("PHP-FPM is not installed: run bin/test once, it installs what unit tests need");
+  return `/usr/sbin/${program}`;
+}
+
 /** Has the configuration in a folder of its own, in a form for PHP-FPM of this machine, whatever its version. */
 export class PhpFpmFolder {
   readonly path: string;
@@ -33,8 +40,7 @@ export class PhpFpmFolder {
   }
 
   static async create({ files, scripts = {} }: TestPhpFpmOptions): Promise<PhpFpmFolder> {
-    const program = (await readdir("/usr/sbin")).findLast((name) => /^php-fpm\d/.test(name));
-    if (program === undefined) throw new Error("PHP-FPM is not installed: run bin/test once, it installs what unit tests need");
+    const program = await findPhpFpm();
     const path = await mkdtemp(join(tmpdir(), "boxyard-php-"));
     await chmod(path, 0o755);
     const folder = new PhpFpmFolder(path, program);
