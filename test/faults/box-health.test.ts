@@ -82,6 +82,8 @@ describe("a box", () => {
     // Control starts it again.
     await eventually("its web server", async () => (await inServer(BOX, ["systemctl", "is-active", "apache2"])).stdout === "active");
     expect(await probe()).toBe("nobody has looked yet503");
+    const flags = "findmnt -N $(systemctl show --property=MainPID --value apache2) -no OPTIONS /srv/files";
+    for (const flag of ["nosymfollow", "nosuid", "nodev"]) expect(await mustInServer(BOX, "sh", "-c", flags)).toContain(flag);
     const page = ["curl", "-s", "-o", "/dev/null", "-w", "%{http_code}", "-H", `Host: ${DOMAIN}`, `http://${BOX}/`];
     expect(await mustInServer("c1v1", ...page)).toBe("503");
     await mustInServer(BOX, "systemctl", "enable", "--now", AGENT);

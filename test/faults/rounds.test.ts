@@ -59,8 +59,9 @@ async function startLane(cluster: string): Promise<Lane> {
   return { cluster, domain, site, versions, visitors, writers, writes: [] };
 }
 
-async function endLane({ site, visitors }: Lane): Promise<void> {
+async function endLane({ site, visitors, writers }: Lane): Promise<void> {
   await visitors.stop();
+  await writers.stop();
   await removeSite(site);
 }
 

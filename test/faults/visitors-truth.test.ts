@@ -7,7 +7,6 @@ import { TruthSite } from "#harness/truth-site.ts";
 import { Visitor } from "#harness/visitor.ts";
 
 const DOMAIN = "truth.example.test";
-const DEPLOYMENTS = Number(process.env["BOXYARD_TRUTH_DEPLOYMENTS"] ?? 20);
 let truth: TruthSite;
 
 beforeAll(async () => {
@@ -18,15 +17,6 @@ beforeAll(async () => {
 afterAll(() => truth.remove());
 
 describe("visitors who read all the time", () => {
-  test(`meet ${DEPLOYMENTS} deployments of two alternating releases, each whole and at one instant, and no error`, async () => {
-    const { readings, lies, writes, doubles } = await truth.visitedWhile(() => truth.alternate(DEPLOYMENTS));
-    expect({ lies, doubles }).toEqual({ lies: [], doubles: [] });
-    expect(new Set(writes.map(({ kind }) => kind))).toEqual(new Set(["form", "upload"]));
-    expect(new Set(readings.map(({ release }) => release))).toEqual(new Set(truth.versions.values()));
-    expect(new Set(readings.map(({ box }) => box)).size).toBe(2);
-    expect(readings.length).toBeGreaterThan(DEPLOYMENTS * 10);
-  }, 600_000);
-
   test("notice it when a box breaks the agreement for a moment", async () => {
     await truth.deploy("two");
     const site = `/srv/sites/${truth.site.website.id}`;

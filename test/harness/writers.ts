@@ -5,6 +5,7 @@ import { Pool } from "undici";
 import { nowMicros } from "#base/clock.ts";
 import { readInServer } from "./servers.ts";
 import { edgeOfYard, senderOf } from "./visitor.ts";
+import { eventually } from "./yard.ts";
 
 /** How a visitor sends something: a form, a file in pieces with pauses, or what the website works on for half a minute. */
 export type WriteKind = "form" | "upload" | "slow";
@@ -77,11 +78,11 @@ export class Writers {
     return taken;
   }
 
-  /** Begins nothing more; resolves when all that was begun has ended. */
+  /** Begins nothing more; resolves when all that was begun has ended. May be called twice. */
   async stop(): Promise<void> {
     this.#stopping.abort();
     await this.#writing;
-    await this.#pool.close();
+    if (!this.#pool.closed) await this.#pool.close();
   }
 
   async #keepWriting(kind: WriteKind): Promise<void> {
@@ -127,7 +128,12 @@ async function* inPieces(pieces: readonly Buffer[]): AsyncGenerator<Buffer> {
 
 /** Reads what the website has written down, on one of its boxes: the folder is shared. */
 export async function readTaken(box: string, website: string): Promise<Taken[]> {
-  const said = await readInServer(box, "sh", "-c", `cat /srv/sites/${website}/current/${TAKE_FOLDER}/log 2>/dev/null || true`);
+  // The cloud's client may end before all has come: what is whole ends with a word.
+  const command = `cat /srv/sites/${website}/current/${TAKE_FOLDER}/log 2>/dev/null; echo whole`;
+  const said = await eventually(`what ${website} has taken`, async () => {
+    const text = await readInServer(box, "sh", "-c", command);
+    return text.endsWith("whole") && text;
+  });
   return said.split("\n").flatMap((line) => {
     const [id, hash] = line.split(" ");
     return id === undefined || hash === undefined ? [] : [{ id, hash }];
