@@ -2,6 +2,7 @@
  * Plants one-line faults into the parts that decide what servers do, and looks whether the unit tests notice:
  * `bin/test --mutations [--seed N] [--count N] [--jobs N] [--only PATH] [--list]`. Exits with 1 when more than one in ten is not noticed.
  */
+import { existsSync } from "node:fs";
 import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { availableParallelism, tmpdir } from "node:os";
 import { join, resolve } from "node:path";
@@ -17,7 +18,7 @@ import { type Catch, Trials } from "./trial.ts";
 const ROOT = resolve(import.meta.dirname, "../..");
 /** Each gives as many faults as the others, whatever its size. */
 const AREAS = ["src/control/plan/", "src/control/deploy/", "src/agent/converge/", "src/agent/roles/", "src/control/rotation/"];
-/** So many test files a fault gets, the nearest: what only a test far away notices, somebody would have to look for long. */
+/** So many test files a fault gets, the nearest: who breaks it would look for long for what only a test far away notices. */
 const MOST_TESTS = 6;
 
 interface Verdict {
@@ -38,12 +39,14 @@ const { values } = parseArgs({
     jobs: { type: "string", default: String(availableParallelism()) },
   },
 });
-const files = (await execa("git", ["ls-files", "--cached", "--others", "--exclude-standard"], { cwd: ROOT })).stdout.split("\n");
+const listed = (await execa("git", ["ls-files", "--cached", "--others", "--exclude-standard"], { cwd: ROOT })).stdout.split("\n");
+const files = listed.filter((file) => existsSync(join(ROOT, file)));
 const importers = await readImporters(
   ROOT,
   files.filter((file) => file.endsWith(".ts")),
 );
 const drawn = drawInTurn(await listByArea(), Number(values.count), randomFrom(Number(values.seed)));
+if (drawn.length === 0) throw new Error("there is no fault to plant: see --only and --count");
 console.log(`${drawn.length} faults of seed ${values.seed}`);
 if (values.list) for (const fault of drawn) console.log(await describe(fault));
 else process.exitCode = await tryAll(drawn, Number(values.jobs));

@@ -21,7 +21,7 @@ export interface Catch {
 }
 
 interface Failure {
-  /** Both null when the run has told nothing. */
+  /** Both null when the run has reported nothing. */
   readonly file: string | null;
   readonly test: string | null;
   /** A test has waited in vain, or a file failed outside of its tests, where nothing is tried again: on a busy machine that proves little. */
