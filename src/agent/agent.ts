@@ -67,7 +67,7 @@ export class Agent {
   #retryMs = FIRST_RETRY_MS;
   #cancelRetry: () => void = () => undefined;
   #turnUnderWay: Promise<void> = Promise.resolve();
-  #toldFaults = "[]";
+  #reportedFaults = "[]";
 
   constructor(enrolment: Enrolment, fabric: AgentFabric, options: AgentOptions) {
     const { log, restart, ledger = new Ledger(), clock = systemClock } = options;
@@ -246,14 +246,14 @@ export class Agent {
 
   /** Tells what is new: changes, and faults that the last turn did not have. */
   #report(spec: ServerSpec, { changed, faults, websiteFaults }: Outcome): void {
-    const known = this.#toldFaults;
-    this.#toldFaults = JSON.stringify([faults, websiteFaults]);
-    if (changed.length === 0 && this.#toldFaults === known) return;
+    const known = this.#reportedFaults;
+    this.#reportedFaults = JSON.stringify([faults, websiteFaults]);
+    if (changed.length === 0 && this.#reportedFaults === known) return;
     this.#log.info({ generation: spec.generation, changed, faults, websiteFaults }, "converged");
     const event = { kind: "converged" as const, at: timestamp(this.#clock), server: this.#enrolment.server, generation: spec.generation };
     const ofWebsites = websiteFaults.map(({ website, resource, message }) => ({ resource: `${website}: ${resource}`, message }));
-    const told = [...faults.map(({ resource, message }) => ({ resource, message })), ...ofWebsites];
-    this.#fabric.publishEvent({ ...event, changed: [...changed], faults: told }).catch(() => undefined);
+    const reported = [...faults.map(({ resource, message }) => ({ resource, message })), ...ofWebsites];
+    this.#fabric.publishEvent({ ...event, changed: [...changed], faults: reported }).catch(() => undefined);
   }
 }
 

@@ -7,7 +7,7 @@ type Facts = ServerStatus["facts"];
 let fixed: Facts | undefined;
 let last: { readonly facts: Facts; readonly atMs: number } | undefined;
 
-/** What the host's kernel protects directories by that everybody may write to; servers see it, and cannot change it. */
+/** The kernel's protections of world-writable directories; the host sets them, a server can only read them. */
 const PROTECTIONS = ["symlinks", "hardlinks", "fifos", "regular"].map((what) => `fs.protected_${what}`);
 
 /** What a server knows of itself, for targets and for people, read at most `maxAgeMs` ago; sizes in bytes. */

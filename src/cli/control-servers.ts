@@ -94,7 +94,7 @@ export class ControlServers {
     const tell = (one: Endpoint, why: unknown): void => {
       if (over.signal.aborted) return;
       reasons.set(one, why);
-      // Time corrects no certificate.
+      // Waiting does not help against a wrong certificate.
       if (this.#endpoints.every((each) => isDistrust(reasons.get(each)))) giveUp();
     };
     try {

@@ -14,7 +14,7 @@ import { startService } from "./service.ts";
 import { beginTerm, takeLead } from "./store/lead.ts";
 import { openStore } from "./store/open.ts";
 
-/** This server's own, by its socket: whoever leads works on the database that is written to, or on none. */
+/** This server's own, by its socket: the leader works on the database that takes writes, or on none. */
 const DATABASE = { host: "/var/run/postgresql", database: "boxyard", user: "boxyard" };
 
 /** Less than another control server needs to take over, with what its lease in etcd has left at least. */
@@ -62,7 +62,7 @@ async function stop(): Promise<void> {
   process.exit(0);
 }
 
-/** Whoever asks is told, as long as another one leads. */
+/** Until this server leads, its API answers that it stands by. */
 function standBy(): void {
   log.info("the database here is not there yet, or a copy: standing by");
   const { server, address, replicas } = config;

@@ -2,6 +2,6 @@
 import { enableCompileCache } from "node:module";
 import { CONTROL_CACHE } from "#contract/control-config.ts";
 
-// Before anything else is loaded: the cache that the unit names is root's alone, who runs what lies there.
+// Before the service's code is loaded: the cache that the unit names is root's alone, who runs what lies there.
 enableCompileCache(CONTROL_CACHE);
 await import("./begin.ts");

@@ -45,6 +45,7 @@ export class Registry {
   }
 
   start(): void {
+    this.#endLooking?.();
     this.#endLooking = this.#clock.after(LOOK_MS, () => {
       this.start();
       this.#look();

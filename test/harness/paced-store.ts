@@ -5,7 +5,7 @@ import type { VirtualClock } from "./virtual-clock.ts";
 
 /** How long a query takes at most, in virtual time. */
 const LATENCY_MS = 1;
-/** More than all that a test does at once: whoever waits for a connection must not wait for somebody who sleeps. */
+/** More than all that a test does at once: a query must not wait for the connection of a test that sleeps. */
 const CONNECTIONS = 40;
 
 /**

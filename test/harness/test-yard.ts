@@ -2,7 +2,7 @@ import { createWriteStream } from "node:fs";
 import { mkdir, writeFile } from "node:fs/promises";
 import { execa } from "execa";
 import { inServer } from "./servers.ts";
-import { bin, boxyard, ROOT, TEST_YARD } from "./yard.ts";
+import { BIN, bin, boxyard, TEST_YARD } from "./yard.ts";
 
 const UP_LOG = "artifacts/up.log";
 /** A cold machine installs the cloud daemon and builds the server image. */
@@ -13,8 +13,8 @@ export async function makeTestYard(): Promise<void> {
   if (process.env["BOXYARD_TEST_REUSE"] === undefined) await removeTestYard();
   await mkdir("artifacts", { recursive: true });
   // Written as it goes: a run that is broken off shows how far it was.
-  const log = createWriteStream(UP_LOG);
-  const making = execa(`${ROOT}/bin/up`, ["--yard", TEST_YARD, "--json"], { reject: false, cwd: "/", timeout: UP_MS, stdin: "ignore" });
+  const log = createWriteStream(UP_LOG, { flags: "a" });
+  const making = execa(`${BIN}/up`, ["--yard", TEST_YARD, "--json"], { reject: false, cwd: "/", timeout: UP_MS, stdin: "ignore" });
   making.stderr.pipe(log);
   const { exitCode, stderr, stdout, timedOut } = await making;
   if (exitCode === 0) return;

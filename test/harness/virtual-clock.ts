@@ -2,7 +2,7 @@ import type { Clock } from "#base/clock.ts";
 
 /** After the moments that tests give to pushes. */
 const BEGIN_MICROS = Date.parse("2026-11-24T00:00:00Z") * 1000;
-/** Work in the outer world that takes longer is asked whether it waits for somebody who waits for time to pass. */
+/** Work in the outer world that takes longer may itself wait for time to pass. */
 const PATIENCE_MS = 50;
 /** Turns of the event loop after which whatever was to happen at this moment has happened, or is work in the outer world. */
 const TURNS = 2;

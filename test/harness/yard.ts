@@ -12,7 +12,7 @@ export const TEST_YARD = process.env["BOXYARD_TEST_YARD"] ?? "test";
 export const ROOT = resolve(import.meta.dirname, "../..");
 
 /** The scripts of this checkout; those of another one, to try the tests on a yard that it has made. */
-const BIN = process.env["BOXYARD_TEST_BIN"] ?? `${ROOT}/bin`;
+export const BIN = process.env["BOXYARD_TEST_BIN"] ?? `${ROOT}/bin`;
 
 export interface CommandResult {
   readonly exitCode: number;

@@ -4,7 +4,7 @@ import { addressOf, compareIds, PORTS, type Yard } from "./yard.ts";
 /** Of MariaDB's 300 connections a website gets a third, spread over its users; on each server at least what its processes need there. */
 const CONNECTIONS_OF_A_WEBSITE = 100;
 const CONNECTIONS_NEEDED = 10;
-/** Where a website has very many servers, that gives way: however many there are, it gets no more than two thirds. */
+/** Where a website has very many servers, that gives way, up to two thirds; one connection each user always has. */
 const MOST_CONNECTIONS_OF_A_WEBSITE = 200;
 
 /** The database server has every website's databases, open to that website's servers only. */

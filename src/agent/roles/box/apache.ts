@@ -77,7 +77,7 @@ RequestHeader set X-Forwarded-For "expr=%{REMOTE_ADDR}"
 SetEnvIf X-Forwarded-Proto "^https$" HTTPS=on
 
 AddOutputFilterByType DEFLATE text/html text/plain text/css text/xml text/javascript application/javascript application/json application/xml application/rss+xml image/svg+xml
-# What a page is called does not depend on how it travels: an application compares only the name that it gave.
+# ETags stay as the application gave them, without "-gzip": it compares If-None-Match with those.
 DeflateAlterETag NoChange
 DirectoryIndex index.php index.html
 

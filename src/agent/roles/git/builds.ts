@@ -50,7 +50,7 @@ export async function takeBuild(
 
 /**
  * Takes the older builds away that were not made of one of these commits. What is not pointed at any more is collected by Git
- * itself after two weeks, so that whoever is fetching one gets it whole.
+ * itself after two weeks, so that a server that is fetching one gets it whole.
  */
 export async function pruneBuilds(repository: Repository, needed: readonly CommitId[]): Promise<void> {
   const builds = await repository.listRefs(BUILDS);

@@ -29,7 +29,7 @@ function said(live: ReadonlyMap<ServerName, CommitId | null>, server: ServerName
   return release === null ? "nothing" : short(release);
 }
 
-/** What whoever deploys can type next, when what was wrong is fixed. */
+/** The command that deploys again, when what was wrong is fixed. */
 export function again({ deployment }: Pick<Turn, "deployment">): string {
   return `when that is fixed: ${sameAgain(deployment)}`;
 }
