@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { serverRecipe } from "./recipe.ts";
-import { packageSources, parseMirrors } from "./sources.ts";
+import { inOrder, packageSources, parseMirrors } from "./sources.ts";
 
 const DEBIAN_SOURCES = `Types: deb
 # http://snapshot.example/archive/debian/20250520T000000Z
@@ -41,6 +41,17 @@ test("both archives are those that the machine itself uses, in either format", (
   expect(parseMirrors(["URIs: http://one.example/other http://two.example/debian/\nSuites: bookworm\n"]).main).toBe(
     "http://two.example/debian",
   );
+});
+
+test("a vendor's archive that is called debian, too, is not taken for Debian's", () => {
+  expect(inOrder(["docker.list", "zabbix.sources"]).slice(0, 2)).toEqual(["sources.list.d/debian.sources", "sources.list"]);
+  expect(inOrder(["debian.sources", "docker.list"])).toEqual([
+    "sources.list.d/debian.sources",
+    "sources.list",
+    "sources.list.d/docker.list",
+  ]);
+  const docker = "deb https://download.docker.example/linux/debian bookworm stable\n";
+  expect(parseMirrors(["", "deb http://mirror.example/debian bookworm main\n", docker]).main).toBe("http://mirror.example/debian");
 });
 
 test("security updates are looked for beside the releases, or at Debian, where the machine names none", () => {

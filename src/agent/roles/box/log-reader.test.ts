@@ -34,6 +34,21 @@ test("a reader who follows a log that is rotated misses no line and gets none tw
   expect((await readLogFile({ path, lines: 10, after: fifth.cursor })).lines).toEqual([]);
 });
 
+test("a reader misses no line that is written to the old log while the new one is empty", async () => {
+  await writeFile(path, "one\n");
+  const first = await readLogFile({ path, lines: 10, after: null });
+  await rename(path, `${path}.1`);
+  await writeFile(path, "");
+  // The web server has not been reloaded yet.
+  const second = await readLogFile({ path, lines: 10, after: first.cursor });
+  expect(second.lines).toEqual([]);
+  await appendFile(`${path}.1`, "two\n");
+  const third = await readLogFile({ path, lines: 10, after: second.cursor });
+  expect(third.lines).toEqual(["two"]);
+  await writeFile(path, "three\n");
+  expect((await readLogFile({ path, lines: 10, after: third.cursor })).lines).toEqual(["three"]);
+});
+
 test("a log that was rotated twice, or is not there, is read from the beginning of what there is", async () => {
   await writeFile(path, "one\n");
   const first = await readLogFile({ path, lines: 10, after: null });

@@ -37,7 +37,15 @@ describe("a push", () => {
   });
 
   test("of a name that means something else is refused", async () => {
-    const odd = ["heads/-x", "heads/HEAD", "tags/HEAD", "heads/refs/heads/main", "heads/@", `heads/${"ab".repeat(20)}`];
+    const odd = [
+      "heads/-x",
+      "heads/HEAD",
+      "tags/HEAD",
+      "heads/refs/heads/main",
+      "heads/@",
+      `heads/${"ab".repeat(20)}`,
+      `heads/${"AB".repeat(20)}`,
+    ];
     const pushed = await copy.push("s1", ...odd.map((name) => `main:refs/${name}`));
     expect(pushed.exitCode).not.toBe(0);
     for (const name of odd) expect(pushed.stderr).toMatch(new RegExp(`remote: refs/${name}: .* → choose another`));

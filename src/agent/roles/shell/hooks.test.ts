@@ -1,6 +1,7 @@
 import { mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import { run } from "#base/run.ts";
 import type { ShellSpec } from "#contract/spec/shell.ts";
 import { USUAL_LIMITS } from "#contract/work-settings.ts";
 import type { TransientUnit, UnitOutcome } from "../../transient-unit.ts";
@@ -64,6 +65,22 @@ describe("a hook", () => {
       },
     ]);
     expect(await readFile(join(begunHooks(WEBSITE), "7-update"), "utf8")).toContain("\nmake update");
+  });
+
+  test("that cannot be noted for want of space is not begun, and may be when there is some", async () => {
+    const place = begunHooks(WEBSITE);
+    await mkdir(place, { recursive: true });
+    await run(["mount", "-t", "tmpfs", "-o", "size=16k", "tmpfs", place]);
+    try {
+      await writeFile(join(place, "large"), Buffer.alloc(65_536)).catch(() => undefined);
+      await expect(hooks.run(asked)).rejects.toMatchObject({ code: "ENOSPC" });
+      expect(begun()).toEqual([]);
+      await rm(join(place, "large"));
+      await hooks.run(asked);
+      expect(begun()).toEqual([unitOf(7, "update")]);
+    } finally {
+      await run(["umount", place]);
+    }
   });
 
   test("is not begun when its release is not staged, and may be when it is", async () => {
