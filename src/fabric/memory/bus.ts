@@ -170,6 +170,8 @@ export class MemoryServerEnd implements AgentFabric {
   #mayAsk: ((caller: string, action: string) => Promise<boolean>) | undefined;
   #isConnected = true;
   #specFault: Fault | undefined;
+  /** What it had to say while it was cut off. */
+  readonly #unsaid: Event[] = [];
   /** The brokers that its last spec names. */
   brokers: readonly string[] = [];
 
@@ -183,9 +185,10 @@ export class MemoryServerEnd implements AgentFabric {
     this.#isConnected = false;
   }
 
-  /** It is back, and looks again. */
+  /** It is back, says what it had to say, and looks again. */
   bringBack(): void {
     this.#isConnected = true;
+    for (const event of this.#unsaid.splice(0)) this.#bus.publish(event);
     this.nudge();
   }
 
@@ -266,7 +269,8 @@ export class MemoryServerEnd implements AgentFabric {
   }
 
   async publishEvent(event: Event): Promise<void> {
-    this.#bus.publish(event);
+    if (this.#isConnected) this.#bus.publish(event);
+    else this.#unsaid.push(event);
   }
 
   followDeployments(): AsyncIterable<Event> {
