@@ -10,9 +10,12 @@ const retry = process.env["CI"] === undefined ? 0 : 1;
 /** Where bin/test reads what happened. */
 const report = process.env["BOXYARD_TEST_REPORT"];
 
+const YARD_SETUP = "test/harness/yard-setup.ts";
+const POSTGRES = "test/harness/postgres-server.ts";
+
 const ON_A_YARD = {
   retry,
-  globalSetup: ["test/harness/yard-setup.ts"],
+  globalSetup: [YARD_SETUP],
   fileParallelism: false,
   maxWorkers: 1,
   testTimeout: 180_000,
@@ -25,8 +28,17 @@ const UNIT_WORKERS = availableParallelism();
 /** Needs the machine's cloud daemon and the server image, as a yard does. */
 const CLOUD = "src/cloud/incus/*.test.ts";
 
-/** Takes over a minute without a yard, and belongs to a slice by what it is about. */
-const BESIDE_THE_CODE: Partial<Record<Slice, string[]>> = { brokers: ["src/fabric/cluster.test.ts"] };
+/** Takes over a minute without a yard. */
+const CLUSTER = "src/fabric/cluster.test.ts";
+
+/** What slices have of the tests beside the code: long ones, and in the shortest slice ten times as many scenarios as in the gate. */
+const BESIDE_THE_CODE: Partial<Record<Slice, { readonly include: string[]; readonly env: Record<string, string> }>> = {
+  brokers: { include: [CLUSTER], env: {} },
+  requests: {
+    include: ["src/control/deploy/model.test.ts", "src/control/deploy/exhaustive.test.ts"],
+    env: { BOXYARD_MODEL_RUNS: "250", BOXYARD_MODEL_PAIRS: "400", BOXYARD_MODEL_SHARE: "1" },
+  },
+};
 
 /** `unit`: beside the code, in parallel. The others: on a real yard, one file after the other, in the order of their names. */
 export default defineConfig({
@@ -39,17 +51,20 @@ export default defineConfig({
           name: "unit",
           retry,
           include: ["src/**/*.test.ts", "test/{harness,mutations,runner}/**/*.test.ts"],
-          exclude: [CLOUD, ...Object.values(BESIDE_THE_CODE).flat()],
-          globalSetup: ["test/harness/postgres-server.ts"],
+          exclude: [CLOUD, CLUSTER],
+          globalSetup: [POSTGRES],
           maxWorkers: UNIT_WORKERS,
           testTimeout: 30_000,
           hookTimeout: 60_000,
         },
       },
       { test: { ...ON_A_YARD, name: "yard", include: ["test/yard/**/*.test.ts", CLOUD] } },
-      ...SLICES.map((name) => ({
-        test: { ...ON_A_YARD, name, include: [`test/${name}/**/*.test.ts`, ...(BESIDE_THE_CODE[name] ?? [])] },
-      })),
+      ...SLICES.map((name) => {
+        const { include = [], env = {} } = BESIDE_THE_CODE[name] ?? {};
+        return {
+          test: { ...ON_A_YARD, name, env, globalSetup: [YARD_SETUP, POSTGRES], include: [`test/${name}/**/*.test.ts`, ...include] },
+        };
+      }),
     ],
   },
 });

@@ -35,9 +35,15 @@ const PACKAGES: Record<string, readonly { readonly name: string; readonly shows:
 /** Keeps packaged services from starting where an install would start them: the tests start their own. */
 const POLICY = "/usr/sbin/policy-rc.d";
 
+/** Slices have tests beside the code, too. */
+function neededBy(stage: StageName): string[] {
+  if (stage === "unit" || stage === "yard") return [stage];
+  return isOnYard(stage) ? ["unit", "yard"] : [];
+}
+
 /** Installs what the stages need and the machine lacks; does nothing, and asks no registry, when all is there. */
 export async function ensureHostPackages(stages: readonly StageName[]): Promise<void> {
-  const wanted = stages.flatMap((stage) => PACKAGES[isOnYard(stage) ? "yard" : stage] ?? []);
+  const wanted = stages.flatMap(neededBy).flatMap((kind) => PACKAGES[kind] ?? []);
   const missing = await Promise.all(wanted.map(async (one) => ((await isThere(one.shows)) ? [] : [one.name])));
   const names = [...new Set(missing.flat())];
   if (names.length === 0) return;

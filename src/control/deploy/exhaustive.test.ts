@@ -1,3 +1,4 @@
+// Takes some minutes in its slice, which tries all scenarios and ten times as many pairs.
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
 import { mapParallel } from "#base/parallel.ts";
 import { addDatabaseServer, addWebsite, ended, pushOf, startQuickly } from "#harness/deployments.ts";

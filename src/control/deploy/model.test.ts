@@ -1,3 +1,4 @@
+// Takes some minutes in its slice, which tries ten times as many scenarios.
 import fc from "fast-check";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { addDatabaseServer, addWebsite, ended, pushOf } from "#harness/deployments.ts";
