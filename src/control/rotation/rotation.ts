@@ -130,8 +130,10 @@ export class Rotation {
     const outcome = await removeFence(store, { server: name, cluster }, isRight);
     if (outcome === "busy") this.#lookAgainSoon();
     if (outcome !== "removed") return;
+    // Said at once: a deployment that fences it again, while this is planned, says so after it.
+    const saying = this.#publish(name, `${name} is right again: visitors are sent to it`);
     await plan();
-    await this.#publish(name, `${name} is right again: visitors are sent to it`);
+    await saying;
   }
 
   #lookAgainSoon(): void {
