@@ -27,28 +27,31 @@ interface BuildPlan {
  * are the builder's. Whatever works on what a tenant has made works with the builder's rights.
  */
 export class Workshop {
-  readonly repository = join(WORK, "repository.git");
-  readonly tree = join(WORK, "own/tree");
-  readonly #objects = join(WORK, "own/objects");
-  readonly #index = join(WORK, "own/index");
-  readonly #script = join(WORK, "build.sh");
+  readonly repository: string;
+  readonly tree: string;
+  readonly #work: string;
+  readonly #own: string;
+  readonly #objects: string;
+  readonly #index: string;
+  readonly #script: string;
+
+  constructor(work = WORK) {
+    this.#work = work;
+    this.repository = join(work, "repository.git");
+    this.#own = join(work, "own");
+    this.tree = join(this.#own, "tree");
+    this.#objects = join(this.#own, "objects");
+    this.#index = join(this.#own, "index");
+    this.#script = join(work, "build.sh");
+  }
 
   /** Empty, with nothing left of an earlier attempt. */
   async clear(): Promise<void> {
-    await removeTree(WORK);
-    await mkdir(WORK, { recursive: true, mode: 0o755 });
+    await removeTree(this.#work);
+    await mkdir(this.#work, { recursive: true, mode: 0o755 });
     await runGit(git.init(this.repository));
-    await run([
-      "install",
-      "-d",
-      `--owner=${BUILDER.name}`,
-      `--group=${BUILDER.name}`,
-      "-m",
-      "0755",
-      join(WORK, "own"),
-      this.tree,
-      this.#objects,
-    ]);
+    const owner = [`--owner=${BUILDER.uid}`, `--group=${BUILDER.uid}`];
+    await run(["install", "-d", ...owner, "-m", "0755", this.#own, this.tree, this.#objects]);
   }
 
   /** How the commit's Boxfile has it built. */
