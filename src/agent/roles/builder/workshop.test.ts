@@ -218,6 +218,28 @@ describe("a build's commit", () => {
     expect(paths).toEqual(["a/b/c.php", "lib/code.php"]);
   });
 
+  test("has the bytes that the tree has, whatever its .gitattributes say of them", async () => {
+    const commit = await commitOf({ "a.txt": "a\n" });
+    await begin(commit);
+    const attributes = "*.bin text\n*.id ident\n*.wide working-tree-encoding=UTF-16\n*.crlf text eol=crlf\n";
+    const odd = {
+      ".gitattributes": attributes,
+      "a.bin": "a\r\nb\r\n\0",
+      "a.id": "$Id: 1234 $\n",
+      "a.wide": "no mark\n",
+      "a.crlf": "a\r\n",
+    };
+    for (const [path, content] of Object.entries(odd)) await writeFile(join(workshop.tree, path), content);
+    const build = await workshop.commit(commit);
+    for (const [path, content] of Object.entries(odd)) expect(await read("cat-file", "blob", `${build}:${path}`), path).toBe(content);
+  });
+
+  test("is checked out with the bytes that it has, too", async () => {
+    await begin(await commitOf({ ".gitattributes": "*.txt text eol=crlf\n*.id ident\n", "a.txt": "a\nb\n", "a.id": "$Id$\n" }));
+    expect(await readFile(join(workshop.tree, "a.txt"), "utf8")).toBe("a\nb\n");
+    expect(await readFile(join(workshop.tree, "a.id"), "utf8")).toBe("$Id$\n");
+  });
+
   test("is made with the builder's rights alone, and writes nothing into root's repository", async () => {
     await begin(source);
     const objects = await readdir(join(workshop.repository, "objects"), { recursive: true });

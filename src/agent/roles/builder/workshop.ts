@@ -15,6 +15,8 @@ export const BUILDER = { name: "builder", uid: 19_999 };
 /** On the builder's own disk, and gone with it. */
 const WORK = "/srv/work";
 const GIT_LIMIT_MS = 300_000;
+/** Comes before what a tree's own .gitattributes say: what is built, and what is kept of it, has the bytes that it has. */
+const ATTRIBUTES = "* -text -ident -filter !eol !working-tree-encoding\n";
 
 interface BuildPlan {
   readonly commands: readonly string[];
@@ -50,6 +52,8 @@ export class Workshop {
     await removeTree(this.#work);
     await mkdir(this.#work, { recursive: true, mode: 0o755 });
     await runGit(git.init(this.repository));
+    await mkdir(join(this.repository, "info"), { recursive: true });
+    await writeFile(join(this.repository, "info/attributes"), ATTRIBUTES, { mode: 0o644 });
     const owner = [`--owner=${BUILDER.uid}`, `--group=${BUILDER.uid}`];
     await run(["install", "-d", ...owner, "-m", "0755", this.#own, this.tree, this.#objects]);
   }
@@ -79,7 +83,7 @@ export class Workshop {
    * within it become plain folders.
    */
   async commit(source: CommitId): Promise<CommitId> {
-    await run(this.#asBuilder(["find", this.tree, "-name", ".git", "-prune", "-exec", "rm", "-rf", "{}", "+"]));
+    await run(this.#asBuilder(["find", this.tree, "-iname", ".git", "-prune", "-exec", "rm", "-rf", "{}", "+"]));
     await this.#git(["add", "--all", "--force", "."]);
     const tree = (await this.#git(["write-tree"])).trim();
     const date = (await this.#git(["show", "--no-patch", "--format=%cI", source])).trim();
