@@ -52,7 +52,8 @@ interface StoredEventJson {
   readonly event: { readonly kind: string; readonly at: string };
 }
 
-const events = (): Promise<StoredEventJson[]> => boxyardJson("events", "--last", "1000");
+/** The streams have no leader for some seconds after a broker is gone. */
+const events = (): Promise<StoredEventJson[]> => eventually("the events", () => boxyardJson<StoredEventJson[]>("events", "--last", "1000"));
 const up = (...args: string[]) => bin("up", ["--yard", TEST_YARD, "--bare", ...args]);
 
 /** What each broker is, in the order of names. */
@@ -142,7 +143,8 @@ describe("a yard with one broker", () => {
     expect(grown.exitCode, grown.stderr + grown.stdout).toBe(0);
     await eventually("three brokers", async () => (await brokers()) === "control1 ready, control2 ready, control3 ready", BACK_MS);
     const after = new Map((await events()).map(({ number, event }) => [number, JSON.stringify(event)]));
-    for (const { number, event } of before) expect(after.get(number)).toBe(JSON.stringify(event));
+    // Of a thousand the first ones have given way to new ones.
+    for (const { number, event } of before.slice(-200)) expect(after.get(number)).toBe(JSON.stringify(event));
     for (const { name } of await listServers()) {
       const enrolment = JSON.parse(await mustInServer(name, "cat", "/etc/boxyard/agent.json")) as { brokers: string[] };
       expect(enrolment.brokers).toHaveLength(3);

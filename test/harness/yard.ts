@@ -9,7 +9,7 @@ import { api } from "#contract/api/routes.ts";
 export const TEST_YARD = process.env["BOXYARD_TEST_YARD"] ?? "test";
 
 /** The checkout. */
-export const ROOT = resolve(import.meta.dirname, "../..");
+const ROOT = resolve(import.meta.dirname, "../..");
 
 /** The scripts of this checkout; those of another one, to try the tests on a yard that it has made. */
 export const BIN = process.env["BOXYARD_TEST_BIN"] ?? `${ROOT}/bin`;

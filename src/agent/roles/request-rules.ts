@@ -10,7 +10,7 @@ export const WEB_METHODS = [
 ] as const;
 
 /**
- * By these, applications believe an address, scheme, host, URL or method. The edge sets some of them and lets none pass; a cache
+ * By these, applications believe an address, scheme, host or URL. The edge sets some of them and lets none pass; a cache
  * takes them from nobody else either, by name, because it knows no patterns.
  */
 export const CLAIMED_HEADERS = [
@@ -21,5 +21,4 @@ export const CLAIMED_HEADERS = [
   ...["CF-Connecting-IP", "CF-Visitor", "Fastly-Client-IP", "X-Remote-IP", "X-Remote-Addr", "X-Originating-IP", "Remote-User"],
   ...["X-Original-URL", "X-Original-Host", "X-Rewrite-URL", "X-Host", "X-HTTP-Host-Override", "X-Scheme", "X-Url-Scheme"],
   ...["X-Accel-Mapping", "Front-End-Https", "X-Arr-Ssl", "CloudFront-Forwarded-Proto", "HTTPS", "Proxy", "User-Agent-Https"],
-  ...["X-HTTP-Method", "X-HTTP-Method-Override", "X-Method-Override"],
 ] as const;

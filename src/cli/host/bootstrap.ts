@@ -82,7 +82,7 @@ export const bootstrapSteps: readonly BootstrapStep[] = [
     title: "Server image",
     run: async (made, note) => {
       made.image = await ensureImage(connectionOf(made), daemonOf(made), {
-        onBuild: () => note("building it, which takes two minutes and is done once", "at once"),
+        onBuild: () => note("building it, which takes some minutes and is done once", "at once"),
         onWait: () => note("waiting for another bin/up of this machine, which builds it", "at once"),
       });
       note(made.image);
@@ -188,15 +188,21 @@ async function ensureCurrentRuntime(made: Bootstrap, note: Note): Promise<void> 
     timeoutMs: 30_000,
   });
   const hash = await runtimeHash();
-  await ensureRuntime(cloud, CONTROL_SERVER, hash);
+  const hasChanged = await ensureRuntime(cloud, CONTROL_SERVER, hash);
   const running = (await cloud.listServers()).filter(({ isRunning }) => isRunning).map(({ name }) => name);
-  // Not by what is in the volume: a run that was broken off has put it there, and has not restarted all.
-  const isNew = given(made.state).runtime !== hash;
+  // Kept when all have restarted: a run that is broken off before that is finished by the next one.
+  const isNew = hasChanged || given(made.state).runtime !== hash;
   note(isNew ? `${hash}, new` : hash);
-  if (isNew) await restartOnNewRuntime(cloud, running);
+  if (isNew) {
+    await keepRuntime(made, undefined);
+    await restartOnNewRuntime(cloud, running);
+    await keepRuntime(made, hash);
+  }
   await ensurePackageSources(cloud, running);
-  if (!isNew) return;
-  made.state = { ...given(made.state), runtime: hash };
+}
+
+async function keepRuntime(made: Bootstrap, runtime: string | undefined): Promise<void> {
+  made.state = { ...given(made.state), runtime };
   await writeYardState(made.state);
 }
 

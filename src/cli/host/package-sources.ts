@@ -10,7 +10,8 @@ const OLDER = /^deb \S+ trixie main\s*$/;
 export async function ensurePackageSources(cloud: Cloud, servers: readonly string[]): Promise<void> {
   const content = `${packageSources(serverRecipe, await findMirrors()).join("\n")}\n`;
   for (const server of servers) {
-    const have = await cloud.readFile(server, SOURCES);
+    // A builder may be gone by now; a server that could not be asked is asked by the next bin/up.
+    const have = await cloud.readFile(server, SOURCES).catch(() => null);
     if (have !== null && OLDER.test(new TextDecoder().decode(have))) await cloud.writeFile(server, { path: SOURCES, content });
   }
 }

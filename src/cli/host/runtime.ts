@@ -21,10 +21,10 @@ export async function runtimeHash(): Promise<string> {
   return hash.digest("hex").slice(0, 12);
 }
 
-/** The code, the production packages and Node itself lie on the runtime volume and are current. */
-export async function ensureRuntime(cloud: Cloud, server: string, hash: string): Promise<void> {
+/** The code, the production packages and Node itself lie on the runtime volume and are current; gives whether they were not. */
+export async function ensureRuntime(cloud: Cloud, server: string, hash: string): Promise<boolean> {
   const current = await cloud.execute(server, ["readlink", "/opt/boxyard/current"]);
-  if (current.stdout.trim() === `releases/${hash}`) return;
+  if (current.stdout.trim() === `releases/${hash}`) return false;
   const scratch = await mkdtemp(join(tmpdir(), "boxyard-runtime-"));
   try {
     const archive = join(scratch, "runtime.tar");
@@ -59,6 +59,7 @@ export async function ensureRuntime(cloud: Cloud, server: string, hash: string):
   await must(cloud, server, ["mv", "-T", "/opt/boxyard/next", "/opt/boxyard/current"]);
   await must(cloud, server, ["rm", "-f", "/opt/boxyard/incoming.tar"]);
   await removeOldReleases(cloud, server, hash, current.stdout.trim().replace(/^releases\//, ""));
+  return true;
 }
 
 /** The release before stays, for processes that have not been restarted yet. */

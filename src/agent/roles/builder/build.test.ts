@@ -157,15 +157,15 @@ async function rest(): Promise<void> {
 
 /** A build whose commands run. */
 async function begin(): Promise<void> {
-  await build.tell(null);
+  await build.advance(null);
   await rest();
 }
 
 describe("a build", () => {
   test("is prepared once, step by step, however often it is asked for", async () => {
-    expect(await Promise.all([build.tell(null), build.tell(null)])).toEqual([running, running]);
+    expect(await Promise.all([build.advance(null), build.advance(null)])).toEqual([running, running]);
     await rest();
-    await build.tell(null);
+    await build.advance(null);
     await rest();
     expect(steps.slice(0, prepared.length)).toEqual(prepared);
     expect(steps.slice(prepared.length)).toEqual([`look at ${UNIT}`, `read ${UNIT}`]);
@@ -203,19 +203,19 @@ describe("a build", () => {
     expect(given.units).toMatchObject([{ limitSeconds }]);
   });
 
-  test("runs while it is prepared, and what an earlier attempt has said is not told", async () => {
+  test("runs while it is prepared, and what an earlier attempt has said is not reported", async () => {
     fetching.answer = () => new Promise(() => undefined);
     server.outcome = { state: "done", exitStatus: 0 };
     server.lines = ["of an earlier attempt"];
     await begin();
-    expect(await build.tell("7")).toEqual({ ...running, cursor: "7" });
+    expect(await build.advance("7")).toEqual({ ...running, cursor: "7" });
     expect(steps).toEqual(prepared.slice(0, 4));
   });
 
   test("of a tree that was built before is done with what was built then", async () => {
     fetching.answer = async () => BUILD;
     await begin();
-    expect(await build.tell("7")).toEqual({ state: "done", exitStatus: null, lines: [], cursor: "7", build: BUILD });
+    expect(await build.advance("7")).toEqual({ state: "done", exitStatus: null, lines: [], cursor: "7", build: BUILD });
     await rest();
     expect(steps).toEqual(prepared.slice(0, 4));
   });
@@ -226,10 +226,10 @@ describe("a build", () => {
       const cause = new Error("no space");
       server.faults.set(name, cause);
       await begin();
-      const [before, at] = [prepared.slice(0, prepared.indexOf(name) + 1), await build.tell(null).catch((thrown: unknown) => thrown)];
+      const [before, at] = [prepared.slice(0, prepared.indexOf(name) + 1), await build.advance(null).catch((thrown: unknown) => thrown)];
       expect(at).toMatchObject({ code: "build.not-prepared", cause });
       server.faults.clear();
-      await expect(build.tell(null)).rejects.toBe(at);
+      await expect(build.advance(null)).rejects.toBe(at);
       await rest();
       expect(steps).toEqual(before);
     },
@@ -237,33 +237,33 @@ describe("a build", () => {
 });
 
 describe("what a build says", () => {
-  test("is told without the secrets of the operator's npm configuration", async () => {
+  test("is reported without the secrets of the operator's npm configuration", async () => {
     await begin();
     server.lines = ["$ composer install", "GET http://192.168.7.3:4873/ with secret-token"];
     const lines = ["$ composer install", "GET http://192.168.7.3:4873/ with ***"];
-    expect(await build.tell(null)).toEqual({ ...running, lines, cursor: "2" });
+    expect(await build.advance(null)).toEqual({ ...running, lines, cursor: "2" });
   });
 
-  test("is told from where the last answer ended", async () => {
+  test("is reported from where the last answer ended", async () => {
     await begin();
     server.lines = ["one", "two", "three"];
-    expect(await build.tell("2")).toEqual({ ...running, lines: ["three"], cursor: "3" });
+    expect(await build.advance("2")).toEqual({ ...running, lines: ["three"], cursor: "3" });
   });
 
   test.each([
     ["failed", 3],
     ["timed-out", null],
     ["lost", null],
-  ] as const)("is told to its end before the build counts as %s, and nothing is brought", async (state, exitStatus) => {
+  ] as const)("is reported to its end before the build counts as %s, and nothing is brought", async (state, exitStatus) => {
     await begin();
     server.outcome = { state, exitStatus };
     server.lines = Array.from({ length: 501 }, (_, index) => `line ${index}`);
     steps.length = 0;
-    const first = await build.tell(null);
+    const first = await build.advance(null);
     expect(first).toMatchObject({ state: "running", exitStatus, cursor: "500", build: null });
     expect(first.lines).toHaveLength(500);
     expect(steps).toEqual([`look at ${UNIT}`, "sync", `read ${UNIT}`]);
-    expect(await build.tell("500")).toEqual({ state, exitStatus, lines: ["line 500"], cursor: "501", build: null });
+    expect(await build.advance("500")).toEqual({ state, exitStatus, lines: ["line 500"], cursor: "501", build: null });
     await rest();
     expect(steps).not.toContain("bring");
   });
@@ -277,18 +277,20 @@ describe("a build whose commands have ended well", () => {
     steps.length = 0;
   });
 
-  const told = { exitStatus: 0, lines: ["built"], cursor: "1" };
+  const progress = { exitStatus: 0, lines: ["built"], cursor: "1" };
 
   test("is brought once, with no process left that could change it, and is done when that has ended", async () => {
     const packing = Promise.withResolvers<void>();
     server.packing = packing.promise;
-    expect(await Promise.all([build.tell(null), build.tell(null)])).toEqual([running, running].map((one) => ({ ...one, ...told })));
+    expect(await Promise.all([build.advance(null), build.advance(null)])).toEqual(
+      [running, running].map((one) => ({ ...one, ...progress })),
+    );
     await rest();
-    expect(await build.tell(null)).toEqual({ ...told, state: "running", build: null });
+    expect(await build.advance(null)).toEqual({ ...progress, state: "running", build: null });
     packing.resolve();
     await rest();
-    expect(await build.tell(null)).toEqual({ ...told, state: "done", build: BUILD });
-    expect(await build.tell("1")).toEqual({ state: "done", exitStatus: 0, lines: [], cursor: "1", build: BUILD });
+    expect(await build.advance(null)).toEqual({ ...progress, state: "done", build: BUILD });
+    expect(await build.advance("1")).toEqual({ state: "done", exitStatus: 0, lines: [], cursor: "1", build: BUILD });
     await rest();
     expect(steps.filter((name) => !/^(look|read|sync)/.test(name))).toEqual(brought);
     expect(given.brought).toEqual([
@@ -297,12 +299,12 @@ describe("a build whose commands have ended well", () => {
     expect(given.packSignals[0]?.aborted).toBe(false);
   });
 
-  test("is brought only when all that they have said is told", async () => {
+  test("is brought only when all that they have said is reported", async () => {
     server.lines = Array.from({ length: 500 }, (_, index) => `line ${index}`);
-    expect(await build.tell(null)).toMatchObject({ state: "running", cursor: "500" });
+    expect(await build.advance(null)).toMatchObject({ state: "running", cursor: "500" });
     await rest();
     expect(steps).not.toContain("bring");
-    await build.tell("500");
+    await build.advance("500");
     await rest();
     expect(steps).toContain("bring");
   });
@@ -310,17 +312,17 @@ describe("a build whose commands have ended well", () => {
   test.each(brought)("says what was in the way of “%s”, and does not go on", async (name) => {
     const cause = new Error("no space");
     server.faults.set(name, cause);
-    expect(await build.tell(null)).toMatchObject({ state: "running" });
+    expect(await build.advance(null)).toMatchObject({ state: "running" });
     await rest();
-    await expect(build.tell(null)).rejects.toMatchObject({ code: "build.not-brought", cause });
+    await expect(build.advance(null)).rejects.toMatchObject({ code: "build.not-brought", cause });
     expect(steps.filter((one) => !/^(look|read|sync)/.test(one))).toEqual(brought.slice(0, brought.indexOf(name) + 1));
   });
 
   test("says so when the pack did not end well, although the git server took it", async () => {
     server.packing = Promise.reject(new Error("git: killed"));
     server.packing.catch(() => undefined);
-    await build.tell(null);
+    await build.advance(null);
     await rest();
-    await expect(build.tell(null)).rejects.toMatchObject({ code: "build.not-brought" });
+    await expect(build.advance(null)).rejects.toMatchObject({ code: "build.not-brought" });
   });
 });

@@ -13,7 +13,7 @@ import { buildEnvironment, HOME } from "./environment.ts";
 import { isolation, placesOf } from "./isolation.ts";
 import { BUILDER, Workshop } from "./workshop.ts";
 
-type Told = z.output<typeof runBuild.output>;
+type Progress = z.output<typeof runBuild.output>;
 
 const MOST_LINES = 500;
 const FETCH_LIMIT_MS = 600_000;
@@ -42,8 +42,8 @@ export class Build {
     this.#unit = `boxyard-build-${commit.slice(0, 12)}.service`;
   }
 
-  /** Brings it on, and tells how it gets on. Fault "build.not-prepared" or "build.not-brought". */
-  async tell(after: string | null): Promise<Told> {
+  /** Brings it on, and gives how far it is. Fault "build.not-prepared" or "build.not-brought". */
+  async advance(after: string | null): Promise<Progress> {
     this.#preparing ??= this.#prepare().catch((thrown: unknown) => this.#fail("build.not-prepared", "the build could not begin", thrown));
     if (this.#fault !== undefined) throw this.#fault;
     if (this.#known !== null) return { state: "done", exitStatus: null, lines: [], cursor: after, build: this.#known };
@@ -51,8 +51,8 @@ export class Build {
     const { state, exitStatus } = await readUnit(this.#unit);
     if (state !== "running") await syncJournal();
     const { lines, cursor } = await readUnitOutput(this.#unit, { after, most: MOST_LINES });
-    const told = { exitStatus, lines: lines.map(this.#mask), cursor, build: null };
-    if (state !== "done" || lines.length === MOST_LINES) return { ...told, state: lines.length === MOST_LINES ? "running" : state };
+    const progress = { exitStatus, lines: lines.map(this.#mask), cursor, build: null };
+    if (state !== "done" || lines.length === MOST_LINES) return { ...progress, state: lines.length === MOST_LINES ? "running" : state };
     this.#bringing ??= this.#bring();
     this.#bringing.then(
       (build) => {
@@ -60,7 +60,7 @@ export class Build {
       },
       (thrown: unknown) => this.#fail("build.not-brought", "what was built could not be kept", thrown),
     );
-    return { ...told, state: this.#build === null ? "running" : "done", build: this.#build };
+    return { ...progress, state: this.#build === null ? "running" : "done", build: this.#build };
   }
 
   async #prepare(): Promise<void> {

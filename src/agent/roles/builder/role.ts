@@ -26,7 +26,7 @@ export const startBuilder: StartRole<BuilderSpec> = async ({ enrolment, fabric, 
       throw new Fault("release.unknown-website", `this server does not build ${website} yet`);
     const build = builds.get(commit) ?? new Build(spec, commit, packs);
     builds.set(commit, build);
-    return build.tell(after);
+    return build.advance(after);
   });
   return {
     groups: (spec) => [
@@ -37,7 +37,7 @@ export const startBuilder: StartRole<BuilderSpec> = async ({ enrolment, fabric, 
   };
 };
 
-/** What an operator has told of the places that packages come from. */
+/** What an operator has said of the places that packages come from. */
 function packageSources({ packages: { npmrc, authorities } }: BuilderSpec): Resource[] {
   return [
     file({ path: NPMRC, content: npmrc }),

@@ -3,17 +3,23 @@ import { ONLY_READ } from "../request-rules.ts";
 /** What is between a visitor and the edge alone (RFC 9110, 7.6.1); lengths and encodings of bodies HAProxy sees to itself. */
 const HOP_BY_HOP = ["connection", "keep-alive", "proxy-.*", "te", "trailer", "upgrade", "http2-settings"];
 
+const SEEN_BY = [
+  ...["backend", "client", "edge", "gateway", "http", "lb", "orig(?:in)?", "real", "request", "server", "site"],
+  ...["target", "true", "virtual"],
+];
+const SEEN = ["addr(?:ess)?", "for", "host(?:name)?", "https?", "name", "port", "proto(?:col)?", "scheme", "ur[il]"];
+
 /**
  * By these, proxies tell applications which address, host, scheme or URL a visitor has, and applications believe it. The only
  * proxy here is the edge; most of these names are of other vendors'. Regular expressions for whole names.
  */
 const CLAIMS = [
   ...["x-forward.*", ".*forwarded.*", "proxy", "x-prox(?:y|ied).*", "x-boxyard-.*"],
-  // An address, or who somebody is.
+  // An address, or the name of a person.
   ...[".*-ip", ".*client-?ip", ".*connecting-ip(?:v6)?", ".*real-?ip", "x-(?:cluster|custom)-.*ip.*", "x-originating-.*"],
   ...["x-ip", "x-?coming-?from", "coming-from", "x-?ff", "(?:x-)?remote-.*", "x-(?:auth-request|authenticated|webauth)-.*"],
-  // A host, a scheme or a URL, by whatever is called the place where it was seen.
-  `(?:x-)?(?:${["backend", "client", "edge", "gateway", "http", "lb", "orig(?:in)?", "real", "request", "server", "site"].join("|")}|target|true|virtual)-(?:${["addr(?:ess)?", "for", "host(?:name)?", "https?", "name", "port", "proto(?:col)?", "scheme", "ur[il]"].join("|")})`,
+  // A host, a scheme or a URL, as it was seen somewhere.
+  `(?:x-)?(?:${SEEN_BY.join("|")})-(?:${SEEN.join("|")})`,
   ...["x-host.*", "(?:x-)?host(?:name)?-override", "x-http-host.*", "x-port"],
   ...["(?:x-)?front-end-.*", "https", "(?:x-)?(?:url-)?scheme", "x-(?:is-)?(?:https?|secure)", "x-proto(?:col)?", "user-agent-https"],
   // A client's certificate.

@@ -191,9 +191,6 @@ sub vcl_recv {
     unset req.http.HTTPS;
     unset req.http.Proxy;
     unset req.http.User-Agent-Https;
-    unset req.http.X-HTTP-Method;
-    unset req.http.X-HTTP-Method-Override;
-    unset req.http.X-Method-Override;
     unset req.http.X-Boxyard-Site;
     return (pass);
   }
