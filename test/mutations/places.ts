@@ -63,11 +63,18 @@ const RULES: readonly ((node: ts.Node) => Edit[])[] = [
 function flipOperator(node: ts.Node): Edit[] {
   if (!ts.isBinaryExpression(node)) return [];
   const { operatorToken, right } = node;
-  if (operatorToken.kind === ts.SyntaxKind.QuestionQuestionToken)
+  if (operatorToken.kind === ts.SyntaxKind.QuestionQuestionToken) {
+    if (isEmpty(right)) return [replaced("always the default", node, right.getText())];
     return [{ kind: "default dropped", start: node.left.getEnd(), end: right.getEnd(), replacement: "" }];
+  }
   const other = COMPARISONS.get(operatorToken.getText());
   if (other === undefined) return [];
   return [{ kind: "operator flipped", start: operatorToken.getStart(), end: operatorToken.getEnd(), replacement: other }];
+}
+
+/** A default that is nothing often stands for the type checker alone, and without it the program does the same. */
+function isEmpty(node: ts.Expression): boolean {
+  return /^(0|""|null|\[\]|\{\})$/.test(node.getText());
 }
 
 function negateCondition(node: ts.Node): Edit[] {
