@@ -4,7 +4,7 @@ import { createSite, removeSite, type Site } from "./site.ts";
 import { commitTruth, findLies, type Reading, Visitors } from "./truth.ts";
 import { Visitor } from "./visitor.ts";
 import { findDoubles, readTaken, TAKE_FILES, TAKE_FOLDER, type Write, type WriteKind, Writers } from "./writers.ts";
-import { boxyard, eventually, listDeployments } from "./yard.ts";
+import { deployCommit, eventually, listDeployments } from "./yard.ts";
 
 /** What visitors met, and what of it they should not have. */
 export interface Visited {
@@ -43,9 +43,8 @@ export class TruthSite {
     return removeSite(this.site);
   }
 
-  async deploy(version: string): Promise<void> {
-    const result = await boxyard("deploy", this.site.website.id, "--ref", this.versions.get(version) ?? "");
-    if (result.exitCode !== 0) throw new Error(result.stderr);
+  deploy(version: string): Promise<void> {
+    return deployCommit(this.site.website.id, this.versions.get(version) ?? "");
   }
 
   /** Deploys them in turn. */

@@ -44,24 +44,35 @@ export type WebsiteJson = Output<"showWebsite">;
 export type ServerJson = Output<"listServers">[number];
 export type DeploymentJson = Output<"showDeployment">;
 
-/** What tests look at again and again is asked of the API: as a command it would take a process, and most of a second of a processor. */
-async function look<T>(ask: (client: Client) => Promise<T>): Promise<T> {
-  return ask(await connect(TEST_YARD));
+/** What tests do again and again is asked of the API: as a command it would take a process, and most of a second of a processor. */
+async function ask<T>(question: (client: Client) => Promise<T>): Promise<T> {
+  return question(await connect(TEST_YARD));
 }
 
-export const status = (): Promise<StatusJson> => look((client) => client.call(api.status));
-export const showWebsite = (id: string): Promise<WebsiteJson> =>
-  look((client) => client.call(api.showWebsite, { params: { website: id } }));
-export const listServers = (): Promise<ServerJson[]> => look((client) => client.call(api.listServers));
+export const status = (): Promise<StatusJson> => ask((client) => client.call(api.status));
+export const showWebsite = (id: string): Promise<WebsiteJson> => ask((client) => client.call(api.showWebsite, { params: { website: id } }));
+export const listServers = (): Promise<ServerJson[]> => ask((client) => client.call(api.listServers));
 /** All of a website's that a test may have made, oldest first. */
 export const listDeployments = (website: string): Promise<DeploymentJson[]> =>
-  look((client) => client.call(api.listDeployments, { input: { website, limit: 1_000 } }));
+  ask((client) => client.call(api.listDeployments, { input: { website, limit: 1_000 } }));
 
 /** The newest deployment of a website. */
 export async function lastDeployment(id: string): Promise<DeploymentJson> {
   const last = (await listDeployments(id)).at(-1);
   if (last === undefined) throw new Error(`${id} has no deployment`);
   return last;
+}
+
+/** Deploys a commit that the repository has, and follows it to its end; throws when it did not go live. */
+export function deployCommit(website: string, commit: string): Promise<void> {
+  return ask(async (client) => {
+    const { deployment } = await client.call(api.deploy, { params: { website }, input: { revision: commit } });
+    const ended = await eventually(`deployment ${deployment.id} to end`, async () => {
+      const now = await client.call(api.showDeployment, { params: { deployment: deployment.id } });
+      return now.finishedAt !== null && now;
+    });
+    if (ended.state !== "live") throw new Error(`deployment ${ended.id} of ${website} is ${ended.state}: ${ended.reason}`);
+  });
 }
 
 /** Waits until a question is answered with something true; a test that waits too long fails with what was last seen. */
