@@ -93,19 +93,20 @@ describe("the commands", () => {
 
   test("that change a mount, here and as a service sees it", async () => {
     const want = { path: "/srv/files", flags: ["nosuid", "nodev"] };
-    answers.set("systemctl show", [{ stdout: `${process.pid}\n` }, { stdout: `${process.pid}\n` }]);
+    const running = { stdout: `MainPID=${process.pid}\nActiveState=active\n` };
+    answers.set("systemctl show", [running, running]);
     await mountFlags(want).apply(signal);
     const seen = mountFlagsSeenBy("php8.2-fpm.service", want);
     expect(await seen.mismatch(signal)).toBe("is not mounted");
     await seen.apply(signal);
-    const show = "systemctl show --property=MainPID --value -- php8.2-fpm.service";
+    const show = "systemctl show --property=ActiveState,MainPID -- php8.2-fpm.service";
     const remount = "mount -o remount,bind,nosuid,nodev /srv/files";
     expect(commands).toEqual([remount, show, show, `nsenter --target=${process.pid} --mount -- ${remount}`]);
   });
 
   test("that look at a service without a process find none, and then nothing is to be done", async () => {
     const seen = mountFlagsSeenBy("php8.2-fpm.service", { path: "/srv/files", flags: ["nosuid"] });
-    for (const stdout of ["0\n", "\n", "MainPID=7\n"]) {
+    for (const stdout of ["MainPID=0\n", "\n", "MainPID=-7\n"]) {
       answers.set("systemctl show", [{ stdout }, { stdout }]);
       expect(await seen.mismatch(signal)).toBeNull();
       await expect(seen.apply(signal)).rejects.toMatchObject({ code: "converge.no-process" });
@@ -128,7 +129,27 @@ describe("the commands", () => {
     const cron = unit({ unit: "cron.service", running: true, atBoot: true });
     expect(await cron.mismatch(signal)).toBe(reason);
     await cron.apply(signal);
-    const look = ["systemctl show --property=ActiveState -- cron.service", "systemctl is-enabled -- cron.service"];
+    const look = ["systemctl show --property=ActiveState,MainPID -- cron.service", "systemctl is-enabled -- cron.service"];
     expect(commands).toEqual([...look, ...look, ...verbs]);
+  });
+
+  test("that look at several units at once are one process for each question, and every unit gets its own answer", async () => {
+    answers.set("systemctl show", [{ stdout: "MainPID=7\nActiveState=active\n\nMainPID=0\nActiveState=failed\n" }]);
+    answers.set("systemctl is-enabled", [{ stdout: "enabled\nnot-found\n", exitCode: 1 }]);
+    const units = ["apache2.service", "cron.service"].map((name) => unit({ unit: name, running: true, atBoot: true }));
+    expect(await Promise.all(units.map((one) => one.mismatch(signal)))).toEqual([null, "needs enable and start"]);
+    expect(commands.sort()).toEqual([
+      "systemctl is-enabled -- apache2.service cron.service",
+      "systemctl show --property=ActiveState,MainPID -- apache2.service cron.service",
+    ]);
+  });
+
+  test("that look at a unit which systemd cannot read take no other one for disabled", async () => {
+    // It says nothing of those that come after such a unit.
+    answers.set("systemctl is-enabled -- loop.service cron.service", [{ exitCode: 1 }]);
+    answers.set("systemctl is-enabled -- loop.service", [{ exitCode: 1 }]);
+    answers.set("systemctl is-enabled -- cron.service", [{ stdout: "enabled\n" }]);
+    const units = ["loop.service", "cron.service"].map((name) => unit({ unit: name, running: false, atBoot: true }));
+    expect(await Promise.all(units.map((one) => one.mismatch(signal)))).toEqual(["needs enable", null]);
   });
 });

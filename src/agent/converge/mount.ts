@@ -2,6 +2,7 @@ import { readFile } from "node:fs/promises";
 import { Fault } from "#base/fault.ts";
 import { type Argv, run } from "#base/run.ts";
 import type { Resource } from "./resource.ts";
+import { showUnit } from "./unit-state.ts";
 
 export interface MountWant {
   readonly path: string;
@@ -62,7 +63,5 @@ export function flagsMismatch({ path, flags }: MountWant, mountinfo: string): st
 
 /** A unit's main process, which is root's: no tenant chooses whose name space is entered. */
 async function mainProcess(unit: string): Promise<number | null> {
-  const { stdout } = await run(["systemctl", "show", "--property=MainPID", "--value", "--", unit]);
-  const pid = Number(stdout.trim());
-  return Number.isInteger(pid) && pid > 0 ? pid : null;
+  return (await showUnit(unit)).mainPid;
 }

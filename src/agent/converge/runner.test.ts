@@ -59,6 +59,48 @@ describe("a turn", () => {
     });
   });
 
+  test("checks a group's resources all at once, and those after a changed one again", async () => {
+    const order: string[] = [];
+    const recorded = (one: Resource): Resource => ({
+      ...one,
+      mismatch: (given) => {
+        order.push(`check ${one.id}`);
+        return one.mismatch(given);
+      },
+      apply: (given) => {
+        order.push(`change ${one.id}`);
+        return one.apply(given);
+      },
+    });
+    const right = { needed: 0 };
+    await convergeGroups(
+      [
+        { name: "first", resources: [resource("a", right), resource("b"), resource("c", right)].map(recorded) },
+        { name: "second", resources: [resource("d", right)].map(recorded) },
+      ],
+      signal,
+    );
+    const atOnce = ["check a", "check b", "check c"];
+    expect(order).toEqual([...atOnce, "change b", "check b", "check c", "check d"]);
+  });
+
+  test("may fail to check what only an earlier resource makes possible", async () => {
+    const account = resource("account");
+    const file: Resource & { isThere: boolean } = {
+      id: "file",
+      isThere: false,
+      mismatch: async () => {
+        if (account.applied === 0) throw new Fault("trial.no-account", "there is no such account");
+        return file.isThere ? null : "is missing";
+      },
+      apply: async () => {
+        file.isThere = true;
+      },
+    };
+    const { changed, faults } = await convergeGroups([{ name: "g", resources: [account, file] }], signal);
+    expect({ changed, faults }).toEqual({ changed: ["account", "file"], faults: [] });
+  });
+
   test("does not believe that a resource is right because it was applied", async () => {
     const { faults } = await convergeGroups([{ name: "g", resources: [resource("a", { needed: 2 })] }], signal);
     expect(faults).toEqual([{ resource: "g: a", code: "converge.not-converged", message: "a did not converge: is missing" }]);

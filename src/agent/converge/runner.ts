@@ -1,4 +1,4 @@
-import { Fault, type FaultReport, reportFault } from "#base/fault.ts";
+import { Fault, reportFault } from "#base/fault.ts";
 import type { WebsiteFault } from "#contract/status.ts";
 import type { Resource, ResourceGroup } from "./resource.ts";
 
@@ -11,35 +11,45 @@ export interface Outcome {
   readonly websiteFaults: readonly WebsiteFault[];
 }
 
-/** Converges groups one after the other; a resource that fails ends its group's turn, the other groups go on. */
+/**
+ * Converges groups one after the other; a resource that fails ends its group's turn, the other groups go on. The resources of a
+ * group are checked all at once, as mostly all is well; after one that is not, each later one is checked again when it is its turn.
+ */
 export async function convergeGroups(groups: readonly ResourceGroup[], signal: AbortSignal): Promise<Outcome> {
-  const changed: string[] = [];
-  const faults: { resource: string; code: string; message: string }[] = [];
-  const websiteFaults: WebsiteFault[] = [];
-  for (const group of groups) {
-    for (const resource of group.resources) {
-      signal.throwIfAborted();
-      const fault = await convergeOne(resource, signal).then(
-        (hasChanged) => void (hasChanged && changed.push(resource.id)),
-        (thrown: unknown): FaultReport => reportFault(thrown),
-      );
-      if (fault === undefined) continue;
-      if (resource.website !== undefined) {
-        websiteFaults.push({ website: resource.website, resource: resource.id, ...fault });
-        continue;
-      }
-      faults.push({ resource: `${group.name}: ${resource.id}`, code: fault.code, message: fault.message });
-      break;
-    }
-  }
-  return { changed, faults, websiteFaults };
+  const outcome: Turn = { changed: [], faults: [], websiteFaults: [] };
+  for (const group of groups) await convergeGroup(group, outcome, signal);
+  return outcome;
 }
 
-/** Whether it had to be changed. */
-async function convergeOne(resource: Resource, signal: AbortSignal): Promise<boolean> {
-  if ((await resource.mismatch(signal)) === null) return false;
+type Turn = { readonly [K in keyof Outcome]: Outcome[K][number][] };
+
+async function convergeGroup({ name, resources }: ResourceGroup, turn: Turn, signal: AbortSignal): Promise<void> {
+  signal.throwIfAborted();
+  const checks = resources.map(async (resource) => resource.mismatch(signal));
+  await Promise.allSettled(checks);
+  let isUnchanged = true;
+  for (const [nth, resource] of resources.entries()) {
+    signal.throwIfAborted();
+    try {
+      if ((await (isUnchanged ? checks[nth] : resource.mismatch(signal))) === null) continue;
+      isUnchanged = false;
+      await change(resource, signal);
+      turn.changed.push(resource.id);
+    } catch (thrown) {
+      isUnchanged = false;
+      const { code, message, ...fault } = reportFault(thrown);
+      if (resource.website === undefined) {
+        turn.faults.push({ resource: `${name}: ${resource.id}`, code, message });
+        return;
+      }
+      turn.websiteFaults.push({ website: resource.website, resource: resource.id, code, message, ...fault });
+    }
+  }
+}
+
+/** Makes it as wanted, and checks that it is. */
+async function change(resource: Resource, signal: AbortSignal): Promise<void> {
   await resource.apply(signal);
   const after = await resource.mismatch(signal);
   if (after !== null) throw new Fault("converge.not-converged", `${resource.id} did not converge: ${after}`);
-  return true;
 }

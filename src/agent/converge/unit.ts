@@ -1,5 +1,6 @@
 import { type Argv, run } from "#base/run.ts";
 import type { Resource } from "./resource.ts";
+import { isAtBoot, showUnit } from "./unit-state.ts";
 
 export interface UnitWant {
   readonly unit: string;
@@ -65,18 +66,7 @@ function command(verb: UnitVerb, unit: string): Argv {
   return verb === "enable" || verb === "disable" ? systemctl.atBoot(verb, unit) : systemctl.act(verb, unit);
 }
 
-/** `is-enabled` looks at the disk; the property UnitFileState is as old as the last daemon-reload. */
 async function unitState(unit: string): Promise<UnitState> {
-  const [active, enabled] = await Promise.all([
-    run(["systemctl", "show", "--property=ActiveState", "--", unit]),
-    run(["systemctl", "is-enabled", "--", unit], { acceptExitCodes: [0, DISABLED, NOT_FOUND] }),
-  ]);
-  return {
-    running: /^ActiveState=(active|reloading|activating)$/m.test(active.stdout),
-    atBoot: /^(enabled|enabled-runtime|static|alias)$/m.test(enabled.stdout),
-  };
+  const [{ running }, atBoot] = await Promise.all([showUnit(unit), isAtBoot(unit)]);
+  return { running, atBoot };
 }
-
-/** What `systemctl is-enabled` exits with (systemctl(1), exit status). */
-const DISABLED = 1;
-const NOT_FOUND = 4;
