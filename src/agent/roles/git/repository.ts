@@ -42,11 +42,9 @@ export class Repository {
 
   /** The commit that a branch, a tag, or at least seven digits of a commit's id name, in this order; null when nothing does. */
   async findCommit(revision: string): Promise<CommitId | null> {
-    const branch = await this.readBranch(revision);
-    if (branch !== null) return branch;
-    const tag = await this.readRef(`${tagRef(revision)}^{commit}`);
-    if (tag !== null || !/^[0-9a-f]{7,40}$/.test(revision)) return tag;
-    return this.readRef(`${revision}^{commit}`);
+    const names = [branchRef(revision), tagRef(revision), ...(/^[0-9a-f]{7,40}$/.test(revision) ? [revision] : [])];
+    const commits = await this.describe(names.map((name) => `${name}^{commit}`));
+    return commits.find((commit) => commit !== null)?.id ?? null;
   }
 
   /** Moves a ref from one commit to another (null: no such ref); false, and nothing done, when it is not at the first. */
@@ -68,7 +66,7 @@ export class Repository {
     return stdout.trim() === "commit";
   }
 
-  /** What each revision names, in the order asked; null for one that names nothing. */
+  /** What each revision names, in the order asked; null for one that names nothing, or more than one object. */
   async describe(revisions: readonly string[]): Promise<(GitObject | null)[]> {
     if (revisions.length === 0) return [];
     const answer = await this.#ask(gitCommand.describeObjects(this.path), listOf(revisions), revisions.length * 200);
