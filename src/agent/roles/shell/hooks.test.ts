@@ -1,4 +1,4 @@
-import { mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdir, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { run } from "#base/run.ts";
@@ -26,6 +26,9 @@ vi.mock("../../website/releases/release-file.ts", () => ({
   readReleaseFile: async (directory: string) =>
     directory.endsWith("/missing") ? null : { hooks: { update: ["make update"], after: ["make after"] }, hookSeconds: null },
 }));
+
+const GID = 20_007;
+vi.mock("../../converge/accounts.ts", () => ({ accountIds: async () => ({ uid: 0, gid: GID }) }));
 
 const WEBSITE = `t${process.pid}`;
 const RELEASE = "a".repeat(40);
@@ -65,6 +68,15 @@ describe("a hook", () => {
       },
     ]);
     expect(await readFile(join(begunHooks(WEBSITE), "7-update"), "utf8")).toContain("\nmake update");
+  });
+
+  test("has a script that its website reads and cannot change, and others cannot read", async () => {
+    await hooks.run(asked);
+    const owners = await Promise.all([begunHooks(WEBSITE), join(begunHooks(WEBSITE), "7-update")].map((path) => stat(path)));
+    expect(owners.map(({ uid, gid, mode }) => [uid, gid, (mode & 0o777).toString(8)])).toEqual([
+      [0, GID, "710"],
+      [0, GID, "640"],
+    ]);
   });
 
   test("that cannot be noted for want of space is not begun, and may be when there is some", async () => {
