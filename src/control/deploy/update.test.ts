@@ -99,6 +99,12 @@ describe("a release with hooks", () => {
     expect(await site.deploy(pushOf("s1", 3), 3)).toMatchObject({ state: "rolled-back", reason: "cannot update: c1s is not connected" });
   });
 
+  test("waits so for a moment at the end of a long update, too", async () => {
+    site.yard.hookLooks = 60;
+    site.script = (server, action, nth) => (server === "c1s" && action === "hook.run" && nth === 50 ? "away" : "ok");
+    expect(await site.deploy(second, 2)).toMatchObject({ state: "live" });
+  });
+
   test("of before is gone back to without its update", async () => {
     const { order } = control;
     await site.deploy(second, 2);
