@@ -323,6 +323,11 @@ export class SimulatedYard {
     for (const place of this.#heldUntil.keys()) if (place.startsWith(`${cache} `)) this.#heldUntil.delete(place);
   }
 
+  /** A server loses a staged release of s1, as one that is cleaned does. */
+  forgetRelease(server: ServerName, release: CommitId): void {
+    this.#staged.delete(`${server} s1 ${release}`);
+  }
+
   #keepDatabases(action: string, { databases = [], deployment }: Input): z.output<typeof snapshotDatabases.output> {
     for (const database of databases) {
       const key = `${database} ${deployment}`;

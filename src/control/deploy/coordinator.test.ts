@@ -347,29 +347,6 @@ describe("when a box cannot stage", () => {
   });
 });
 
-test("a box that does not confirm the way back gets no visitors until it has gone back", async () => {
-  site.start();
-  await site.deploy(pushOf("s1", 1), 1);
-  const sentTo: unknown[] = [];
-  site.script = (server, action, nth) => {
-    // All are asked what they have live just before it ends; a moment later the box may have returned.
-    if (server === "c1b1" && action === "server.status") sentTo.push(site.yard.rotation.get("c1v1"));
-    return server === "c1b2" && action === "release.switch" && nth > 0 ? "late-and-mute" : "ok";
-  };
-  expect(await site.deploy(pushOf("s1", 2), 2)).toMatchObject({ state: "rolled-back" });
-  expect(site.lines().at(-1)).toContain("c1b2 did not confirm and gets no visitors until it has gone back");
-  expect(site.lines().at(-2)).toMatch(/^live now: 1001000 on c1b1, c1s; 1002000 on c1b2|^live now: 1001000 on c1b1, c1b2, c1s/);
-  expect(sentTo).toEqual([["c1b1"]]);
-});
-
-test("a first deployment that fails leaves the website without a release", async () => {
-  site.start();
-  site.yard.statuses.set("c1b1", 503);
-  expect(await site.deploy(pushOf("s1", 1), 1)).toMatchObject({ state: "rolled-back" });
-  expect(site.liveOn()).toEqual([null, null, null]);
-  expect((await findWebsiteOnYard(site.store, "s1"))?.release).toBeNull();
-});
-
 test.each(["release.stage", "release.switch", "release.probe"])(
   "a website deleted at %s ends its deployment and the next website is served",
   async (action) => {
