@@ -38,6 +38,8 @@ export class SimulatedYard {
   readonly live = new Map<string, CommitId | null>();
   readonly asked: Asked[] = [];
   readonly events: DeploymentEvent[] = [];
+  /** The lines of events about servers. */
+  readonly serverLines: string[] = [];
   /** How the git server was told that pushes ended. */
   readonly settled = new Map<string, boolean[]>();
   /** The release whose pages each cache kept at its last ban. */
@@ -164,6 +166,7 @@ export class SimulatedYard {
   }
 
   #noteFence({ server, line }: ServerEvent): void {
+    this.serverLines.push(line);
     if (line.includes("is fenced")) this.#fenced.add(server);
     else this.#fenced.delete(server);
   }

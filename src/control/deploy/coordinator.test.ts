@@ -283,6 +283,7 @@ describe("when a box cannot stage", () => {
       expect(site.lines().at(-1)).toMatch(/^live: .*without c1b2, which gets no visitors until it has caught up; undo/);
       expect([site.yard.rotation.get("c1v1"), site.yard.rotation.get("c1v2")]).toEqual([["c1b1"], ["c1b1"]]);
       expect(await fenced()).toEqual(["c1b2"]);
+      expect(site.yard.serverLines).toEqual([expect.stringMatching(/^c1b2 is fenced: /)]);
       isOver = true;
       await returned();
       expect(site.liveOn()).toEqual(CARRIERS.map(() => pushOf("s1", 2).commit));

@@ -186,6 +186,13 @@ describe("a release whose visitors wait", () => {
     expect(isHeld).toBe(true);
   });
 
+  test("lets them go at a cache that did not answer, too, which is asked again", async () => {
+    site.script = (server, action, nth) => (server === "c1v2" && action === "cache.let-go" && nth === 0 ? "away" : "ok");
+    expect(await site.deploy(second, 2)).toMatchObject({ state: "live" });
+    expect(site.actions().filter((one) => one === "cache.let-go c1v2")).toHaveLength(2);
+    expect(held()).toEqual([]);
+  });
+
   test("lets them go when its website is deleted", async () => {
     site.script = (_, action) => {
       if (action === "hook.run") void site.store.deleteFrom("website").execute();
