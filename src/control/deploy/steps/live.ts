@@ -14,8 +14,7 @@ export async function goLive(turn: Turn, from: "verifying" | "updating"): Promis
   const isAfterDue = deployment.hooks.includes("after");
   const next = isAfterDue ? `; hooks.after runs now: boxyard deployment watch ${deployment.id}` : "";
   const line = `live: ${where} serves ${short(commit)} after ${after}${await apart(turn)}${without(turn)}${undo}${next}`;
-  if (from === "verifying") await move(turn, { from, to: "live" }, { line, isAfterDue });
-  else await move(turn, { from, to: "live" }, { line, isAfterDue });
+  await move(turn, { from, to: "live" }, { line, isAfterDue });
   context.sweeper.sweep(site, commit);
   if (isAfterDue) beginAfter(turn);
 }
