@@ -186,6 +186,13 @@ describe("a release whose visitors wait", () => {
     expect(isHeld).toBe(true);
   });
 
+  test("has no update when there is only something to do after it", async () => {
+    site.yard.hooks = ["after"];
+    expect(await site.deploy(second, 2)).toMatchObject({ state: "live" });
+    await afterHooksEnded();
+    expect(site.lines().filter((line) => line.startsWith("  $ "))).toEqual(["  $ after the database"]);
+  });
+
   test("lets them go at a cache that did not answer, too, which is asked again", async () => {
     site.script = (server, action, nth) => (server === "c1v2" && action === "cache.let-go" && nth === 0 ? "away" : "ok");
     expect(await site.deploy(second, 2)).toMatchObject({ state: "live" });
