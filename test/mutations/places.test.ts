@@ -42,6 +42,10 @@ describe("faults", () => {
   });
 });
 
+test("of a comparison's answer only the sign counts", () => {
+  expect(planted("const byName = (a, b) => isBefore(a, b) ? -1 : 1;")).toEqual(["const byName = (a, b) => !(isBefore(a, b)) ? -1 : 1;"]);
+});
+
 describe("drawing", () => {
   const lists = [["a1", "a2", "a3"], ["b1"], ["c1", "c2", "c3"]];
 

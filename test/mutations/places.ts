@@ -91,8 +91,14 @@ function dropNegation(node: ts.Node): Edit[] {
 function changeConstant(node: ts.Node): Edit[] {
   if (node.kind === ts.SyntaxKind.TrueKeyword && !ts.isLiteralTypeNode(node.parent)) return [replaced("constant changed", node, "false")];
   if (node.kind === ts.SyntaxKind.FalseKeyword && !ts.isLiteralTypeNode(node.parent)) return [replaced("constant changed", node, "true")];
-  if (!ts.isNumericLiteral(node) || ts.isLiteralTypeNode(node.parent) || isDuration(node)) return [];
+  if (!ts.isNumericLiteral(node) || ts.isLiteralTypeNode(node.parent) || isDuration(node) || isSign(node)) return [];
   return [replaced("constant changed", node, String(Number(node.text) + 1))];
+}
+
+/** Of what compares two things only the sign counts. */
+function isSign(node: ts.NumericLiteral): boolean {
+  const choice = ts.isPrefixUnaryExpression(node.parent) ? node.parent.parent : node.parent;
+  return ts.isConditionalExpression(choice) && [choice.whenTrue, choice.whenFalse].some((branch) => branch.getText() === "-1");
 }
 
 function removeStatement(node: ts.Node): Edit[] {
