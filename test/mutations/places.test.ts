@@ -19,6 +19,7 @@ describe("faults", () => {
     ["f(a ? b : c)", "f(!(a) ? b : c)"],
     ["f(!a)", "f(a)"],
     ["const size = 5;", "const size = 6;"],
+    ["const size = 5 * 1_024;", "const size = 5 * 1;"],
     ["f({ isForced: true })", "f({ isForced: false })"],
     ["function f() { a(); }", "function f() {  }"],
     ["f(a.filter(isOld))", "f(a)"],
@@ -35,7 +36,9 @@ describe("faults", () => {
     ["type A = 1 | 2;"],
     ["function f() { this.#log.info({ a: 1 }); }"],
     ['throw new Fault("a.b", a ?? "b");'],
-    ["const TIMEOUT_MS = 60 * 1000;"],
+    ["const TIMEOUT_MS = 60;"],
+    ["const sweepsMs = [2_000, 10_000];"],
+    ["function f() { if (!a) context.log.warn({ a: 1 }); }"],
     ["const text = `one\n# a comment\n`;"],
   ])("%s is left alone", (text) => {
     expect(planted(text)).toEqual([]);

@@ -91,8 +91,16 @@ function dropNegation(node: ts.Node): Edit[] {
 function changeConstant(node: ts.Node): Edit[] {
   if (node.kind === ts.SyntaxKind.TrueKeyword && !ts.isLiteralTypeNode(node.parent)) return [replaced("constant changed", node, "false")];
   if (node.kind === ts.SyntaxKind.FalseKeyword && !ts.isLiteralTypeNode(node.parent)) return [replaced("constant changed", node, "true")];
-  if (!ts.isNumericLiteral(node) || ts.isLiteralTypeNode(node.parent) || isDuration(node) || isSign(node)) return [];
+  if (!ts.isNumericLiteral(node) || ts.isLiteralTypeNode(node.parent)) return [];
+  if (isUnit(node)) return [replaced("unit lost", node, "1")];
+  if (isDuration(node) || isSign(node)) return [];
   return [replaced("constant changed", node, String(Number(node.text) + 1))];
+}
+
+/** What changes one unit into another: a thousandth more is no fault that anybody makes. */
+function isUnit(node: ts.NumericLiteral): boolean {
+  const isFactor = ts.isBinaryExpression(node.parent) && /^[*/]$/.test(node.parent.operatorToken.getText());
+  return isFactor && /^(1000|1024|1000000)$/.test(node.getText().replaceAll("_", ""));
 }
 
 /** Of what compares two things only the sign counts. */
@@ -103,7 +111,7 @@ function isSign(node: ts.NumericLiteral): boolean {
 
 function removeStatement(node: ts.Node): Edit[] {
   if (ts.isExpressionStatement(node) && ts.isBlock(node.parent)) return [replaced("statement removed", node, "")];
-  const isGuard = ts.isIfStatement(node) && node.elseStatement === undefined && ts.isBlock(node.parent) && !isLogged(node.thenStatement);
+  const isGuard = ts.isIfStatement(node) && node.elseStatement === undefined && ts.isBlock(node.parent);
   return isGuard ? [replaced("statement removed", node, "")] : [];
 }
 
@@ -117,7 +125,7 @@ function dropCall(node: ts.Node): Edit[] {
 
 /** An element of a list of things to do, to write or to compare. */
 function removeElement(node: ts.Node): Edit[] {
-  if (!ts.isArrayLiteralExpression(node) || node.elements.length < 2) return [];
+  if (!ts.isArrayLiteralExpression(node) || node.elements.length < 2 || isDuration(node)) return [];
   return node.elements.map((element, index) => {
     const next = node.elements[index + 1];
     const end = next === undefined ? element.getEnd() : next.getStart();
@@ -152,6 +160,7 @@ function isLeftAlone(node: ts.Node): boolean {
   if (ts.isImportDeclaration(node) || ts.isTypeNode(node) || ts.isInterfaceDeclaration(node) || ts.isTypeAliasDeclaration(node))
     return true;
   if (ts.isNewExpression(node) && node.expression.getText() === "Fault") return true;
+  if (ts.isIfStatement(node)) return node.elseStatement === undefined && isLogged(node.thenStatement);
   if (ts.isExpressionStatement(node)) return isLogged(node);
   return false;
 }

@@ -14,11 +14,13 @@ const TEST_MS = 90_000;
 /** Vitest's own words, for a test and for a hook. */
 const LATE = /timed out in \d+ms/;
 
-/** What noticed a fault. */
+/** What noticed a fault: a test, or `bin/test types`. */
 export interface Catch {
   readonly file: string;
   readonly test: string;
 }
+
+const TYPES: Catch = { file: "bin/test types", test: "the type checker refuses it" };
 
 interface Failure {
   /** Both null when the run has reported nothing. */
@@ -68,7 +70,7 @@ export class Trials {
     return copyTree(this.#want);
   }
 
-  /** The first of the test files to notice the fault; null when none does. */
+  /** The first of the test files to notice the fault, or else the type checker; null when none does. */
   async try(tree: string, fault: PlantedFault, tests: readonly string[]): Promise<Catch | null> {
     const path = join(tree, fault.file);
     const right = await readFile(path, "utf8");
@@ -78,7 +80,7 @@ export class Trials {
         const caught = await this.#findCatch(tree, some);
         if (caught !== null) return caught;
       }
-      return null;
+      return (await this.#isRefusedByTypes(tree)) && !(await this.#isRefusedByTypes(this.#rightTree)) ? TYPES : null;
     } finally {
       await writeFile(path, right);
     }
@@ -113,6 +115,17 @@ export class Trials {
   async #findOut(test: string): Promise<boolean> {
     // A second try, because a test that fails once in a while would hide what it notices.
     return (await this.#run(this.#rightTree, [test])) === null || (await this.#run(this.#rightTree, [test])) === null;
+  }
+
+  async #isRefusedByTypes(tree: string): Promise<boolean> {
+    if (this.#isStopped) return false;
+    const { exitCode } = await execa(process.execPath, ["node_modules/ts7/bin/tsc", "--noEmit"], {
+      cwd: tree,
+      reject: false,
+      stdio: "ignore",
+      timeout: LONGEST_MS,
+    });
+    return exitCode !== 0;
   }
 
   /** The first failure of these test files. */
