@@ -231,6 +231,7 @@ describe("when a server", () => {
     site.yard.statuses.set("c1b2", 500);
     const deployment = await site.deploy(pushOf("s1", 2), 2);
     expect(deployment).toMatchObject({ state: "rolled-back", reason: expect.stringContaining("c1b2: its front page answers 500") });
+    expect(deployment?.servers.find(({ name }) => name === "c1b2")?.error).toContain("its front page answers 500");
     expect(new Set(site.liveOn())).toEqual(new Set([pushOf("s1", 1).commit]));
     expect((await findWebsiteOnYard(site.store, "s1"))?.release).toBe(pushOf("s1", 1).commit);
     expect(site.yard.kept.get("c1v1 s1")).toBe(pushOf("s1", 1).commit);

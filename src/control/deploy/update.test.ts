@@ -92,11 +92,13 @@ describe("a release with hooks", () => {
     expect(await site.deploy(second, 2)).toMatchObject({ state: "failed", reason: "cannot stage 1002000: c1s is not connected" });
   });
 
-  test("waits for a shell server that is away for a moment, and goes back when it stays away", async () => {
-    site.script = (server, action, nth) => (server === "c1s" && action === "hook.run" && nth === 1 ? "away" : "ok");
+  test.each(["away", "deaf"] as const)("waits for a shell server that is %s for a moment, and goes back when it stays so", async (how) => {
+    site.yard.longestMs = 10;
+    site.script = (server, action, nth) => (server === "c1s" && action === "hook.run" && nth === 1 ? how : "ok");
     expect(await site.deploy(second, 2)).toMatchObject({ state: "live" });
-    site.script = (server, action) => (server === "c1s" && action === "hook.run" ? "away" : "ok");
-    expect(await site.deploy(pushOf("s1", 3), 3)).toMatchObject({ state: "rolled-back", reason: "cannot update: c1s is not connected" });
+    site.script = (server, action) => (server === "c1s" && action === "hook.run" ? how : "ok");
+    const reason = how === "away" ? "cannot update: c1s is not connected" : "cannot update: c1s has not answered";
+    expect(await site.deploy(pushOf("s1", 3), 3)).toMatchObject({ state: "rolled-back", reason });
   });
 
   test("waits so for a moment at the end of a long update, too", async () => {
