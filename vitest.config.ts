@@ -28,14 +28,13 @@ const UNIT_WORKERS = availableParallelism();
 /** Needs the machine's cloud daemon and the server image, as a yard does. */
 const CLOUD = "src/cloud/incus/*.test.ts";
 
-/** Takes over a minute without a yard. */
+/** Three brokers without a yard; takes over a minute. */
 const CLUSTER = "src/fabric/cluster.test.ts";
 
 /** What slices have of the tests beside the code: long ones, and in the shortest slice ten times as many scenarios as in the gate. */
 const BESIDE_THE_CODE: Partial<Record<Slice, { readonly include: string[]; readonly env: Record<string, string> }>> = {
-  brokers: { include: [CLUSTER], env: {} },
   requests: {
-    include: ["src/control/deploy/model.test.ts", "src/control/deploy/exhaustive.test.ts"],
+    include: [CLUSTER, "src/control/deploy/model.test.ts", "src/control/deploy/exhaustive.test.ts"],
     env: { BOXYARD_MODEL_RUNS: "250", BOXYARD_MODEL_PAIRS: "400", BOXYARD_MODEL_SHARE: "1" },
   },
 };

@@ -1,4 +1,4 @@
-// Takes over a minute: a server tries again what was refused until it is accepted.
+// Takes up to a minute: a server tries again what was refused until it is accepted.
 import { expect, test } from "vitest";
 import { inServer, mustInServer } from "#harness/servers.ts";
 import { Visitor } from "#harness/visitor.ts";
