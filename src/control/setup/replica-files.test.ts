@@ -3,6 +3,7 @@ import { chown, mkdtemp, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { until } from "#base/retry.ts";
 import { run } from "#base/run.ts";
 import { goldenText } from "#harness/golden.ts";
 import { ensureServer, stopServer } from "#harness/postgres-server.ts";
@@ -165,6 +166,11 @@ describe("as files", () => {
       await query(`alter system set ${setting} = '${await place(name, content)}'`);
     await query("alter system set ssl = on");
     await query("select pg_reload_conf()");
+    // It reads its files a moment later, and must not find those of below: they let nobody in who is root.
+    await until("PostgreSQL to use TLS", async () => ((await query("show ssl")) === "on" ? true : null), {
+      timeoutMs: 20_000,
+      everyMs: 20,
+    });
     const { pg_hba, pg_ident } = patroni().postgresql;
     await place("pg_hba.conf", `${pg_hba.join("\n")}\n`);
     await place("pg_ident.conf", `${pg_ident.join("\n")}\n`);
