@@ -1,6 +1,7 @@
 import { Fault, isFault } from "#base/fault.ts";
 import { type DeploymentRecord, findDeployment } from "../store/deployments.ts";
 import type { DeployContext } from "./context.ts";
+import { isBefore } from "./states.ts";
 import { sameAgain, whatIsLive } from "./steps/live-now.ts";
 import { move, openTurn } from "./turn.ts";
 
@@ -28,7 +29,7 @@ export async function cancel(context: DeployContext, id: number, caller: string)
 
 async function cancelAsItStands(context: DeployContext, deployment: DeploymentRecord, caller: string): Promise<void> {
   const { id, state, website } = deployment;
-  if (state === "received" || state === "building" || state === "staging" || state === "staged") {
+  if (isBefore(state, "failed")) {
     const reason = `cancelled by ${caller}`;
     const turn = await openTurn(context, deployment);
     const live = await whatIsLive(turn, ANSWER_MS);

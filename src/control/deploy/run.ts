@@ -5,7 +5,7 @@ import { type DeploymentRecord, readQueue } from "../store/deployments.ts";
 import type { DeployContext } from "./context.ts";
 import { short } from "./lines.ts";
 import { planQueue } from "./queue.ts";
-import { type FinalState, isFinal } from "./states.ts";
+import { type FinalState, isBefore, isFinal } from "./states.ts";
 import { begin } from "./steps/begin.ts";
 import { build } from "./steps/build.ts";
 import { letGoOfDeleted } from "./steps/hold.ts";
@@ -63,8 +63,7 @@ async function runDeployment(turn: Turn): Promise<void> {
 async function abandon(turn: Turn, from: Exclude<DeploymentState, FinalState | "received">): Promise<void> {
   const reason = `website ${turn.deployment.website} was deleted meanwhile`;
   const next = `${await whatIsLive(turn)}; the websites that there are: boxyard website list`;
-  if (from === "building" || from === "staging" || from === "staged")
-    return move(turn, { from, to: "failed" }, { reason, line: `failed: ${reason}; ${next}` });
+  if (isBefore(from, "failed")) return move(turn, { from, to: "failed" }, { reason, line: `failed: ${reason}; ${next}` });
   await letGoOfDeleted(turn);
   return move(turn, { from, to: "rolled-back" }, { reason, line: `rolled back: ${reason}; ${next}` });
 }

@@ -1,6 +1,6 @@
 import { describe, expect, expectTypeOf, test } from "vitest";
 import type { DeploymentState } from "#contract/deployment.ts";
-import { FINAL_STATES, type FinalState, isFinal, NEXT, type Next } from "./states.ts";
+import { type Before, FINAL_STATES, type FinalState, isBefore, isFinal, NEXT } from "./states.ts";
 
 const STATES = Object.keys(NEXT) as DeploymentState[];
 
@@ -14,18 +14,17 @@ describe("the table of states", () => {
   });
 
   test("lets a deployment fail quietly only before any server has been asked to switch", () => {
-    expect(STATES.filter((state) => (NEXT[state] as readonly string[]).includes("failed"))).toEqual([
-      "received",
-      "building",
-      "staging",
-      "staged",
-    ]);
+    expect(STATES.filter((state) => isBefore(state, "failed"))).toEqual(["received", "building", "staging", "staged"]);
   });
 
   test("knows its final states, as values and as types", () => {
     expect(STATES.filter(isFinal).sort()).toEqual([...FINAL_STATES].sort());
     expectTypeOf<FinalState>().toEqualTypeOf<"live" | "rolled-back" | "failed" | "superseded">();
-    expectTypeOf<Next<"verifying">>().toEqualTypeOf<"updating" | "live" | "rolled-back">();
+  });
+
+  test("says from where a deployment may go live or be rolled back", () => {
+    expectTypeOf<Before<"live">>().toEqualTypeOf<"verifying" | "updating">();
+    expectTypeOf<Before<"rolled-back">>().toEqualTypeOf<"switching" | "verifying" | "updating">();
   });
 });
 

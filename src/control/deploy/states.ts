@@ -21,14 +21,22 @@ export const NEXT = {
   superseded: [],
 } as const satisfies Record<DeploymentState, readonly DeploymentState[]>;
 
-/** A state that may follow `From`; the type system refuses any other. */
-export type Next<From extends DeploymentState> = (typeof NEXT)[From][number];
+/** The states that `To` may follow; the type system refuses any other. */
+export type Before<To extends DeploymentState> = {
+  [State in DeploymentState]: To extends (typeof NEXT)[State][number] ? State : never;
+}[DeploymentState];
 
 /** The states that a deployment never leaves. */
 export type FinalState = { [State in DeploymentState]: (typeof NEXT)[State] extends readonly [] ? State : never }[DeploymentState];
 
 /** The states that a deployment never leaves, as a list. */
 export const FINAL_STATES: readonly FinalState[] = ["live", "rolled-back", "failed", "superseded"];
+
+/** Whether `next` may follow this state. */
+export function isBefore<To extends DeploymentState>(state: DeploymentState, next: To): state is Before<To> {
+  const following: readonly DeploymentState[] = NEXT[state];
+  return following.includes(next);
+}
 
 /** Whether a deployment in this state has ended. */
 export function isFinal(state: DeploymentState): state is FinalState {

@@ -8,7 +8,7 @@ import { type Carrier, findWebsiteOnYard, type WebsiteOnYard } from "../store/we
 import type { DeployContext } from "./context.ts";
 import { type Journal, openJournal } from "./journal.ts";
 import { faultLine } from "./lines.ts";
-import { isFinal, type Next } from "./states.ts";
+import { type Before, isFinal } from "./states.ts";
 
 /** One deployment in the hands of this process: what it is, where it runs, and what has happened. */
 export interface Turn {
@@ -58,9 +58,9 @@ type MovingTurn = Pick<Turn, "context" | "journal" | "deployment">;
  * Moves the deployment by one compare-and-set and tells everybody.
  * Throws Fault "deployment.moved" when somebody else moved it: whoever looks again sees where it stands.
  */
-export async function move<From extends DeploymentRecord["state"], To extends Next<From>>(
+export async function move<To extends DeploymentRecord["state"]>(
   turn: MovingTurn,
-  states: { from: From; to: To },
+  states: { from: Before<To>; to: To },
   { line, ...rest }: MoveOptions,
 ): Promise<void> {
   const { context, deployment, journal } = turn;

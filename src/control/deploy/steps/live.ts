@@ -1,11 +1,12 @@
 import { microsOf } from "#base/clock.ts";
 import { deploymentServers } from "../../store/deployments.ts";
 import { duration, names, short } from "../lines.ts";
+import type { Before } from "../states.ts";
 import { absentBoxes, move, type Turn } from "../turn.ts";
 import { beginAfter } from "./after.ts";
 
 /** `verifying, updating → live`: everybody is told, pages of other releases are banned some more times, and `hooks.after` begins. */
-export async function goLive(turn: Turn, from: "verifying" | "updating"): Promise<void> {
+export async function goLive(turn: Turn, from: Before<"live">): Promise<void> {
   const { context, deployment, site } = turn;
   const { website, commit, previous, acceptedAt } = deployment;
   const where = site?.domain === null || site === null ? website : `https://${site.domain}`;

@@ -6,6 +6,7 @@ import type { Answer } from "#fabric/fabric.ts";
 import { decideTurningBack, decisionOf, noteServers } from "../../store/deployments.ts";
 import { askAll } from "../ask.ts";
 import { faultLines, names, short } from "../lines.ts";
+import { isBefore } from "../states.ts";
 import { faultsOf, move, note, notesOf, type ServerFault, type Turn, withoutRemoved } from "../turn.ts";
 import { banPages } from "./ban.ts";
 import { hold, letGo } from "./hold.ts";
@@ -31,6 +32,8 @@ export async function decideAndTurnBack(turn: Turn, faults: readonly ServerFault
 /** `switching, verifying → rolled-back`: a server that cannot be told goes back by itself, because its spec says so. */
 export async function turnBack(turn: Turn): Promise<void> {
   const { deployment } = turn;
+  const from = deployment.state;
+  if (!isBefore(from, "rolled-back")) throw new Error(`a deployment that is ${from} cannot be rolled back`);
   const behind = await switchBackEverywhere(turn);
   const areFenced = await fenceThose(turn, behind);
   // The hook may have taken long, and visitors must wait for as long as this may take; nothing is left to do for those who do not.
@@ -47,9 +50,7 @@ export async function turnBack(turn: Turn): Promise<void> {
   await tellWhatIsLive(turn);
   const kept = unrestored === null ? "" : `; ${unrestored}`;
   const line = `rolled back: ${reason}; ${now}${later}${kept}; ${again(turn)}`;
-  if (deployment.state === "switching") return move(turn, { from: "switching", to: "rolled-back" }, { reason, line });
-  if (deployment.state === "updating") return move(turn, { from: "updating", to: "rolled-back" }, { reason, line });
-  return move(turn, { from: "verifying", to: "rolled-back" }, { reason, line });
+  return move(turn, { from, to: "rolled-back" }, { reason, line });
 }
 
 /** Gives the servers that have not confirmed after some attempts, and why. */
