@@ -5,7 +5,6 @@ import { type IncomingMessage, type OutgoingHttpHeaders, request } from "node:ht
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { apacheFiles } from "#agent/roles/box/apache.ts";
-import { LONGEST_FILE } from "#agent/roles/box/containment.ts";
 import { READY_MARKER } from "#agent/roles/box/health.ts";
 import { poolSocket } from "#agent/roles/box/php.ts";
 import { logDirectory, sitePaths } from "#agent/website/paths.ts";
@@ -15,6 +14,8 @@ import type { BoxSpec } from "#contract/spec/box.ts";
 import { findPhpFpm } from "./php-fpm.ts";
 
 const COMMIT = "0123456789".repeat(4);
+/** What a file may have at most in a `TestBox`, in bytes; a box's own limit, which its golden file has, takes a minute to send. */
+export const LONGEST_TEST_FILE = 64 * 2 ** 20;
 const MAIN = "/etc/apache2/apache2.conf";
 
 interface BoxReply {
@@ -85,7 +86,7 @@ export class TestBox {
     this.#running.push(spawn(await findPhpFpm(), ["-F", "-n", ...settings, "-y", fpm], { stdio: "ignore" }));
     const environment = { ...process.env, ...this.#environment() };
     const foreground = ["-D", "FOREGROUND"];
-    const limits = [`--fsize=${LONGEST_FILE}`, "/usr/sbin/apache2"];
+    const limits = [`--fsize=${LONGEST_TEST_FILE}`, "/usr/sbin/apache2"];
     this.#running.push(spawn("prlimit", [...limits, "-f", this.here(MAIN), ...foreground], { stdio: "ignore", env: environment }));
     const isThere = () =>
       this.ask({ path: "/" }).then(

@@ -43,7 +43,7 @@ export const OUTGOING = "/etc/boxyard/apache-outgoing.nft";
  * No file that Apache writes is longer, in bytes: a body without a length lies on disk before PHP gets it, and LimitRequestBody does
  * not count what is handed on to PHP. Logs are rotated long before.
  */
-export const LONGEST_FILE = 512 * 2 ** 20;
+const LONGEST_FILE = 512 * 2 ** 20;
 
 export const OUTGOING_DROP_IN = {
   path: "/etc/systemd/system/apache2.service.d/boxyard.conf",
