@@ -11,13 +11,14 @@ import { endHook, runHook } from "#contract/actions/hook.ts";
 import { probe, stage, switchTo, withdraw } from "#contract/actions/release.ts";
 import { status } from "#contract/actions/server.ts";
 import type { HookName, Procedure } from "#contract/boxfile.ts";
-import type { DeploymentEvent, ServerEvent } from "#contract/events.ts";
+import type { DeploymentEvent } from "#contract/events.ts";
 import type { CommitId, ServerName, WebsiteId } from "#contract/names.ts";
 import type { Push } from "#contract/push.ts";
 import type { ServerSpec } from "#contract/spec/server.ts";
 import type { WebsiteOnServer } from "#contract/spec/website.ts";
 import type { ServerStatus } from "#contract/status.ts";
 import type { Answer, AskOptions, ControlFabric } from "#fabric/fabric.ts";
+import { isCacheOf, SimulatedVisitors } from "./simulated-visitors.ts";
 import type { VirtualClock } from "./virtual-clock.ts";
 
 /** What a server does with a request: refuses it, is not there, does not do it, does it late, does it twice, or does it; `mute` ones say nothing. */
@@ -71,13 +72,11 @@ export class SimulatedYard {
   readonly statuses = new Map<string, number>();
   /** The boxes that each cache sends visitors to; absent before it has a spec. */
   readonly rotation = new Map<ServerName, readonly ServerName[]>();
-  /** What visitors met when a deployment was told to be live and a box in rotation served something else, or when they should have waited. */
-  readonly mixtures: string[] = [];
+  readonly visitors = new SimulatedVisitors(this);
   /** By how much servers' clocks are ahead, in milliseconds. */
   readonly clockOffsets = new Map<ServerName, number>();
   /** Nobody waits longer for a server that says nothing. */
   longestMs = Number.POSITIVE_INFINITY;
-  readonly #fenced = new Set<ServerName>();
   readonly #statuses = new Map<ServerName, ServerStatus>();
   readonly #listeners = new Set<() => void>();
   /** Specs that servers have not reached. */
@@ -134,11 +133,13 @@ export class SimulatedYard {
       },
       publishEvent: async (event) => {
         tick();
-        if (event.kind === "server") this.#noteFence(event);
+        if (event.kind === "server") {
+          this.serverLines.push(event.line);
+          this.visitors.noteFence(event);
+        }
         if (event.kind !== "deployment") return;
         this.events.push(event);
-        if (event.state === "live") this.#lookForMixture(event);
-        if (event.state === "rolled-back" || event.state === "failed") this.#lookForTwoReleases(event);
+        this.visitors.visit(event);
       },
       consumePushes: (take, signal) => this.#consume(take, signal),
       putSpec: async (spec) => {
@@ -165,44 +166,9 @@ export class SimulatedYard {
     };
   }
 
-  #noteFence({ server, line }: ServerEvent): void {
-    this.serverLines.push(line);
-    if (line.includes("is fenced")) this.#fenced.add(server);
-    else this.#fenced.delete(server);
-  }
-
-  /** Visitors come through every cache that is not fenced to every box that it knows. */
-  #lookForMixture({ website, commit, deployment }: DeploymentEvent): void {
-    for (const [cache, boxes] of this.rotation) {
-      if (this.#fenced.has(cache)) continue;
-      for (const box of boxes) {
-        const live = this.live.get(`${box} ${website}`) ?? null;
-        if (cache.slice(0, 2) === `c${website.slice(1)}` && live !== commit)
-          this.mixtures.push(`deployment ${deployment} is live, and ${cache} sends visitors to ${box} with ${live}`);
-      }
-    }
-  }
-
   /** The caches of a website's cluster. */
   cachesOf(website: WebsiteId): ServerName[] {
-    return [...this.rotation.keys()].filter((cache) => cache.startsWith(`c${website.slice(1)}v`));
-  }
-
-  /** However it ended, all visitors meet one release; unless nobody confirms that none are sent to who is behind, which is said. */
-  #lookForTwoReleases({ website, deployment, state, line }: DeploymentEvent): void {
-    const own = this.events.filter((event) => event.deployment === deployment);
-    const isUnconfirmed = own.some((event) => /^warning: .* not confirmed whom visitors are sent to$/.test(event.line));
-    if (isUnconfirmed && line.includes("goes back when its agent next converges")) return;
-    const boxes = new Set(this.cachesOf(website).flatMap((cache) => (this.#fenced.has(cache) ? [] : (this.rotation.get(cache) ?? []))));
-    const served = new Map([...boxes].map((box) => [box, this.live.get(`${box} ${website}`) ?? null]));
-    if (new Set(served.values()).size > 1)
-      this.mixtures.push(`deployment ${deployment} is ${state}, and visitors meet ${[...served].map((one) => one.join(": ")).join(", ")}`);
-  }
-
-  #lookForUnheld(website: WebsiteId): void {
-    for (const cache of this.rotation.keys())
-      if (cache.startsWith(`c${website.slice(1)}`) && !this.#fenced.has(cache) && !this.isHeld(cache, website))
-        this.mixtures.push(`visitors of ${website} do not wait at ${cache} while it is updated`);
+    return [...this.rotation.keys()].filter((cache) => isCacheOf(website, cache));
   }
 
   /** Tries until it can, or a newer spec has come. */
@@ -339,7 +305,7 @@ export class SimulatedYard {
         if (!this.#snapshots.has(key)) this.#snapshots.set(key, this.databases.get(database));
         continue;
       }
-      if (this.#updating.has(deployment ?? 0)) this.mixtures.push(`${database} is put back while its update goes on`);
+      if (this.#updating.has(deployment ?? 0)) this.visitors.mixtures.push(`${database} is put back while its update goes on`);
       if (kept === undefined) this.databases.delete(database);
       else this.databases.set(database, kept);
     }
@@ -357,7 +323,7 @@ export class SimulatedYard {
     if (hook === "update" && after === null) this.#updating.add(deployment);
     else if (hook === "update") this.#updating.delete(deployment);
     if (hook === "update") this.databases.set(`db${website.slice(1)}`, release ?? "");
-    if (hook === "update" && this.holdSeconds !== null) this.#lookForUnheld(website);
+    if (hook === "update" && this.holdSeconds !== null) this.visitors.visitDuringUpdate(website);
     const looks = this.#looksAt(`${deployment} ${hook}`, after);
     if (looks >= this.hookLooks && !this.endlessHooks.has(hook)) {
       const isFailing = this.failingHooks.has(hook);

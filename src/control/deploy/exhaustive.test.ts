@@ -113,7 +113,7 @@ async function playOn({ store, clock }: Pick<Trial, "store" | "clock">, { troubl
   try {
     const deployments = await ended(trial, 2);
     await becomesWhole(trial, CARRIERS);
-    expect(yard.mixtures).toEqual([]);
+    expect(yard.visitors.mixtures).toEqual([]);
     await checkWebsite(store, yard, { website: "s1", deployments });
     const mayBeUnrestored = troubles.some(({ action }) => action === "database.restore" || action === "hook.end");
     const release = lastLive(deployments, "s1");

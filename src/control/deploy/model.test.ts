@@ -132,7 +132,7 @@ async function playOn(trial: Trial, scenario: Scenario): Promise<void> {
     const deployments = await ended(trial, scenario.pushes.length);
     expect(deployments).toHaveLength(scenario.pushes.length);
     await becomesWhole(trial, CARRIERS);
-    expect(yard.mixtures).toEqual([]);
+    expect(yard.visitors.mixtures).toEqual([]);
     const areRestored =
       scenario.snapshotsDatabases && !scenario.troubles.some(({ action }) => action === "database.restore" || action === "hook.end");
     for (const website of ["s1", "s2"]) {

@@ -141,7 +141,7 @@ describe("a release whose visitors wait", () => {
     expect(order.map((one) => asked.indexOf(one))).toEqual(order.map((one) => asked.indexOf(one)).toSorted((a, b) => a - b));
     expect(asked).toEqual(expect.arrayContaining(order));
     expect(held()).toEqual([]);
-    expect(site.yard.mixtures).toEqual([]);
+    expect(site.yard.visitors.mixtures).toEqual([]);
     expect(site.lines()).toContainEqual(expect.stringMatching(/^switched at .*; visitors wait, each for 30 s at most$/));
     expect(site.lines()).toContain("visitors who waited go on");
   });
@@ -165,7 +165,7 @@ describe("a release whose visitors wait", () => {
     expect(site.actions()).not.toContain("hook.run c1s");
     site.script = (server, action) => (action === "cache.hold" && server === "c1v1" ? "refuses" : "ok");
     expect(await site.deploy(pushOf("s1", 3), 3)).toMatchObject({ state: "live" });
-    expect(site.yard.mixtures).toEqual([]);
+    expect(site.yard.visitors.mixtures).toEqual([]);
   });
 
   test("says where they may still wait when a cache does not hear that they need not", async () => {
@@ -248,7 +248,7 @@ describe("a release that keeps the databases", () => {
     expect(await site.deploy(pushOf("s1", 4), 4)).toMatchObject({ state: "rolled-back" });
     expect(site.actions().filter((one) => one.startsWith("database.restore"))).toHaveLength(restores);
     expect(site.lines().at(-1)).toContain("hooks.update may still write into it on c1s is not connected");
-    expect(site.yard.mixtures).toEqual([]);
+    expect(site.yard.visitors.mixtures).toEqual([]);
   });
 
   test("is not updated when they cannot be kept", async () => {
