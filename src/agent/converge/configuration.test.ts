@@ -1,4 +1,4 @@
-import { chmod, mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { chmod, mkdtemp, readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
@@ -98,10 +98,11 @@ describe("a configuration", () => {
 
   test("whose turn was cut off before the check is not taken for the one to keep", async () => {
     await converge("one\n");
-    // What a power cut leaves: unchecked files at their place, and the record of what was there before them.
+    const underWay = path("records/service.before");
+    await converge("wrong\n", { check: ["sh", "-c", `cp ${underWay} ${path("at-the-check")}; exit 1`] });
+    // What a power cut during the check leaves: unchecked files at their place, and the record of what was there before them.
     await writeFile(path("service.conf"), "wrong\n");
-    const before = [{ path: path("service.conf"), was: { content: Buffer.from("one\n").toString("base64"), mode: 0o644, uid: 0, gid: 0 } }];
-    await writeFile(path("records/service.before"), JSON.stringify(before));
+    await rename(path("at-the-check"), underWay);
     expect((await converge("also wrong\n")).faults[0]?.code).toBe("converge.refused");
     expect(await read("service.conf")).toBe("one\n");
   });

@@ -69,3 +69,27 @@ test("websites are worked on side by side, up to the limit, and one that fails i
     stopping.abort();
     await workers.idle();
   }));
+
+test("what a worker throws because it is to stop is no fault, and nothing is begun after that", () =>
+  inVirtualTime(async (clock) => {
+    const stopping = new AbortController();
+    const faults: string[] = [];
+    const begun: string[] = [];
+    const workers = createWorkers({
+      work: async (website) => {
+        begun.push(website);
+        await clock.sleep(5, stopping.signal);
+        return true;
+      },
+      onFault: (website) => faults.push(website),
+      retryMs: 1,
+      limit: 1,
+      clock,
+      signal: stopping.signal,
+    });
+    for (const website of ["s1", "s2"]) workers.wake(website);
+    stopping.abort();
+    await workers.idle();
+    await clock.sleep(20);
+    expect({ faults, begun }).toEqual({ faults: [], begun: ["s1"] });
+  }));

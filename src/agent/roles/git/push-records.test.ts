@@ -72,6 +72,12 @@ test("a branch goes back past pushes that did not go live, to the last that did"
   expect(records.restorePoint(record(4, null))).toBe(commitOf(1));
 });
 
+test("a branch goes back to what it was, whatever became of earlier pushes of other commits", async () => {
+  await records.write(record(1, true));
+  await records.write(record(2, false));
+  expect(records.restorePoint(record(3, null, 7))).toBe(commitOf(7));
+});
+
 test("a branch goes back to a push that is still under way", async () => {
   await records.write(record(1, true));
   await records.write(record(2, null));

@@ -11,7 +11,7 @@ export async function banPages(turn: Turn, keep: CommitId | null): Promise<reado
   const { context, deployment } = turn;
   const answers = await askAll(context, banPagesAction, { servers: caches, input: { website: deployment.website, keep } });
   const faults = faultsOf(answers);
-  const banned = answers.flatMap(({ server, output }) => (output === undefined ? [] : [server])).sort();
+  const banned = caches.filter((cache) => !faults.some(({ server }) => server === cache));
   if (banned.length > 0) note(turn, `pages ${keep === null ? "" : `of releases other than ${short(keep)} `}banned on ${names(banned)}`);
   return faults;
 }
