@@ -107,12 +107,16 @@ test("a GET of 130 s is carried out once, and answered", { timeout: 300_000 }, a
 });
 
 describe("an upload", () => {
-  test.each([5_500, 12_000])("that pauses for %d ms arrives whole", async (pauseMs) => {
-    const head = `POST /upload.php HTTP/1.1\r\nhost: ${DOMAIN}\r\nconnection: close\r\ncontent-length: 200000\r\n\r\n`;
-    const half = Buffer.alloc(100_000, "x");
+  // Of two bytes Apache has not got enough yet to wait for longer than it does for any body.
+  test.each([
+    [200_000, 12_000],
+    [2, 45_000],
+  ])("of %d bytes that pauses for %d ms arrives whole", { timeout: 120_000 }, async (bytes, pauseMs) => {
+    const head = `POST /upload.php HTTP/1.1\r\nhost: ${DOMAIN}\r\nconnection: close\r\ncontent-length: ${bytes}\r\n\r\n`;
+    const half = Buffer.alloc(bytes / 2, "x");
     const answer = await sendPieces(DOMAIN, [Buffer.concat([Buffer.from(head), half]), half], pauseMs);
     expect(answer).toMatch(/^HTTP\/1.1 200/);
-    expect(answer).toContain('"raw":200000');
+    expect(answer).toContain(`"raw":${bytes}`);
   });
 
   test("without a length arrives whole, over HTTP/1.1 and over HTTP/2", async () => {

@@ -57,7 +57,8 @@ KeepAlive On
 MaxKeepAliveRequests 10000
 # Longer than the caches keep an idle connection, so that it is never Apache that closes one which is about to be used.
 KeepAliveTimeout 75
-RequestReadTimeout header=20-40,minrate=500 body=30,minrate=500
+# An upload may pause for a minute: longer than edges and caches wait for it, so that it is never Apache that ends it.
+RequestReadTimeout header=20-40,minrate=500 body=70,minrate=500
 ServerTokens Prod
 ServerSignature Off
 TraceEnable Off
