@@ -14,11 +14,11 @@ export const WEB_METHODS = [
  * takes them from nobody else either, by name, because it knows no patterns.
  */
 export const CLAIMED_HEADERS = [
-  ...["For", "By", "Host", "Path", "Port", "Prefix", "Proto", "Protocol", "Scheme", "Server", "Ssl", "URI", "User"].map(
+  ...["For", "By", "Host", "Https", "Path", "Port", "Prefix", "Proto", "Protocol", "Scheme", "Server", "Ssl", "URI", "User"].map(
     (what) => `X-Forwarded-${what}`,
   ),
   ...["Forwarded", "Forwarded-For", "X-Forwarded", "X-Real-IP", "X-Client-IP", "Client-IP", "True-Client-IP", "X-Cluster-Client-IP"],
   ...["CF-Connecting-IP", "CF-Visitor", "Fastly-Client-IP", "X-Remote-IP", "X-Remote-Addr", "X-Originating-IP", "Remote-User"],
-  ...["X-Original-URL", "X-Original-Host", "X-Rewrite-URL", "X-Host", "X-HTTP-Host-Override", "X-Scheme", "X-Url-Scheme"],
+  ...["X-Original-URL", "X-Original-URI", "X-Original-Host", "X-Rewrite-URL", "X-Host", "X-HTTP-Host-Override", "X-Scheme", "X-Url-Scheme"],
   ...["X-Accel-Mapping", "Front-End-Https", "X-Arr-Ssl", "CloudFront-Forwarded-Proto", "HTTPS", "Proxy", "User-Agent-Https"],
 ] as const;

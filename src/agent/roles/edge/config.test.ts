@@ -148,6 +148,19 @@ const CLAIMS = [
   ...["X-Front-End-Https", "User-Agent-Https", "X-LB-Proto", "X-Origin-URL", "X-Virtual-Host", "Host-Override", "X-Waws-Unencoded-Url"],
   ...["X-Base-Url", "Scheme", "X-Is-Https", "X-Secure", "XFF", "X-Auth-Request-Email", "X-Authenticated-User", "X-WebAuth-User"],
   ...["X-Backend-Host", "X-Gateway-Port", "X-Request-Scheme", "X-Src-IP", "X-Remote-User", "X-Request-URI"],
+  ...[
+    "X-IP-Address",
+    "X-Client-IP-Address",
+    "X-RemoteAddr",
+    "PC-Remote-Addr",
+    "X-IP-Trail",
+    "X-Imforwards",
+    "X-Visitor-Address",
+    "X-Fwd-For",
+  ],
+  ...["X-Vercel-Proxied-For", "X-HTTP-Path-Override", "X-Replaced-Path", "X-MS-Original-URL", "X-Requested-Url", "X-External-Url"],
+  ...["X-Real-Path", "X-Request-Path", "Path-Info", "Document-Uri", "X-Frontend-Host", "X-Requested-Host", "X-Public-Host", "X-MS-Host"],
+  ...["X-Vhost", "X-Forwared-Host", "WL-Proxy-SSL", "X-Frontend-Proto", "X-Is-SSL", "X-Use-SSL", "X-Terminated-Ssl", "SSL"],
 ];
 
 describe("a claim of a visitor", () => {

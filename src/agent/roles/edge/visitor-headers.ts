@@ -4,31 +4,34 @@ import { ONLY_READ } from "../request-rules.ts";
 const HOP_BY_HOP = ["connection", "keep-alive", "proxy-.*", "te", "trailer", "upgrade", "http2-settings"];
 
 const SEEN_BY = [
-  ...["backend", "client", "edge", "gateway", "http", "lb", "orig(?:in)?", "real", "request", "server", "site"],
-  ...["target", "true", "virtual"],
+  ...["backend", "cdn", "client", "dest(?:ination)?", "edge", "external", "frontend", "gateway", "http", "lb", "ms", "orig(?:in)?", "peer"],
+  ...["public", "real", "req(?:uest(?:ed)?)?", "server", "site", "source", "target", "true", "virtual", "visitor"],
 ];
-const SEEN = ["addr(?:ess)?", "for", "host(?:name)?", "https?", "name", "port", "proto(?:col)?", "scheme", "ur[il]"];
+const SEEN = ["addr(?:ess)?", "for", "host(?:name)?", "https?", "name", "path", "port", "proto(?:col)?", "scheme", "ur[il]"];
 
 /**
  * By these, proxies tell applications which address, host, scheme or URL a visitor has, and applications believe it. The only
  * proxy here is the edge; most of these names are of other vendors'. Regular expressions for whole names.
  */
 const CLAIMS = [
-  ...["x-forward.*", ".*forwarded.*", "proxy", "x-prox(?:y|ied).*", "x-boxyard-.*"],
+  ...["x-forwar.*", ".*forwarded.*", "x-fwd-.*", "proxy", "x-prox(?:y|ied).*", "x-boxyard-.*"],
   // An address, or the name of a person.
-  ...[".*-ip", ".*client-?ip", ".*connecting-ip(?:v6)?", ".*real-?ip", "x-(?:cluster|custom)-.*ip.*", "x-originating-.*"],
-  ...["x-ip", "x-?coming-?from", "coming-from", "x-?ff", "(?:x-)?remote-.*", "x-(?:auth-request|authenticated|webauth)-.*"],
+  ...[".*-ip(?:-?addr(?:ess)?)?", ".*client-?ip.*", ".*connecting-ip(?:v6)?", ".*real-?ip", "x-(?:cluster|custom)-.*ip.*"],
+  ...["x-originating-.*", "x-ip-.*", "x-?coming-?from", "coming-from", "x-?ff", "x-imforwards", ".*remote-?addr", "(?:x-)?remote-.*"],
+  "x-(?:auth-request|authenticated|webauth)-.*",
   // A host, a scheme or a URL, as it was seen somewhere.
   `(?:x-)?(?:${SEEN_BY.join("|")})-(?:${SEEN.join("|")})`,
-  ...["x-host.*", "(?:x-)?host(?:name)?-override", "x-http-host.*", "x-port"],
-  ...["(?:x-)?front-end-.*", "https", "(?:x-)?(?:url-)?scheme", "x-(?:is-)?(?:https?|secure)", "x-proto(?:col)?", "user-agent-https"],
+  ...["x-host.*", "(?:x-)?host(?:name)?-override", "x-http-host.*", "x-?vhost", "x-port"],
+  ...["(?:x-)?front-end-.*", "https", "(?:x-)?(?:url-)?scheme", "x-(?:is-)?(?:https?|secure)", "x-proto(?:col)?"],
+  ...["user-agent-https", "(?:.*-)?ssl"],
   // A client's certificate.
   ...["x-(?:ssl|tls|client-cert).*", "ssl-.*"],
   // A URL, or a file.
-  ...["x-original-.*", "x-rewrite-.*", "x-override-.*", "x-ur[il]", ".*unencoded-ur[il]", "x-path-info", "x-http-destinationurl"],
-  ...["x-(?:script-name|accel-.*|sendfile.*)", "request-uri", "script-name", "(?:x-)?base-ur[il]"],
+  ...["x-(?:.*-)?original-.*", "x-(?:rewrite|override|replaced)-.*", "x-ur[il]", ".*unencoded-ur[il]", "x-http-(?:destinationurl|path.*)"],
+  ...["x-(?:accel-.*|sendfile.*)", "request-uri", "(?:x-)?(?:script-name|path-info|document-uri|base-ur[il])"],
   // Whole families.
   ...["cf-.*", "fastly-.*", "cloudfront-.*", "x-arr-.*", "x-azure-.*", "x-appengine-.*", "x-envoy-.*", "x-nf-.*", "x-sucuri-.*"],
+  ...["wl-proxy-.*", "x-vercel-.*"],
 ];
 
 /** WordPress' REST interface takes another method from these also where the answer to a GET is stored. Forms need them with POST. */

@@ -152,6 +152,7 @@ sub vcl_recv {
     unset req.http.X-Forwarded-For;
     unset req.http.X-Forwarded-By;
     unset req.http.X-Forwarded-Host;
+    unset req.http.X-Forwarded-Https;
     unset req.http.X-Forwarded-Path;
     unset req.http.X-Forwarded-Port;
     unset req.http.X-Forwarded-Prefix;
@@ -178,6 +179,7 @@ sub vcl_recv {
     unset req.http.X-Originating-IP;
     unset req.http.Remote-User;
     unset req.http.X-Original-URL;
+    unset req.http.X-Original-URI;
     unset req.http.X-Original-Host;
     unset req.http.X-Rewrite-URL;
     unset req.http.X-Host;
