@@ -43,6 +43,10 @@ describe("a push", () => {
       "tags/HEAD",
       "heads/refs/heads/main",
       "heads/@",
+      "heads/heads/main",
+      "heads/tags/v1",
+      "tags/remotes/origin",
+      "heads/FETCH_HEAD",
       `heads/${"ab".repeat(20)}`,
       `heads/${"AB".repeat(20)}`,
     ];
@@ -62,7 +66,14 @@ describe("a push", () => {
 
   test("with one ref that is refused still deploys its branch and stores the rest", async () => {
     const next = await copy.commit("Next");
-    const stored = ["heads/feature/x-1", "heads/überarbeitet", "heads/abc", `heads/${"ab".repeat(20)}-fix`, "tags/v1.0"];
+    const stored = [
+      "heads/feature/x-1",
+      "heads/feature/NEW_HEAD",
+      "heads/überarbeitet",
+      "heads/abc",
+      `heads/${"ab".repeat(20)}-fix`,
+      "tags/v1.0",
+    ];
     const pushed = await copy.push("s1", "main", "main:refs/notes/x", ...stored.map((name) => `main:refs/${name}`));
     expect(pushed.exitCode).not.toBe(0);
     expect((await refs()).split("\n").toSorted()).toEqual(["refs/heads/main", ...stored.map((name) => `refs/${name}`)].toSorted());
