@@ -9,7 +9,7 @@ import { SEED } from "#harness/seed.ts";
 import { createSite, removeSite, type Site } from "#harness/site.ts";
 import { commitTruth, findLies, Visitors } from "#harness/truth.ts";
 import { Visitor } from "#harness/visitor.ts";
-import { findDoubles, readTaken, TAKE_FILES, type Write, Writers } from "#harness/writers.ts";
+import { findDoubles, readTaken, TAKE_FILES, WRITE_KINDS, type Write, Writers } from "#harness/writers.ts";
 import { boxyard, boxyardJson, eventually, listDeployments, releaseOnAll } from "#harness/yard.ts";
 
 /** One in so many pairs of a trouble and a way of deploying, and how often each; BOXYARD_FAULT_SHARE=1 tries all pairs. */
@@ -122,7 +122,7 @@ test("of all that visitors sent in these rounds most was done, also what took ha
     await writers.stop();
     writes.push(...writers.take());
     expect(findDoubles(writes, await readTaken(`${cluster}b1`, site.website.id))).toEqual([]);
-    for (const kind of ["form", "upload", "slow"]) {
+    for (const kind of WRITE_KINDS) {
       const sent = writes.filter((one) => one.kind === kind);
       expect(sent.filter(({ fault }) => fault === null).length, `${kind} on ${cluster}`).toBeGreaterThan(sent.length / 2);
     }

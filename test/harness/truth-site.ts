@@ -11,7 +11,9 @@ export interface Visited {
   readonly readings: readonly Reading[];
   readonly lies: string[];
   readonly writes: readonly Write[];
-  /** What became of POSTs and should not have; without faults each one is done once, and answered. */
+  /** POSTs without a whole answer; without faults there are none. */
+  readonly failedWrites: string[];
+  /** What became of POSTs and should not have, be there faults or not. */
   readonly doubles: string[];
 }
 
@@ -66,9 +68,9 @@ export class TruthSite {
     const [readings, writes] = [visitors.take(), writers.take()];
     const { id } = this.site.website;
     const [deployments, taken] = [await listDeployments(id), await readTaken("c1b1", id)];
-    const failed = writes.flatMap(({ kind, fault }) => (fault === null ? [] : [`${kind}: ${fault}`]));
+    const failedWrites = writes.flatMap(({ kind, fault }) => (fault === null ? [] : [`${kind}: ${fault}`]));
     const lies = findLies(readings, { deployments, versions: this.versions });
-    return { readings, lies, writes, doubles: [...failed, ...findDoubles(writes, taken)] };
+    return { readings, lies, writes, failedWrites, doubles: findDoubles(writes, taken) };
   }
 
   /** Resolves when visitors are sent to the box. */

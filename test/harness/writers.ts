@@ -7,8 +7,13 @@ import { readInServer } from "./servers.ts";
 import { edgeOfYard, senderOf } from "./visitor.ts";
 import { eventually } from "./yard.ts";
 
-/** How a visitor sends something: a form, a file in pieces with pauses, or what the website works on for half a minute. */
-export type WriteKind = "form" | "upload" | "slow";
+/**
+ * How a visitor sends something: a form, a file in pieces, one of which the second half comes after some seconds, or what the
+ * website works on for half a minute.
+ */
+export type WriteKind = "form" | "upload" | "pausing-upload" | "slow";
+
+export const WRITE_KINDS: readonly WriteKind[] = ["form", "upload", "pausing-upload", "slow"];
 
 /** What became of one POST, as the visitor met it. */
 export interface Write {
@@ -35,7 +40,11 @@ const UPLOAD_PIECES = 4;
 const UPLOAD_PIECE_BYTES = 65_536;
 /** A visitor waits as long as a browser would. */
 const ANSWER_MS = 90_000;
-const PAUSE_MS: Record<WriteKind, number> = { form: 50, upload: 200, slow: 100 };
+const PAUSE_MS: Record<WriteKind, number> = { form: 50, upload: 200, "pausing-upload": 200, slow: 100 };
+/** Between the pieces of a file. */
+const PIECE_PAUSE_MS = 150;
+/** In the middle of a file that pauses: longer than Varnish waits by default. */
+const LONG_PAUSE_MS = 6_000;
 
 /** The shared folder in which the website writes down what it took; releases with `TAKE_FILES` declare it in their Boxfile. */
 export const TAKE_FOLDER = "docroot/taken";
@@ -58,7 +67,7 @@ export class Writers {
   readonly #writing: Promise<unknown>;
   #writes: Write[] = [];
 
-  static async start(domain: string, kinds: readonly WriteKind[] = ["form", "upload", "slow"]): Promise<Writers> {
+  static async start(domain: string, kinds: readonly WriteKind[] = WRITE_KINDS): Promise<Writers> {
     const { address, ca } = await edgeOfYard();
     const connect = { servername: domain, ca };
     const pool = new Pool(`https://${address}`, { connections: kinds.length, connect, headersTimeout: ANSWER_MS, bodyTimeout: ANSWER_MS });
@@ -93,9 +102,7 @@ export class Writers {
   }
 
   async #write(kind: WriteKind): Promise<Write> {
-    const pieces = Array.from({ length: kind === "upload" ? UPLOAD_PIECES : 1 }, () =>
-      randomBytes(kind === "upload" ? UPLOAD_PIECE_BYTES : 100),
-    );
+    const pieces = Array.from({ length: isUpload(kind) ? UPLOAD_PIECES : 1 }, () => randomBytes(isUpload(kind) ? UPLOAD_PIECE_BYTES : 100));
     const id = randomBytes(8).toString("hex");
     const started = { id, kind, startedAt: nowMicros(), sentHash: createHash("sha1").update(Buffer.concat(pieces)).digest("hex") };
     try {
@@ -110,7 +117,7 @@ export class Writers {
     const path = `/take.php?id=${id}&seconds=${kind === "slow" ? SLOW_SECONDS : 0}`;
     const length = pieces.reduce((total, piece) => total + piece.length, 0);
     const headers = { host: this.#domain, "content-type": "application/octet-stream", "content-length": String(length) };
-    const sent = await this.#pool.request({ method: "POST", path, headers, body: Readable.from(inPieces(pieces)) });
+    const sent = await this.#pool.request({ method: "POST", path, headers, body: Readable.from(inPieces(pieces, kind)) });
     const text = await sent.body.text();
     if (sent.statusCode !== 200) throw new Error(`status ${sent.statusCode} by ${senderOf(sent.headers)}: ${text.slice(0, 80)}`);
     const [hash = "", end] = text.split(" ");
@@ -119,9 +126,13 @@ export class Writers {
   }
 }
 
-async function* inPieces(pieces: readonly Buffer[]): AsyncGenerator<Buffer> {
+function isUpload(kind: WriteKind): boolean {
+  return kind === "upload" || kind === "pausing-upload";
+}
+
+async function* inPieces(pieces: readonly Buffer[], kind: WriteKind): AsyncGenerator<Buffer> {
   for (const [nth, piece] of pieces.entries()) {
-    if (nth > 0) await sleep(150);
+    if (nth > 0) await sleep(kind === "pausing-upload" && nth === pieces.length / 2 ? LONG_PAUSE_MS : PIECE_PAUSE_MS);
     yield piece;
   }
 }
@@ -153,7 +164,7 @@ export function findDoubles(writes: readonly Write[], taken: readonly Taken[]): 
     return [
       ...(times.length > 1 ? [`${at} was carried out ${times.length} times`] : []),
       ...(fault === null && times.length === 0 ? [`${at} was answered, and not carried out`] : []),
-      ...(times.some(({ hash }) => hash !== sentHash) && !(kind === "upload" && fault !== null) ? [`${at} arrived in part`] : []),
+      ...(times.some(({ hash }) => hash !== sentHash) && !(isUpload(kind) && fault !== null) ? [`${at} arrived in part`] : []),
       ...(tookHash !== null && tookHash !== sentHash ? [`${at} has another one's answer`] : []),
       ...(fault?.includes("the answer is cut") ? [`${at} was cut, and the visitor cannot know it`] : []),
     ];
