@@ -1,14 +1,12 @@
 import { readFile, statfs } from "node:fs/promises";
 import { cpus, freemem, loadavg, release, totalmem } from "node:os";
+import { KERNEL_PROTECTIONS } from "#contract/kernel-protections.ts";
 import { type ServerStatus, UNPROTECTED_FACT } from "#contract/status.ts";
 
 type Facts = ServerStatus["facts"];
 
 let fixed: Facts | undefined;
 let last: { readonly facts: Facts; readonly atMs: number } | undefined;
-
-/** The kernel's protections of world-writable directories; the host sets them, a server can only read them. */
-const PROTECTIONS = ["symlinks", "hardlinks", "fifos", "regular"].map((what) => `fs.protected_${what}`);
 
 /** What a server knows of itself, for targets and for people, read at most `maxAgeMs` ago; sizes in bytes. */
 export async function readFacts(maxAgeMs = 0): Promise<Facts> {
@@ -26,15 +24,20 @@ async function readMoving(): Promise<Facts> {
     "disk.total": disk.blocks * disk.bsize,
     "memory.available": freemem(),
     "load.minute": Math.round(loadMinute * 100) / 100,
-    [UNPROTECTED_FACT]: (await unprotected()).join(" "),
+    [UNPROTECTED_FACT]: (await findUnprotected()).join(" "),
   };
 }
 
-async function unprotected(): Promise<string[]> {
-  const values = await Promise.all(
-    PROTECTIONS.map(async (name) => ({ name, value: await readFile(`/proc/sys/${name.replace(".", "/")}`, "utf8").catch(() => "") })),
+/** Which protections the kernel has off, or lower than wanted; the host sets them, a server can only read them. */
+export async function findUnprotected(settings = "/proc/sys"): Promise<string[]> {
+  const found = await Promise.all(
+    Object.entries(KERNEL_PROTECTIONS).map(async ([name, wanted]) => {
+      const value = await readFile(`${settings}/${name.replace(".", "/")}`, "utf8").catch(() => null);
+      // What cannot be read is not known to be off.
+      return value !== null && Number(value) < wanted ? [name] : [];
+    }),
   );
-  return values.filter(({ value }) => value.trim() === "0").map(({ name }) => name);
+  return found.flat();
 }
 
 /** The version of Boxyard that this process runs. */

@@ -42,5 +42,5 @@ export const REGISTRY_EXPIRY_MS = 8_000;
 /** Two heartbeats that are no further apart count as one unbroken time in which the server was heard of. */
 export const GAP_MS = 6_000;
 
-/** The fact that names which of the kernel's protections of links are off, in one line; empty when all are on. */
+/** The fact that names which of the kernel's protections (`KERNEL_PROTECTIONS`) are off or too low, in one line; empty when all are on. */
 export const UNPROTECTED_FACT = "kernel.unprotected";

@@ -11,9 +11,11 @@ test("a host whose kernel does not protect links is a trouble that names the set
       status("c1b1", { "kernel.unprotected": off }),
       status("git1", { "kernel.unprotected": off }),
     ]),
-  ).toEqual(["fs.protected_symlinks, fs.protected_fifos off in the kernel under c1b1 and 2 more: links can be traps there (→ bin/up)"]);
+  ).toEqual([
+    "fs.protected_symlinks, fs.protected_fifos not fully on in the kernel under c1b1 and 2 more: links can be traps there (→ bin/up)",
+  ]);
   expect(describeUnprotected([status("db1", { "kernel.unprotected": "fs.protected_regular" })])).toEqual([
-    "fs.protected_regular off in the kernel under db1: links can be traps there (→ bin/up)",
+    "fs.protected_regular not fully on in the kernel under db1: links can be traps there (→ bin/up)",
   ]);
 });
 

@@ -13,6 +13,6 @@ export function describeUnprotected(statuses: Iterable<Pick<ServerStatus, "serve
   if (first === undefined) return [];
   const where = others.length === 0 ? first.server : `${first.server} and ${others.length} more`;
   return [
-    `${String(first.facts[UNPROTECTED_FACT]).replaceAll(" ", ", ")} off in the kernel under ${where}: links can be traps there (→ bin/up)`,
+    `${String(first.facts[UNPROTECTED_FACT]).replaceAll(" ", ", ")} not fully on in the kernel under ${where}: links can be traps there (→ bin/up)`,
   ];
 }

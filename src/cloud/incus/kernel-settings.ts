@@ -1,11 +1,6 @@
 import { readFile, writeFile } from "node:fs/promises";
 import { Fault } from "#base/fault.ts";
-
-/**
- * Links, pipes and files in directories that everybody may write to are followed and opened only where they cannot be a
- * trap. The host's kernel decides it for all servers, whose own root cannot: systemd sets it at boot, where there is one.
- */
-const PROTECTION = { "fs.protected_symlinks": 1, "fs.protected_hardlinks": 1, "fs.protected_fifos": 1, "fs.protected_regular": 2 };
+import { KERNEL_PROTECTIONS } from "#contract/kernel-protections.ts";
 
 /**
  * What the kernel allows one user, and all servers of a machine are one user to it: with Debian's values a systemd in
@@ -20,7 +15,8 @@ const WANTED = {
   "kernel.keys.maxbytes": 2_000_000,
   "kernel.keys.maxkeys": 2_000,
   "vm.max_map_count": 262_144,
-  ...PROTECTION,
+  // systemd sets them at boot, where there is one.
+  ...KERNEL_PROTECTIONS,
 };
 const FILE = "/etc/sysctl.d/60-boxyard.conf";
 
