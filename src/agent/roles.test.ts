@@ -31,6 +31,7 @@ vi.mock("./roles/cache/holds.ts");
 vi.mock("./converge/configuration.ts", async (original) => described(await original(), ["configuration"]));
 vi.mock("./converge/file.ts", async (original) => described(await original(), ["file", "directory"]));
 vi.mock("./converge/mount.ts", async (original) => described(await original(), ["mountFlags", "mountFlagsSeenBy"]));
+vi.mock("./converge/nft-table.ts", async (original) => described(await original(), ["nftTable"]));
 vi.mock("./converge/unit.ts", async (original) => described(await original(), ["unit"]));
 vi.mock("./converge/user.ts", async (original) => described(await original(), ["user", "member", "noUser"]));
 

@@ -31,7 +31,8 @@ export interface ConfigurationWant {
   readonly records?: string;
 }
 
-const RECORDS = "/var/lib/boxyard/activated";
+/** What a server has activated, by name. */
+export const RECORDS = "/var/lib/boxyard/activated";
 
 /**
  * A service's configuration files as one unit: checked by the service's own checker before the service uses them. When

@@ -1,4 +1,5 @@
 import type { WebsiteOnServer } from "#contract/spec/website.ts";
+import type { NftTableWant } from "../../converge/nft-table.ts";
 import { sitePaths } from "../../website/paths.ts";
 
 /**
@@ -56,7 +57,9 @@ ExecStartPre=/usr/sbin/nft -f ${OUTGOING}
 `,
 };
 
-const TABLE = "table inet boxyard_apache";
+export const OUTGOING_TABLE = { table: "boxyard_apache", file: OUTGOING } as const satisfies NftTableWant;
+
+const TABLE = `table inet ${OUTGOING_TABLE.table}`;
 
 /** Rules of nft(8): Apache answers, and begins no connection of its own; a rewrite with [P] leads nowhere. */
 export const OUTGOING_RULES = `# Written by Boxyard.

@@ -7,6 +7,7 @@ import type { ServerSpec } from "#contract/spec/server.ts";
 import type { WebsiteOnServer } from "#contract/spec/website.ts";
 import { configuration } from "../../converge/configuration.ts";
 import { directory } from "../../converge/file.ts";
+import { nftTable } from "../../converge/nft-table.ts";
 import type { ResourceGroup } from "../../converge/resource.ts";
 import { systemctl, unit } from "../../converge/unit.ts";
 import { member } from "../../converge/user.ts";
@@ -23,7 +24,7 @@ import { mainDomain, websiteFacts } from "../../website/snippets/website-facts.t
 import { systemAuthorities } from "../../website/system-authorities.ts";
 import type { RoleContext, StartRole } from "../role.ts";
 import { APACHE_OWNS, apacheFiles } from "./apache.ts";
-import { OUTGOING, OUTGOING_DROP_IN, OUTGOING_RULES } from "./containment.ts";
+import { OUTGOING, OUTGOING_DROP_IN, OUTGOING_RULES, OUTGOING_TABLE } from "./containment.ts";
 import { startHealth } from "./health.ts";
 import { readLogFile } from "./log-reader.ts";
 import { PHP_OWNS, phpFiles } from "./php.ts";
@@ -98,18 +99,16 @@ function webServer(spec: BoxSpec, server: string) {
     configuration({
       id: "apache-service",
       files: [{ path: OUTGOING, content: OUTGOING_RULES }, OUTGOING_DROP_IN],
-      check: null,
+      check: ["nft", "--check", "-f", OUTGOING],
       activate: [systemctl.daemonReload(), systemctl.act("try-restart", "apache2.service")],
     }),
+    nftTable(OUTGOING_TABLE),
     configuration({
       id: "apache",
       files: apacheFiles(spec, server),
       owns: APACHE_OWNS,
       check: ["apache2ctl", "-t"],
-      activate: [
-        ["nft", "-f", OUTGOING],
-        ["systemctl", "reload-or-restart", "apache2"],
-      ],
+      activate: [["systemctl", "reload-or-restart", "apache2"]],
     }),
     unit({ unit: "apache2.service", running: true, atBoot: true }),
     noOtherWebsites(spec.websites, (id) => [logDirectory(id)]),

@@ -1,3 +1,5 @@
+import type { NftTableWant } from "../../converge/nft-table.ts";
+
 /** Where nft(8) finds the rules, before memcached starts. */
 export const CLIENTS = "/etc/boxyard/memcached-clients.nft";
 
@@ -10,7 +12,9 @@ ExecStartPre=+/usr/sbin/nft -f ${CLIENTS}
 `,
 };
 
-const TABLE = "table inet boxyard_memcached";
+export const CLIENTS_TABLE = { table: "boxyard_memcached", file: CLIENTS } as const satisfies NftTableWant;
+
+const TABLE = `table inet ${CLIENTS_TABLE.table}`;
 
 /**
  * Rules of nft(8): memcached, which asks nobody for a password, answers its own cluster's servers alone. They replace the

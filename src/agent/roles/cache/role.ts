@@ -3,9 +3,10 @@ import { type Argv, run } from "#base/run.ts";
 import { banPages, holdRequests, letGo } from "#contract/actions/cache.ts";
 import type { CacheSpec } from "#contract/spec/cache.ts";
 import { configuration } from "../../converge/configuration.ts";
+import { nftTable } from "../../converge/nft-table.ts";
 import { systemctl, unit } from "../../converge/unit.ts";
 import type { RoleContext, RunningRole } from "../role.ts";
-import { CLIENTS, CLIENTS_DROP_IN, memcachedClients } from "./clients.ts";
+import { CLIENTS, CLIENTS_DROP_IN, CLIENTS_TABLE, memcachedClients } from "./clients.ts";
 import { Holds } from "./holds.ts";
 import { renderVcl } from "./vcl.ts";
 
@@ -84,8 +85,9 @@ export async function startCache({ fabric }: RoleContext): Promise<RunningRole<C
             id: "memcached-clients",
             files: [{ path: CLIENTS, content: memcachedClients(spec.purgers) }, CLIENTS_DROP_IN],
             check: ["nft", "--check", "-f", CLIENTS],
-            activate: [["nft", "-f", CLIENTS], systemctl.daemonReload()],
+            activate: [systemctl.daemonReload()],
           }),
+          nftTable(CLIENTS_TABLE),
           configuration({
             id: "memcached",
             files: [{ path: "/etc/memcached.conf", content: memcachedConfig(spec, address) }],
