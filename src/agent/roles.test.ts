@@ -1,3 +1,5 @@
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { silentLog } from "#base/log.ts";
 import type { Argv } from "#base/run.ts";
@@ -11,7 +13,9 @@ import { NO_SOURCES, USUAL_LIMITS } from "#contract/work-settings.ts";
 import { planYard } from "#control/plan/plan.ts";
 import type { PlannedServer, YardRows } from "#control/plan/rows.ts";
 import { type MemoryBus, memoryBus } from "#fabric/memory/bus.ts";
+import { commonGroup } from "./common.ts";
 import type { Resource, ResourceGroup } from "./converge/resource.ts";
+import { logGroup } from "./logs.ts";
 import { boxGroups } from "./roles/box/role.ts";
 import { gitGroups } from "./roles/git/role.ts";
 import type { RoleContext } from "./roles/role.ts";
@@ -156,17 +160,49 @@ function given<R extends keyof typeof roles>(name: string, role: R): NonNullable
   return planOf(name).roles[role] as NonNullable<ServerSpec["roles"][R]>;
 }
 
-/** Each group with its resources in order; of files all but their content, which other golden files have. */
-function render(groups: readonly ResourceGroup[]): string {
-  return groups.map(({ name, resources }) => `${name}\n${resources.map((one) => `  ${describeResource(one)}\n`).join("")}`).join("");
+/** Each group with its resources in order, and with the content of files, but for those that a golden file of their own shows. */
+function render(groups: readonly ResourceGroup[], isShown: (path: string) => boolean = () => false): string {
+  const describeAll = (resources: readonly Resource[]): string => resources.map((one) => `  ${describeResource(one, isShown)}\n`).join("");
+  return groups.map(({ name, resources }) => `${name}\n${describeAll(resources)}`).join("");
 }
 
-function describeResource(resource: Resource): string {
+function describeResource(resource: Resource, isShown: (path: string) => boolean): string {
   const { id } = resource;
-  const { want } = resource as { readonly want?: unknown };
-  if (typeof want !== "object" || want === null) return id;
-  const { files = [], ...rest } = want as { readonly files?: readonly unknown[] };
-  return [`${id} ${textOf(rest, id)}`, ...files.map((file) => textOf(file, id))].join("\n    ");
+  const { want } = resource as { readonly want?: WantedFile & { readonly files?: readonly WantedFile[] } };
+  if (typeof want !== "object") return id;
+  const { files = [], ...rest } = want;
+  const lines = (file: WantedFile): string[] => {
+    const { path = "", content } = file;
+    if (content === undefined || isShown(path)) return [];
+    const shown = anywhere(content).replace(/\n$/, "").split("\n");
+    return [...shown.map((line) => `      | ${line}`.trimEnd()), ...(content.endsWith("\n") ? [] : ["      (its last line has no end)"])];
+  };
+  return [`${id} ${textOf(rest, id)}`, ...lines(rest), ...files.flatMap((file) => [`    ${textOf(file, id)}`, ...lines(file)])].join("\n");
+}
+
+interface WantedFile {
+  readonly path?: string;
+  readonly content?: string;
+}
+
+/**
+ * Whether a golden file of the role, or of what roles share, shows the file with this path: as one of the files that it names in its
+ * headings (`goldenText`), or by its own path, which is the file's or the end of it. The second website's are like the first one's.
+ */
+function shownFiles(role: string): (path: string) => boolean {
+  const folders = [`roles/${role}/golden`, "website/snippets/golden", "../fabric/golden"].map((path) => join(import.meta.dirname, path));
+  const paths = folders.flatMap((folder) => goldenFiles(folder).flatMap((name) => pathsShownBy(folder, name)));
+  return (path) => paths.some((shown) => path.replaceAll(/\bs2\b/g, "s1").endsWith(`/${shown}`));
+}
+
+function goldenFiles(folder: string): string[] {
+  const entries = readdirSync(folder, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile());
+  return entries.map(({ parentPath, name }) => join(parentPath, name).slice(folder.length + 1)).filter((path) => path !== "resources");
+}
+
+function pathsShownBy(folder: string, name: string): string[] {
+  const headings = [...readFileSync(join(folder, name), "utf8").matchAll(/^──── \/(\S+) /gm)].map(([, path = ""]) => path);
+  return headings.length === 0 ? [name] : headings;
 }
 
 function textOf(want: unknown, id: string): string {
@@ -176,12 +212,29 @@ function textOf(want: unknown, id: string): string {
     if (key === "id" && value === id.replace(/^configuration /, "")) return undefined;
     return value instanceof RegExp ? String(value) : value;
   });
-  return text.replaceAll('"', "").replaceAll(import.meta.dirname.replace(/\/src\/agent$/, ""), "/opt/boxyard/current");
+  return anywhere(text.replaceAll('"', ""));
+}
+
+/** Paths of this checkout as they are on a server. */
+function anywhere(text: string): string {
+  return text.replaceAll(import.meta.dirname.replace(/\/src\/agent$/, ""), "/opt/boxyard/current");
 }
 
 describe("the resources of a server", () => {
   test.each(Object.entries(made))("of role %s are those of its golden file, in its order", async (role, groups) => {
-    await expect(render(await groups())).toMatchFileSnapshot(`roles/${role}/golden/resources`);
+    await expect(render(await groups(), shownFiles(role))).toMatchFileSnapshot(`roles/${role}/golden/resources`);
+  });
+
+  test("of any role are also those of the golden file for all servers", async () => {
+    const groups = [commonGroup({ caPem: "authority\n" } as Enrolment, planOf("c1v1")), logGroup()];
+    await expect(render(groups)).toMatchFileSnapshot("golden/resources");
+  });
+
+  test("are shown with the content of their files, but for what another golden file shows", () => {
+    const isShown = shownFiles("cache");
+    expect(["/etc/varnish/boxyard.vcl", "/etc/memcached.conf", "/etc/other.vcl"].filter(isShown)).toEqual(["/etc/varnish/boxyard.vcl"]);
+    // A heading's file, and not one that has the name of the golden file.
+    expect(["/etc/ssh/sshd_config", "/etc/pam.d/sshd"].filter(shownFiles("shell"))).toEqual(["/etc/ssh/sshd_config"]);
   });
 
   test("of role control leave the broker of a second control server to the role broker", async () => {
