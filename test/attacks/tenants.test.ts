@@ -1,12 +1,15 @@
 // Takes over a minute: pushes, and a domain that changes hands while caches have its pages.
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { OUTGOING_TABLE } from "#agent/roles/box/containment.ts";
 import { inServer, mustInServer } from "#harness/servers.ts";
 import { createSite, removeSite, type Site } from "#harness/site.ts";
 import { Visitor } from "#harness/visitor.ts";
-import { listServers } from "#harness/yard.ts";
+import { eventually, listServers } from "#harness/yard.ts";
 
 const DOMAINS = { owner: "owner.example.test", neighbour: "neighbour.example.test" };
 const BOX = "c1b1";
+/** Where a program counts who connects to it: a line of `HEARD` for each. */
+const [OTHER_BOX, PORT, LISTENER, HEARD] = ["c1b2", 9123, "boxyard-listener", "/run/boxyard-heard"];
 /** Lies where every account of the box can read it, and says as whom it runs. */
 const PROGRAM = "/var/tmp/boxyard-tenant.php";
 const WHO = "<?php header('Cache-Control: no-store'); echo 'runs as ', posix_geteuid(), ' of ', getenv('BOXYARD_SITE');";
@@ -14,6 +17,14 @@ const WHO = "<?php header('Cache-Control: no-store'); echo 'runs as ', posix_get
 const OPCODE = `<?php header('Cache-Control: no-store');
 $got = [@opcache_get_status(), @opcache_get_configuration(), @opcache_reset(), @opcache_invalidate(__FILE__, true), @opcache_is_script_cached(__FILE__)];
 echo array_filter($got) === [] ? 'all refused' : 'some allowed: ' . json_encode(array_map('boolval', $got)), apcu_enabled() || @apcu_store('k', 1) ? ', APCu' : ', no APCu';`;
+/** Says of each path which ways of changing it have worked; where it may do anything, each of them makes room for the next. */
+const forge = (paths: readonly string[]): string => `<?php header('Cache-Control: no-store');
+foreach (${JSON.stringify(paths)} as $path) {
+  $ways = ['written' => @file_put_contents($path, 'forged'), 'renamed' => @rename($path, "$path.gone"), 'linked' => @symlink('/etc', $path), 'removed' => @unlink($path)];
+  echo rtrim("$path: " . implode(' ', array_keys(array_filter($ways)))), "\\n";
+}`;
+/** A website's own, to which its rewrites may lead. */
+const OWN_PAGE = "/own.txt";
 let owner: Site;
 let neighbour: Site;
 let neighboursUid: string;
@@ -24,7 +35,7 @@ beforeAll(async () => {
   await neighbour.repository.write({ "docroot/index.php": WHO });
   await push(neighbour);
   neighboursUid = (await mustInServer(BOX, "id", "-u", neighbour.website.id)).trim();
-  otherBox = (await listServers()).find(({ name }) => name === "c1b2")?.address ?? "";
+  otherBox = (await listServers()).find(({ name }) => name === OTHER_BOX)?.address ?? "";
   await inServer(BOX, ["tee", PROGRAM], WHO);
 });
 
@@ -42,6 +53,18 @@ async function push({ repository, website }: Site): Promise<void> {
 /** What one box's web server answers to the owner's website: status line, headers and body. */
 function ask(path: string): Promise<string> {
   return mustInServer(BOX, "curl", "-s", "-i", "--max-time", "10", "-H", `Host: ${DOMAINS.owner}`, `http://127.0.0.1${path}`);
+}
+
+async function listen(): Promise<void> {
+  await mustInServer(OTHER_BOX, "sh", "-c", `: > ${HEARD}`);
+  const told = [`TCP-LISTEN:${PORT},reuseaddr,fork`, `SYSTEM:echo heard >> ${HEARD}`];
+  await mustInServer(OTHER_BOX, "systemd-run", "--quiet", "--collect", `--unit=${LISTENER}`, "--", "/usr/bin/socat", ...told);
+  await eventually("the listener", async () => (await inServer(BOX, ["curl", "-s", `http://${otherBox}:${PORT}`])).exitCode !== 7);
+}
+
+/** How many connections the other server has had. It notes each before it ends it, and that is before Apache answers. */
+async function heard(): Promise<number> {
+  return (await mustInServer(OTHER_BOX, "cat", HEARD)).split("\n").length - 1;
 }
 
 /** The ways of a website's `.htaccess` to another website's PHP, by what they try. */
@@ -127,13 +150,43 @@ describe("a website's .htaccess", () => {
     expect(await ask("/opcode/index.php")).toMatch(/all refused, no APCu\s*$/);
   });
 
-  test("makes Apache begin no connection to another server", async () => {
+  test("makes Apache begin no connection to another server, where it would without its rules", async () => {
+    const ways = {
+      rewrite: `RewriteRule ^rewrite$ fcgi://${otherBox}:${PORT}/x [P]\n`,
+      name: `RewriteRule ^name$ fcgi://${OTHER_BOX}:${PORT}/x [P]\n`,
+      handler: `<Files handler>\n  SetHandler "proxy:fcgi://${otherBox}:${PORT}"\n</Files>\n`,
+    };
+    const http = `RewriteRule ^http$ http://${otherBox}/boxyard-health [P]\n`;
     await owner.repository.write({
-      "docroot/out/.htaccess": `RewriteEngine On\nRewriteRule ^http$ http://${otherBox}/boxyard-health [P]\nRewriteRule ^fcgi$ fcgi://${otherBox}:80/x [P]\nRewriteRule ^name$ http://${DOMAINS.neighbour}/ [P]\n`,
+      "docroot/out/.htaccess": `RewriteEngine On\n${Object.values(ways).join("")}${http}`,
+      "docroot/out/handler": "text",
     });
     await push(owner);
-    expect(await mustInServer(BOX, "curl", "-s", `http://${otherBox}/boxyard-health`), "the address answers others").toContain("ready");
-    for (const way of ["http", "fcgi", "name"]) expect(await ask(`/out/${way}`), way).toMatch(/^HTTP\/1\.1 50[023]/);
+    const reached = async (): Promise<string[]> => {
+      const found: string[] = [];
+      for (const way of Object.keys(ways)) {
+        const before = await heard();
+        expect(await ask(`/out/${way}`), way).toMatch(/^HTTP\/1\.1 50[023]/);
+        if ((await heard()) > before) found.push(way);
+      }
+      return found;
+    };
+    try {
+      await listen();
+      expect(await reached()).toEqual([]);
+      // The agent would load them again.
+      await mustInServer(BOX, "systemctl", "stop", "boxyard-agent");
+      await mustInServer(BOX, "nft", "delete", "table", "inet", OUTGOING_TABLE.table);
+      expect(await reached(), "without the rules").toEqual(Object.keys(ways));
+      await mustInServer(BOX, "systemctl", "start", "boxyard-agent");
+      await eventually("the agent to load the rules again", async () => (await reached()).length === 0, 60_000);
+    } finally {
+      await mustInServer(BOX, "systemctl", "start", "boxyard-agent");
+      await inServer(OTHER_BOX, ["systemctl", "stop", LISTENER]);
+      await inServer(OTHER_BOX, ["rm", "-f", HEARD]);
+    }
+    // This it could not do without the rules either: Apache has no module for it.
+    expect(await ask("/out/http")).toMatch(/^HTTP\/1\.1 500/);
   });
 
   test("reads no file in an expression", async () => {
@@ -153,19 +206,26 @@ describe("a website's .htaccess", () => {
 
   test("makes its box neither ready nor unready, and shows nothing of that", async () => {
     const [file, address] = ["/run/boxyard/box-health", "http://127.0.0.1/boxyard-health"];
-    const forge = `foreach (['${file}', '${file}.new', '/run/boxyard/box-ready', '/run/boxyard/x'] as $path)
-      echo @file_put_contents($path, 'forged') || @unlink($path) || @rename($path, "$path.gone") || @symlink('/etc', $path) ? 'forged' : 'kept', "\n";`;
+    const kept = [file, `${file}.new`, "/run/boxyard/box-ready", "/run/boxyard/x"];
+    const own = `/srv/sites/${owner.website.id}/tmp/x`;
     const ways = [
-      "RewriteRule ^ /run/boxyard/box-health [L]",
-      "RewriteRule ^ /boxyard-health [L]",
-      "ErrorDocument 404 /run/boxyard/box-health",
+      `RewriteRule ^own$ ${OWN_PAGE} [L]\nRewriteRule ^ /run/boxyard/box-health [L]`,
+      `RewriteRule ^own$ ${OWN_PAGE} [L]\nRewriteRule ^ /boxyard-health [L]`,
+      `ErrorDocument 403 ${OWN_PAGE}\nRewriteRule ^own$ - [F]\nErrorDocument 404 /run/boxyard/box-health`,
     ];
     for (const [index, way] of ways.entries())
       await owner.repository.write({ [`docroot/health${index}/.htaccess`]: `RewriteEngine On\n${way}\n` });
-    await owner.repository.write({ "docroot/forge.php": `<?php header('Cache-Control: no-store');\n${forge}` });
+    await owner.repository.write({ "docroot/forge.php": forge([...kept, own]), [`docroot${OWN_PAGE}`]: "its own page" });
     await push(owner);
-    expect(await ask("/forge.php")).toMatch(/(?:kept\n?){4}$/);
-    for (const index of ways.keys()) expect(await ask(`/health${index}/x`)).not.toMatch(/^ready$/m);
+    const forged = (await ask("/forge.php"))
+      .trimEnd()
+      .split("\n")
+      .slice(-kept.length - 1);
+    expect(forged).toEqual([...kept.map((path) => `${path}:`), `${own}: written renamed linked removed`]);
+    for (const [index, way] of ways.entries()) {
+      expect(await ask(`/health${index}/own`), way).toMatch(/^its own page$/m);
+      expect(await ask(`/health${index}/x`), way).not.toMatch(/^ready$/m);
+    }
     expect(await ask("/boxyard-health")).toMatch(/^HTTP\/1\.1 404/);
     expect(await mustInServer(BOX, "curl", "-s", address)).toBe("ready");
     expect((await mustInServer(BOX, "ls", "/run/boxyard")).split("\n")).toEqual(["box-health", "box-ready", "holds"]);
