@@ -1,5 +1,6 @@
 import { readFile } from "node:fs/promises";
 import { execa } from "execa";
+import { closedDoor } from "#cloud/incus/guard.ts";
 import type { CommandResult } from "./yard.ts";
 import { eventually, TEST_YARD } from "./yard.ts";
 
@@ -84,6 +85,13 @@ export async function guardOfServer(server: string): Promise<ServerGuard> {
 export async function takeGuardFrom(server: string): Promise<void> {
   const settings = ["security.mac_filtering=false", "security.ipv4_filtering=false"];
   await execa(await cloudClient(), ["config", "device", "set", "--project", `boxyard-${TEST_YARD}`, server, "eth0", ...settings]);
+}
+
+/** Opens or closes the server's door to the cloud's own API at once, as an operator could by hand. */
+export async function setDoor(server: string, { isOpen }: { readonly isOpen: boolean }): Promise<void> {
+  const client = await cloudClient();
+  const [setting = ""] = Object.keys(closedDoor(client.endsWith("/incus") ? "incus" : "lxd"));
+  await execa(client, ["config", "set", "--project", `boxyard-${TEST_YARD}`, server, `${setting}=${isOpen}`]);
 }
 
 /** How many packets have come out of the server's network interface, as the host counts them before it judges them. */
