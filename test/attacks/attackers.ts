@@ -2,9 +2,11 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { inServer, mustInServer } from "#harness/servers.ts";
 
-/** Where the program and what it says lie: root's, and out of every snapshot. */
+/** Where the program and what it says lie: root's, and snapshots let it come and grow. */
 const DIRECTORY = "/run/boxyard-attacker";
 const UNIT = "boxyard-attacker";
+/** Where it may leave something that does not go with its website; the next attacker would find it. */
+const EVERYBODYS = ["/tmp", "/var/tmp", "/dev/shm", "/run/lock", "/var/cache"];
 
 export interface AttackerOptions {
   readonly server: string;
@@ -61,7 +63,7 @@ export class Attacker {
   /** Ends it, and removes what it has left where all may write. */
   async stop(): Promise<void> {
     await inServer(this.server, ["systemctl", "stop", `${UNIT}.service`]);
-    await inServer(this.server, ["find", "/tmp", "/var/tmp", "/dev/shm", "/var/cache", "-xdev", "-user", this.#site, "-delete"]);
+    await inServer(this.server, ["find", ...EVERYBODYS, "-xdev", "-user", this.#site, "-delete"]);
     await inServer(this.server, ["rm", "-rf", DIRECTORY]);
   }
 }

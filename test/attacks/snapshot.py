@@ -1,7 +1,7 @@
 """Prints what lies on a server, a line of JSON each: path, kind, owner, group, mode, and what is in it. Run as root."""
 import hashlib, json, os, stat, sys
 
-HASHED = ("/etc/", "/root/", "/srv/", "/var/lib/boxyard/", "/var/spool/", "/run/boxyard/", "/usr/local/")
+HASHED = ("/etc/", "/root/", "/srv/", "/var/lib/boxyard/", "/var/spool/", "/run/", "/usr/local/")
 MOST_BYTES = 2_000_000
 
 

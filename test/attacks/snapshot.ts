@@ -12,17 +12,23 @@ interface Exception {
   readonly path: RegExp;
   /** `all`; `content`: what it holds, while owner and mode stay; `coming`: whether it is there, while what stays is as it was. */
   readonly may: "all" | "content" | "coming" | "content and coming";
+  /** Only as long as what lies there belongs to whom this path belongs. */
+  readonly ownedLike?: string;
 }
 
-/** Trees whose content is none of ours: what the kernel makes up, and the mounts that servers only read. */
-const LEFT_OUT = ["/proc", "/sys", "/dev", "/opt/boxyard", "/tmp", "/run", "/var/lib/lxcfs"];
-const LOOKED_AT = ["/", "/run/boxyard"];
+/** Trees whose content is none of ours: what the kernel makes up, and a mount that a server can only read, with a third of all its files. */
+const LEFT_OUT = ["/proc", "/sys", "/dev", "/opt/boxyard", "/var/lib/lxcfs"];
+const LOOKED_AT = ["/", "/dev/shm"];
+
+/** Where everybody may put something, so that root must not trust a name there. */
+const EVERYBODYS = /^\/(?:tmp|var\/tmp|dev\/shm|run\/lock)\//;
 
 /**
  * Everything on a server but what is the attacker's own (`all`) and what the platform changes:
  * - the attacker's releases and repository come and go, and its `current` leads elsewhere with each deployment;
  * - agents keep their spec, begun hooks and what is active below /var/lib/boxyard, and say a box's health in /run/boxyard;
- * - logs, the packages' caches and systemd's own records grow, rotate and go.
+ * - logs, the packages' caches and systemd's own records grow, rotate and go;
+ * - where everybody may put something, the attacker does; what belongs to anybody else there stays as it is.
  */
 export function exceptionsFor(attacker: string): Exception[] {
   const [site, files] = [`/srv/sites/${attacker}`, `/srv/files/${attacker}`];
@@ -34,13 +40,27 @@ export function exceptionsFor(attacker: string): Exception[] {
     { path: new RegExp(`^${files}/(?:\\.seed-|\\.sessions/|private/|docroot/[^/]+/)`), may: "all" },
     { path: new RegExp(`^${files}/(?:docroot/[^/]+|private|\\.sessions)$`), may: "all" },
     { path: new RegExp(`^/var/spool/cron/crontabs/(?:${attacker}|tmp\\..*)$`), may: "all" },
-    { path: /^\/var\/tmp\//, may: "all" },
+    { path: EVERYBODYS, may: "all", ownedLike: `${site}/home` },
     { path: /^\/var\/lib\/boxyard\/(?:agent|hooks|activated)(?:\/|$)/, may: "content and coming" },
     { path: /^\/run\/boxyard\//, may: "content and coming" },
     { path: /^\/var\/(?:log|cache)\//, may: "content and coming" },
     { path: /^\/var\/lib\/(?:systemd|logrotate|mysql|php)\//, may: "content and coming" },
+    ...WHILE_UNITS_RUN,
   ];
 }
+
+/** What systemd keeps below /run of units that begin and end: agents run what is a website's in units of their own, and timers run. */
+const WHILE_UNITS_RUN: readonly Exception[] = [
+  // Where the attacker's own program and its results lie: see attackers.ts.
+  { path: /^\/run\/boxyard-attacker(?:\/|$)/, may: "content and coming" },
+  // Units made by systemd-run, in a folder that the first of them makes; each unit's invocation and its mounts.
+  { path: /^\/run\/systemd\/(?:transient$|(?:transient|units|propagate)\/)/, may: "content and coming" },
+  // Credentials of a unit while it runs, and the private temporary folders of the timer's unit that has some.
+  { path: /^\/run\/credentials\//, may: "coming" },
+  { path: /^\/(?:var\/)?tmp\/systemd-private-[0-9a-f]{32}-logrotate\.service-/, may: "coming" },
+  // What journald knows of who writes to it, and how much has been written.
+  { path: /^\/run\/systemd\/journal\/(?:streams\/|seqnum$)/, may: "content and coming" },
+];
 
 export async function takeSnapshot(server: string): Promise<Snapshot> {
   const script = await readFile(join(import.meta.dirname, "snapshot.py"), "utf8");
@@ -66,14 +86,20 @@ export async function takeSnapshot(server: string): Promise<Snapshot> {
 export function differences(before: Snapshot, after: Snapshot, exceptions: readonly Exception[]): string[] {
   const paths = new Set([...before.keys(), ...after.keys()]);
   return [...paths].flatMap((path) => {
-    const allowed = exceptions.filter((exception) => exception.path.test(path)).map(({ may }) => may);
-    if (allowed.includes("all")) return [];
     const [was, is] = [before.get(path), after.get(path)];
+    const allowed = exceptions.filter((one) => one.path.test(path) && isOwnedLike(before, one, [was, is])).map(({ may }) => may);
+    if (allowed.includes("all")) return [];
     const mayCome = allowed.some((may) => may !== "content");
     if (was === undefined || is === undefined) return mayCome ? [] : [`${path} ${was === undefined ? "is new" : "is gone"}`];
     const mayHold = allowed.some((may) => may !== "coming");
     return changes(was, is, mayHold).map((change) => `${path} ${change}`);
   });
+}
+
+function isOwnedLike(before: Snapshot, { ownedLike }: Exception, entries: readonly (Entry | undefined)[]): boolean {
+  if (ownedLike === undefined) return true;
+  const owner = before.get(ownedLike)?.[1];
+  return entries.every((entry) => entry === undefined || entry[1] === owner);
 }
 
 function changes(was: Entry, is: Entry, mayHold: boolean): string[] {

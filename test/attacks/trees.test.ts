@@ -173,17 +173,24 @@ async function expectBystandersUnharmed(): Promise<void> {
   expect(added.exitCode, added.stderr).toBe(0);
 }
 
-test("a change outside of its trees would have been noticed", async () => {
+test("a change outside of its trees would have been noticed, and in a folder for everybody one of what is not its own", async () => {
+  // They still run when the test before has failed, and would change what is given to them here.
+  for (const one of attackers) await one.stop();
   const exceptions = exceptionsFor(attacker.website.id);
+  const [unit, file, own] = ["/run/systemd/system/planted.service", "/run/php/planted", "/tmp/boxyard-own"];
   for (const server of [BOX, SHELL]) {
     const config = `/srv/sites/${victim.website.id}/config`;
     const files = `/srv/files/${victim.website.id}`;
-    await mustInServer(server, "sh", "-c", `mkdir -p ${planted}.new && echo x > ${files}/planted && echo a > ${config}/planted`);
+    const uid = (await mustInServer(server, "id", "-u", attacker.website.id)).trim();
+    const plant = `mkdir -p ${planted}.new && echo x > ${files}/planted && echo a > ${config}/planted && echo a > ${file} && echo a > ${own}.not`;
+    await mustInServer(server, "sh", "-c", plant);
     const before = await takeSnapshot(server);
     const change = `chown 12345 ${planted}; rm -r ${planted}.new; chmod 666 ${config}/planted; echo b > ${config}/planted; rm ${files}/planted; ln -s /etc ${config}/door`;
-    await mustInServer(server, "sh", "-c", change);
+    const fleeting = `touch ${unit} ${own}.roots ${own}; echo b > ${file}; chown ${uid} ${own}.not ${own}`;
+    for (const changes of [change, fleeting]) await mustInServer(server, "sh", "-c", changes);
     const found = differences(before, await takeSnapshot(server), exceptions);
-    await mustInServer(server, "rm", "-f", `${config}/planted`, `${config}/door`, planted);
+    const left = [`${config}/planted`, `${config}/door`, planted, unit, file, own, `${own}.not`, `${own}.roots`];
+    await mustInServer(server, "rm", "-f", ...left);
     expect(found.sort(), server).toEqual(
       [
         `${config}/door is new`,
@@ -192,6 +199,10 @@ test("a change outside of its trees would have been noticed", async () => {
         `${planted} belonged to 0:0, belongs to 12345:0`,
         `${planted}.new is gone`,
         `${files}/planted is gone`,
+        `${unit} is new`,
+        `${file} has other content`,
+        `${own}.not belonged to 0:0, belongs to ${uid}:0`,
+        `${own}.roots is new`,
       ].sort(),
     );
   }
