@@ -53,10 +53,8 @@ ThreadsPerChild 25
 ServerLimit 10
 MaxRequestWorkers 250
 Timeout 300
-KeepAlive On
-MaxKeepAliveRequests 10000
-# Longer than the caches keep an idle connection, so that it is never Apache that closes one which is about to be used.
-KeepAliveTimeout 75
+# Every request has a connection of its own, as the caches ask for it: what follows an answer on a kept one could be a website's forgery.
+KeepAlive Off
 # An upload may pause for a minute: longer than edges and caches wait for it, so that it is never Apache that ends it.
 RequestReadTimeout header=20-40,minrate=500 body=70,minrate=500
 ServerTokens Prod

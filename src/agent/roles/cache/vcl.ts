@@ -35,17 +35,11 @@ const PROBE = `probe health {
 /** PHP ends a request after 300 s; before that nobody gives up. */
 const FIRST_BYTE_SECONDS = 310;
 
-/** An empty line, which HTTP lets a server skip. Connections that begin with it are never taken for other requests. */
-const PREAMBLE = ":DQo=:";
-
 /** Places of each box on the ring: with so many all get nearly the same share. */
 const REPLICAS = 300;
 
 function renderBackends({ boxes }: CacheSpec): string {
-  const backends = boxes.flatMap(({ name, address }) => [
-    backend(name, address, "  .probe = health;"),
-    backend(onceOf(name), address, `  .preamble = ${PREAMBLE};`),
-  ]);
+  const backends = boxes.map(renderBackend);
   const director = [
     "sub vcl_init {",
     "  new boxes = directors.shard();",
@@ -59,17 +53,12 @@ function renderBackends({ boxes }: CacheSpec): string {
   return [PROBE, ...backends, ...director].join("\n");
 }
 
-/** The same box, on a connection that was opened for this request and ends with it. */
-function onceOf(box: string): string {
-  return `${box}_once`;
-}
-
-function backend(name: string, address: string, more: string): string {
+function renderBackend({ name, address }: CacheSpec["boxes"][number]): string {
   return [
     `backend ${name} {`,
     `  .host = "${address}";`,
     `  .port = "80";`,
-    more,
+    "  .probe = health;",
     "  .connect_timeout = 2s;",
     `  .first_byte_timeout = ${FIRST_BYTE_SECONDS}s;`,
     `  .between_bytes_timeout = ${FIRST_BYTE_SECONDS}s;`,
@@ -228,21 +217,16 @@ function renderFetch({ boxes }: CacheSpec, begunSeconds: number): string {
     `beresp.time - bereq.time < ${begunSeconds}s`,
     `bereq.http.X-Boxyard-Waited && beresp.time - bereq.time < ${begunSeconds + LONGEST_HOLD_SECONDS}s`,
   ].join(" || ");
-  return FETCH.replaceAll("MAY_ASK_ANOTHER", `bereq.retries < ${others} && (${reads}) && (${early})`)
-    .replace("ONLY_READS", reads)
-    .replace(
-      "ONCE",
-      boxes.map(({ name }) => `    if (bereq.backend == ${name}) {\n      set bereq.backend = ${onceOf(name)};\n    }\n`).join(""),
-    );
+  return FETCH.replaceAll("MAY_ASK_ANOTHER", `bereq.retries < ${others} && (${reads}) && (${early})`);
 }
 
 const FETCH = `sub vcl_backend_fetch {
   unset bereq.http.X-Boxyard-Site;
   set bereq.backend = boxes.backend(by = KEY, key = boxes.key(bereq.http.X-Boxyard-Turn), alt = bereq.retries);
-  # On a kept connection that closes without an answer Varnish sends a request without a body once more, whatever it changes.
-  if (!(ONLY_READS)) {
-    set bereq.http.Connection = "close";
-ONCE  }
+  # Every request has a connection of its own. A website says by its headers where its answer ends, and what it sends after that would be
+  # taken for the answer to whoever comes next; and on a kept connection that closes without an answer Varnish sends a request
+  # without a body once more, whatever it changes.
+  set bereq.http.Connection = "close";
 }
 
 sub vcl_backend_response {

@@ -22,15 +22,6 @@ backend c1b1 {
   .between_bytes_timeout = 310s;
   .max_connections = 200;
 }
-backend c1b1_once {
-  .host = "127.55.0.10";
-  .port = "80";
-  .preamble = :DQo=:;
-  .connect_timeout = 2s;
-  .first_byte_timeout = 310s;
-  .between_bytes_timeout = 310s;
-  .max_connections = 200;
-}
 sub vcl_init {
   new boxes = directors.shard();
   boxes.add_backend(c1b1);
@@ -244,13 +235,10 @@ sub vcl_hash {
 sub vcl_backend_fetch {
   unset bereq.http.X-Boxyard-Site;
   set bereq.backend = boxes.backend(by = KEY, key = boxes.key(bereq.http.X-Boxyard-Turn), alt = bereq.retries);
-  # On a kept connection that closes without an answer Varnish sends a request without a body once more, whatever it changes.
-  if (!(bereq.method == "GET" || bereq.method == "HEAD" || bereq.method == "OPTIONS")) {
-    set bereq.http.Connection = "close";
-    if (bereq.backend == c1b1) {
-      set bereq.backend = c1b1_once;
-    }
-  }
+  # Every request has a connection of its own. A website says by its headers where its answer ends, and what it sends after that would be
+  # taken for the answer to whoever comes next; and on a kept connection that closes without an answer Varnish sends a request
+  # without a body once more, whatever it changes.
+  set bereq.http.Connection = "close";
 }
 
 sub vcl_backend_response {
