@@ -148,6 +148,15 @@ describe("a page", () => {
     { what: "has another end that is no date", headers: { expires: "-1", "last-modified": "Thu, 01 Jan 2026 00:00:00 GMT" } },
     { what: "has run out", headers: { expires: "Thu, 01 Jan 2026 00:00:00 GMT" } },
     { what: "names no lifetime", headers: { "cache-control": "public" } },
+    ...[
+      { pragma: "no-cache" },
+      { "cache-control": "must-revalidate" },
+      { "surrogate-control": "max-age=0" },
+      { "cdn-cache-control": "no-store" },
+    ].map((says) => ({
+      what: `has a date and ${JSON.stringify(says)}`,
+      headers: { ...says, "last-modified": "Thu, 01 Jan 2026 00:00:00 GMT" },
+    })),
     { what: "has a lifetime of nothing", headers: { "cache-control": "max-age=0", "last-modified": "Thu, 01 Jan 2026 00:00:00 GMT" } },
   ])("that $what is not stored", async ({ headers }) => {
     answer = { status: 200, headers: headers as Headers };

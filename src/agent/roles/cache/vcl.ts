@@ -217,8 +217,14 @@ function renderFetch({ boxes }: CacheSpec, begunSeconds: number): string {
     `beresp.time - bereq.time < ${begunSeconds}s`,
     `bereq.http.X-Boxyard-Waited && beresp.time - bereq.time < ${begunSeconds + LONGEST_HOLD_SECONDS}s`,
   ].join(" || ");
-  return FETCH.replaceAll("MAY_ASK_ANOTHER", `bereq.retries < ${others} && (${reads}) && (${early})`);
+  return FETCH.replaceAll("MAY_ASK_ANOTHER", `bereq.retries < ${others} && (${reads}) && (${early})`).replace(
+    "SAYS_HOW",
+    STORING.map((name) => `beresp.http.${name}`).join(" || "),
+  );
 }
+
+/** By these an application says whether and how long a page may be stored, if only that it must be asked first. */
+const STORING = ["Cache-Control", "Expires", "Pragma", "Surrogate-Control", "CDN-Cache-Control"];
 
 const FETCH = `sub vcl_backend_fetch {
   unset bereq.http.X-Boxyard-Site;
@@ -254,8 +260,8 @@ sub vcl_backend_response {
     set beresp.ttl = 120s;
     return (deliver);
   }
-  # Stored as the headers say; what has a date and names no lifetime, good or bad, is stored for a moment.
-  if (beresp.http.Last-Modified && beresp.status == 200 && !beresp.http.Expires && beresp.http.Cache-Control !~ "(?i)max-?age") {
+  # Stored as the headers say; what has a date and says nothing of storing it is stored for a moment.
+  if (beresp.http.Last-Modified && beresp.status == 200 && !(SAYS_HOW)) {
     set beresp.ttl = 120s;
   }
   if (beresp.ttl <= 0s) {

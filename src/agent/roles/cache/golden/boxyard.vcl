@@ -266,8 +266,8 @@ sub vcl_backend_response {
     set beresp.ttl = 120s;
     return (deliver);
   }
-  # Stored as the headers say; what has a date and names no lifetime, good or bad, is stored for a moment.
-  if (beresp.http.Last-Modified && beresp.status == 200 && !beresp.http.Expires && beresp.http.Cache-Control !~ "(?i)max-?age") {
+  # Stored as the headers say; what has a date and says nothing of storing it is stored for a moment.
+  if (beresp.http.Last-Modified && beresp.status == 200 && !(beresp.http.Cache-Control || beresp.http.Expires || beresp.http.Pragma || beresp.http.Surrogate-Control || beresp.http.CDN-Cache-Control)) {
     set beresp.ttl = 120s;
   }
   if (beresp.ttl <= 0s) {
