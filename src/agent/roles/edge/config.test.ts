@@ -161,6 +161,8 @@ const CLAIMS = [
   ...["X-Vercel-Proxied-For", "X-HTTP-Path-Override", "X-Replaced-Path", "X-MS-Original-URL", "X-Requested-Url", "X-External-Url"],
   ...["X-Real-Path", "X-Request-Path", "Path-Info", "Document-Uri", "X-Frontend-Host", "X-Requested-Host", "X-Public-Host", "X-MS-Host"],
   ...["X-Vhost", "X-Forwared-Host", "WL-Proxy-SSL", "X-Frontend-Proto", "X-Is-SSL", "X-Use-SSL", "X-Terminated-Ssl", "SSL"],
+  ...["Surrogate-Capability", "X-Auth-User", "Auth-User", "X-Wsgi-Url-Scheme", "X-Base-Path", "X-Ingress-Path", "X-WebObjects-Server-Url"],
+  ...["X-Full-Uri", "X-Path", "X-Cluster-Host", "GeoIP-Country-Code", "X-Geo-Country", "X-Country-Code"],
 ];
 
 describe("a claim of a visitor", () => {
@@ -207,8 +209,10 @@ describe("a claim of a visitor", () => {
   });
 
   test("by a whole URL in place of a path reaches no cache as such, and no redirect leads elsewhere by it", async () => {
-    await ask([HOST], { path: `https://${DOMAIN}/page?x=1` });
-    expect(asked.at(-1)).toMatchObject({ url: "/page?x=1", headers: TRUTH });
+    for (const scheme of ["https", "h2c", "svn+ssh", "X-a.b"]) {
+      await ask([HOST], { path: `${scheme}://${DOMAIN}/page?x=1` });
+      expect(asked.at(-1), scheme).toMatchObject({ url: "/page?x=1", headers: TRUTH });
+    }
     expect(await ask(["host: old.example"], { path: "https://old.example/page?x=1" })).toMatch(
       /^location: https:\/\/a\.example\/page\?x=1\r$/im,
     );
@@ -234,13 +238,16 @@ describe("a method", () => {
   );
 
   test("is refused without TLS as well, and a known one is sent to HTTPS", async () => {
-    const plain = async (method: string): Promise<string> => {
+    const plain = async (method: string, host = HOST): Promise<string> => {
       const socket = connect({ host: EDGE as string, port: 80 }).setEncoding("utf8");
-      socket.write(`${method} /page HTTP/1.1\r\n${HOST}\r\nconnection: close\r\n\r\n`);
+      socket.write(`${method} /page?x=1 HTTP/1.1\r\n${host}\r\nconnection: close\r\n\r\n`);
       return (await socket.toArray()).join("");
     };
     expect(await plain("BAN")).toMatch(/^HTTP\/1.1 405/);
-    expect(await plain("GET")).toMatch(/^HTTP\/1.1 301/);
+    const sent = new RegExp(`^HTTP/1.1 301.*^location: https://${DOMAIN}/page\\?x=1\r$`, "ims");
+    expect(await plain("GET")).toMatch(sent);
+    for (const host of [`${DOMAIN}:80`, `${DOMAIN}:443@evil.example`, `evil.example,${DOMAIN}`, `${DOMAIN.toUpperCase()}.`])
+      expect(await plain("GET", `host: ${host}`), host).toMatch(new RegExp(`${sent.source}|^HTTP/1.1 400`, sent.flags));
   });
 });
 

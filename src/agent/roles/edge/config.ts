@@ -83,7 +83,7 @@ const FRONTENDS = `frontend http
   ${NOT_ALLOWED}
   http-request set-var(txn.host) req.hdr(host),field(1,:),lower,rtrim(.)
   http-request return status 404 content-type "text/html; charset=utf-8" lf-string "${page("No website here", "This server carries no website of that name.")}" unless { var(txn.host),map_str(${EDGE_PATHS.domains}) -m found } || { var(txn.host),map_str(${EDGE_PATHS.redirects}) -m found }
-  http-request redirect scheme https code 301
+  http-request redirect code 301 location https://%[var(txn.host)]%[pathq]
 
 frontend https
   bind :443 ssl crt-list ${EDGE_PATHS.certificateList} alpn h2,http/1.1
@@ -94,7 +94,7 @@ ${visitorHeaderRules()
   .map((rule) => `  ${rule}`)
   .join("\n")}
   # A whole URL in place of a path has its scheme and host from the visitor.
-  http-request set-uri %[pathq] if { url -m reg -i ^[a-z]+:// } { path -m beg / }
+  http-request set-uri %[pathq] if { url -m reg -i ^[a-z][a-z0-9+.-]*:// } { path -m beg / }
   http-request redirect code 301 location https://%[var(txn.host),map_str(${EDGE_PATHS.redirects})]%[pathq] if { var(txn.host),map_str(${EDGE_PATHS.redirects}) -m found }
   http-request set-header Host %[var(txn.host)]
   http-request set-header X-Forwarded-For %[src]

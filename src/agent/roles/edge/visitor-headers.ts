@@ -18,7 +18,7 @@ const CLAIMS = [
   // An address, or the name of a person.
   ...[".*-ip(?:-?addr(?:ess)?)?", ".*client-?ip.*", ".*connecting-ip(?:v6)?", ".*real-?ip", "x-(?:cluster|custom)-.*ip.*"],
   ...["x-originating-.*", "x-ip-.*", "x-?coming-?from", "coming-from", "x-?ff", "x-imforwards", ".*remote-?addr", "(?:x-)?remote-.*"],
-  "x-(?:auth-request|authenticated|webauth)-.*",
+  ...["x-(?:auth-request|authenticated|webauth)-.*", "(?:x-)?auth-user"],
   // A host, a scheme or a URL, as it was seen somewhere.
   `(?:x-)?(?:${SEEN_BY.join("|")})-(?:${SEEN.join("|")})`,
   ...["x-host.*", "(?:x-)?host(?:name)?-override", "x-http-host.*", "x-?vhost", "x-port"],
@@ -28,10 +28,13 @@ const CLAIMS = [
   ...["x-(?:ssl|tls|client-cert).*", "ssl-.*"],
   // A URL, or a file.
   ...["x-(?:.*-)?original-.*", "x-(?:rewrite|override|replaced)-.*", "x-ur[il]", ".*unencoded-ur[il]", "x-http-(?:destinationurl|path.*)"],
-  ...["x-(?:accel-.*|sendfile.*)", "request-uri", "(?:x-)?(?:script-name|path-info|document-uri|base-ur[il])"],
+  ...["x-(?:accel-.*|sendfile.*)", "request-uri", "(?:x-)?(?:script-name|path-info|document-uri|base-ur[il]|base-path)"],
+  ...["x-path", "x-full-ur[il]", "x-cluster-host"],
   // Whole families.
   ...["cf-.*", "fastly-.*", "cloudfront-.*", "x-arr-.*", "x-azure-.*", "x-appengine-.*", "x-envoy-.*", "x-nf-.*", "x-sucuri-.*"],
-  ...["wl-proxy-.*", "x-vercel-.*"],
+  ...["wl-proxy-.*", "x-vercel-.*", "x-wsgi-.*", "x-ingress-.*", "x-webobjects-.*", "(?:x-)?geo-?ip-.*", "x-geo-.*", "x-country-code"],
+  // That a cache puts pages together from parts, which ours do not.
+  "surrogate-capability",
 ];
 
 /** WordPress' REST interface takes another method from these also where the answer to a GET is stored. Forms need them with POST. */
