@@ -47,6 +47,11 @@ CREATE TABLE big (id INT PRIMARY KEY, a LONGBLOB, b LONGTEXT, c BIT(9), d GEOMET
 INSERT INTO big (id, a, b, c, d, e, f) VALUES (1, ${HOSTILE}, REPEAT(CONVERT(X'F09FA7B1270A' USING utf8mb4), 100), b'100000001', POINT(1, 2), X'00FF000A', X'E9275C');
 INSERT INTO big (id, a) VALUES (2, RANDOM_BYTES(1024));
 CREATE TABLE log (text VARCHAR(100));
+ALTER DATABASE COLLATE utf8mb4_icelandic_ci;
+SET SESSION innodb_strict_mode = 0, check_constraint_checks = 0, max_heap_table_size = 64 * 1024 * 1024;
+CREATE TABLE wide (${Array.from({ length: 200 }, (_, nth) => `c${nth} VARCHAR(255)`).join(", ")}) CHARACTER SET latin1 ROW_FORMAT=COMPACT;
+CREATE TABLE odd (n INT CHECK (n > 1), j JSON); INSERT INTO odd VALUES (0, 'no JSON');
+CREATE TABLE quick (text CHAR(250)) ENGINE=MEMORY CHARACTER SET latin1; INSERT INTO quick SELECT 'x' FROM seq_1_to_100000;
 DELIMITER //
 CREATE TRIGGER noted AFTER INSERT ON big FOR EACH ROW BEGIN INSERT INTO log VALUES ('a;b'); INSERT INTO log VALUES (CONCAT('//', NEW.id)); END//
 CREATE PROCEDURE twice() BEGIN INSERT INTO log VALUES ('x'); INSERT INTO log VALUES ('y'); END//
@@ -55,7 +60,7 @@ DELIMITER ;
 CREATE VIEW seen AS SELECT id, LENGTH(a) FROM big;`);
     const state = () =>
       server.runSql(`USE db1; SELECT id, SHA2(a, 256), SHA2(b, 256), c + 0, ST_AsText(d), HEX(e), HEX(f) FROM big ORDER BY id;
-SELECT COUNT(*) FROM log; SELECT * FROM seen; SELECT event_name FROM information_schema.events; SELECT COUNT(*) FROM log`);
+SELECT COUNT(*) FROM log; SELECT * FROM seen; SELECT @@collation_database; SELECT * FROM odd; SELECT COUNT(*) FROM quick; SELECT COUNT(*) FROM wide; SELECT event_name FROM information_schema.events; SELECT COUNT(*) FROM log`);
     const before = await state();
 
     await carryOut(takeScript, 5, "db1");
@@ -93,4 +98,15 @@ SELECT COUNT(*) FROM log; SELECT * FROM seen; SELECT event_name FROM information
     expect(await allowedPacket()).toEqual(["67108864"]);
     expect(await files()).not.toContain("db1/7.restored");
   }, 60_000);
+
+  test("is put back while another's is held up by a table that is in use", async () => {
+    await server.runSql("CREATE DATABASE db4 CHARACTER SET utf8mb4; CREATE DATABASE db5 CHARACTER SET utf8mb4; CREATE TABLE db4.t (a INT)");
+    await carryOut(takeScript, 2, "db4", "db5");
+    // In the way once the database is made again, as a website's own program can be.
+    const holding = server.runSql("USE db4; LOCK TABLES t WRITE; SELECT SLEEP(20)");
+    const heldUp = carryOut(restoreScript, 2, "db4").then(() => "db4");
+    const other = carryOut(restoreScript, 2, "db5").then(() => "db5");
+    expect(await Promise.race([heldUp, other])).toBe("db5");
+    await Promise.all([holding, heldUp, other]);
+  }, 120_000);
 });
