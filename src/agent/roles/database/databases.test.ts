@@ -3,7 +3,10 @@ import { planDatabases } from "./databases.ts";
 
 const hashes = new Map([["secret", "*HASH"]]);
 const wanted = { name: "db1", user: "db1", password: "secret", clients: ["10.1.0.5", "10.1.0.6"], connections: 40 };
-const user = (host: string, passwordHash = "*HASH", connections = 40) => ({ user: "db1", host, passwordHash, connections });
+const user = (host: string, passwordHash = "*HASH", connections = 40, isWhole = true) => ({
+  ...{ user: "db1", host, passwordHash },
+  ...{ connections, isWhole },
+});
 const nothing = { databases: [], users: [] };
 const asWanted = { databases: ["db1"], users: [user("10.1.0.5"), user("10.1.0.6")] };
 
@@ -27,6 +30,14 @@ describe("the database server", () => {
     expect(planDatabases([wanted], have, hashes)).toEqual([
       "CREATE OR REPLACE USER 'db1'@'10.1.0.5' IDENTIFIED BY 'secret' REQUIRE SSL WITH MAX_USER_CONNECTIONS 40",
       "GRANT ALL PRIVILEGES ON `db1`.* TO 'db1'@'10.1.0.5'",
+    ]);
+  });
+
+  test("renews a user who was not given all that belongs to one", () => {
+    const have = { ...asWanted, users: [user("10.1.0.5"), user("10.1.0.6", "*HASH", 40, false)] };
+    expect(planDatabases([wanted], have, hashes)).toEqual([
+      "CREATE OR REPLACE USER 'db1'@'10.1.0.6' IDENTIFIED BY 'secret' REQUIRE SSL WITH MAX_USER_CONNECTIONS 40",
+      "GRANT ALL PRIVILEGES ON `db1`.* TO 'db1'@'10.1.0.6'",
     ]);
   });
 

@@ -4,7 +4,7 @@ import type { RunSql } from "./sql.ts";
 
 type Database = DatabaseSpec["databases"][number];
 
-/** What the server has of ours: databases, and users with their hosts, password hashes and how many connections they may have. */
+/** What the server has of ours: databases, and users with their hosts, password hashes, rights and how many connections they may have. */
 export interface DatabaseState {
   readonly databases: readonly string[];
   readonly users: readonly UserState[];
@@ -15,6 +15,8 @@ interface UserState {
   readonly host: string;
   readonly passwordHash: string;
   readonly connections: number;
+  /** Whether it has its database, and needs TLS. */
+  readonly isWhole: boolean;
 }
 
 /** Every database and user of the spec is there, and none of ours beside them. */
@@ -42,7 +44,7 @@ export function planDatabases(want: readonly Database[], have: DatabaseState, ha
       wantedUsers.add(`${user}@${host}`);
       const known = have.users.find((one) => one.user === user && one.host === host);
       const limit = `WITH MAX_USER_CONNECTIONS ${connections}`;
-      if (known !== undefined && known.passwordHash === hashes.get(password)) {
+      if (known?.isWhole && known.passwordHash === hashes.get(password)) {
         if (known.connections !== connections) statements.push(`ALTER USER '${user}'@'${host}' ${limit}`);
         continue;
       }
@@ -60,16 +62,20 @@ export function planDatabases(want: readonly Database[], have: DatabaseState, ha
 
 async function readState(runSql: RunSql): Promise<DatabaseState> {
   const found = await runSql("SELECT schema_name FROM information_schema.schemata WHERE schema_name REGEXP '^db[0-9]+$'");
+  // A user's database has the user's name. Between the statements that make a user the server may have ended.
   const users = await runSql(
-    "SELECT user, host, authentication_string, max_user_connections FROM mysql.user WHERE user REGEXP '^db[0-9]+$'",
+    `SELECT user, host, authentication_string, max_user_connections, ssl_type = 'ANY' AND EXISTS (
+       SELECT * FROM mysql.db AS own WHERE own.user = known.user AND own.host = known.host AND own.db = known.user AND own.create_priv = 'Y'
+     ) FROM mysql.user AS known WHERE user REGEXP '^db[0-9]+$'`,
   );
   return {
     databases: found.map(([name = ""]) => name),
-    users: users.map(([user = "", host = "", passwordHash = "", connections = ""]) => ({
+    users: users.map(([user = "", host = "", passwordHash = "", connections = "", isWhole = ""]) => ({
       user,
       host,
       passwordHash,
       connections: Number(connections),
+      isWhole: isWhole === "1",
     })),
   };
 }

@@ -72,6 +72,13 @@ describe("a website's user", () => {
     expect(await resource.mismatch(new AbortController().signal)).toBeNull();
     expect(await connections("db7", 6)).toBe(3);
     expect(await connections("db8", 3)).toBe(3);
+    for (const spoiling of ["REVOKE ALL ON db7.* FROM db7@127.0.0.1", "ALTER USER db8@127.0.0.1 REQUIRE NONE"]) {
+      await server.runSql(spoiling);
+      expect(await resource.mismatch(new AbortController().signal), spoiling).toMatch(/changes are needed/);
+      await resource.apply(new AbortController().signal);
+      expect(await resource.mismatch(new AbortController().signal), spoiling).toBeNull();
+    }
+    expect(await connections("db7", 6)).toBe(3);
   }, 120_000);
 
   /** How many of so many connections at once the server grants. */
