@@ -56,6 +56,15 @@ describe("a push", () => {
     expect(await refs()).toBe("refs/heads/main");
   });
 
+  test("of more refs than a push may have is refused whole", async () => {
+    const input = Array.from({ length: 5_001 }, (_, nth) => `create refs/many/${nth} ${head}\n`).join("");
+    await execa("git", ["update-ref", "--stdin"], { cwd: copy.directory, input });
+    const pushed = await copy.push("s1", "refs/many/*:refs/tags/many/*");
+    expect(pushed.exitCode).not.toBe(0);
+    expect(pushed.stderr).toContain("a push may have 5000 branches and tags, and this one has 5001 → push them in parts");
+    expect(await refs()).toBe("refs/heads/main");
+  });
+
   test("leaves the platform's own refs alone", async () => {
     await server.repository("s1").moveRef("refs/boxyard/live", null, head);
     const pushed = await copy.push("s1", "--force", ":refs/boxyard/live", "main:refs/boxyard/builds/x");
