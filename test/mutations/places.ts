@@ -160,13 +160,19 @@ function isLeftAlone(node: ts.Node): boolean {
   if (ts.isImportDeclaration(node) || ts.isTypeNode(node) || ts.isInterfaceDeclaration(node) || ts.isTypeAliasDeclaration(node))
     return true;
   if (ts.isNewExpression(node) && node.expression.getText() === "Fault") return true;
-  if (ts.isIfStatement(node)) return node.elseStatement === undefined && isLogged(node.thenStatement);
+  if (ts.isIfStatement(node)) return node.elseStatement === undefined && isLoggedAlone(node.thenStatement);
   if (ts.isExpressionStatement(node)) return isLogged(node);
   return false;
 }
 
+function isLoggedAlone(then: ts.Statement): boolean {
+  if (!ts.isBlock(then)) return isLogged(then);
+  const [first, ...others] = then.statements;
+  return first !== undefined && others.length === 0 && isLogged(first);
+}
+
 function isLogged(node: ts.Node): boolean {
-  return /^(void |await |return |\{\s*)?(this\.#?|options\.|context\.)*#?log\b/.test(node.getText());
+  return /^(void |await |return )?(this\.#?|options\.|context\.)*#?log\b/.test(node.getText());
 }
 
 /** How long something may take is nobody's promise: a test would have to wait for it. */
