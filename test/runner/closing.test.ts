@@ -5,14 +5,14 @@ const PASSED: Ended = { stage: "unit", seconds: 10.2, passed: 3, failed: 0, skip
 const wanted = { stages: [], files: [], seed: 5, turn: null };
 
 test("a run ends with its count, alone on the last line, after what was skipped and what needed a second try", () => {
-  const retried = [{ test: "src/a.test.ts > it holds", failures: 1 }];
+  const retried = [{ test: "src/a.test.ts > it holds", failures: 1, errors: ["expected 1 to be 2\n\nat src/a.test.ts:7"] }];
   const lines = closingLines([PASSED, { ...PASSED, stage: "yard", failed: 2, skipped: ["b > c"], retried }], wanted, new Map());
   expect(lines).toEqual([
     "── took: unit 10 s, yard 10 s",
     "── skipped: 1",
     "     b > c",
     "── a second try: 1",
-    "     src/a.test.ts > it holds (failed 1 ×)",
+    "     src/a.test.ts > it holds (failed 1 ×)\n       expected 1 to be 2\n       at src/a.test.ts:7",
     "── over a minute, and not in a slice with a first line that says so: none",
     "── seed 5",
     "6 passed, 2 failed",

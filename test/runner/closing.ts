@@ -1,5 +1,5 @@
 import type { Wanted } from "./arguments.ts";
-import type { Report } from "./reporter.ts";
+import type { Report, SecondTry } from "./reporter.ts";
 import type { Turn } from "./slices.ts";
 
 /** A stage that has ended. */
@@ -28,7 +28,7 @@ export function closingLines(ended: readonly Ended[], { turn, seed }: Wanted, fi
     ),
     ...named(
       "a second try",
-      ended.flatMap(({ retried }) => retried.map(({ test, failures }) => `${test} (failed ${failures} ×)`)),
+      ended.flatMap(({ retried }) => retried.map(describeSecondTry)),
     ),
     ...named(
       "over a minute, and not in a slice with a first line that says so",
@@ -37,6 +37,11 @@ export function closingLines(ended: readonly Ended[], { turn, seed }: Wanted, fi
     turn === null ? `── seed ${seed}` : turnLine(turn),
     `${sum(({ passed }) => passed)} passed, ${sum(({ failed }) => failed)} failed`,
   ];
+}
+
+function describeSecondTry({ test, failures, errors }: SecondTry): string {
+  const lines = errors.flatMap((error) => error.split("\n")).filter((line) => line.trim() !== "");
+  return [`${test} (failed ${failures} ×)`, ...lines.map((line) => `  ${line}`)].join("\n     ");
 }
 
 /** Whether a file's first line says that it takes minutes. */

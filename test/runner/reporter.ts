@@ -1,5 +1,6 @@
 import { writeFile } from "node:fs/promises";
 import { relative } from "node:path";
+import { stripVTControlCharacters } from "node:util";
 import type { Reporter, SerializedError, TestCase, TestModule, TestSuite } from "vitest/node";
 
 /** What bin/test has to know of a run of vitest; its own JSON report does not say which tests needed a second try. */
@@ -7,9 +8,16 @@ export interface Report {
   readonly passed: number;
   readonly failed: number;
   readonly skipped: readonly string[];
-  /** Tests that passed, but not at their first try, with how many tries failed. */
-  readonly retried: readonly { readonly test: string; readonly failures: number }[];
+  /** Tests that passed, but not at their first try. */
+  readonly retried: readonly SecondTry[];
   readonly files: readonly { readonly file: string; readonly seconds: number }[];
+}
+
+/** A test with how many of its tries failed, and why. */
+export interface SecondTry {
+  readonly test: string;
+  readonly failures: number;
+  readonly errors: readonly string[];
 }
 
 /** Writes the report to a file. */
@@ -31,10 +39,16 @@ function reportOf(modules: readonly TestModule[], errors: number): Report {
   const failed = inState("failed").length + modules.flatMap(brokenIn).length + errors;
   const retried = inState("passed").flatMap((test) => {
     const failures = test.diagnostic()?.retryCount ?? 0;
-    return failures === 0 ? [] : [{ test: nameOf(test), failures }];
+    return failures === 0 ? [] : [{ test: nameOf(test), failures, errors: (test.result().errors ?? []).map(describeError) }];
   });
   const skipped = [...inState("skipped"), ...inState("pending")].map(nameOf);
   return { passed: inState("passed").length, failed, skipped, retried, files: modules.map(timeOf) };
+}
+
+/** With what was expected, and where in our files that stands. */
+function describeError({ message, diff, stacks = [] }: SerializedError & { readonly diff?: string }): string {
+  const where = stacks.map(({ file, line }) => `at ${relative(process.cwd(), file)}:${line}`);
+  return stripVTControlCharacters([message, ...(diff === undefined ? [] : [diff]), ...where].join("\n"));
 }
 
 /** What could not be loaded, or set up: its tests did not run. */
