@@ -95,12 +95,12 @@ describe("a server that changes its key", () => {
     const { before, after } = await renew(server);
     expect(after).not.toBe(before);
     await revoke(before);
-    await sleep(300);
+    const asMany = asked + 20;
+    await until("twenty more answers", async () => asked >= asMany || null, { timeoutMs: 60_000 });
     isOver = true;
     await asking;
     expect((await long)[0]?.fault).toBeUndefined();
     expect(faults).toEqual([]);
-    expect(asked).toBeGreaterThan(20);
     expect(await broker.connectionsOf(server)).toBe(1);
   });
 
