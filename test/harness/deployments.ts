@@ -103,6 +103,11 @@ export function addGitServer(store: Store): Promise<void> {
   return addBackend(store, "git1", "git", "10.0.0.8");
 }
 
+/** Adds the edge that visitors of all clusters come through. */
+export function addEdge(store: Store): Promise<void> {
+  return addBackend(store, "edge1", "edge", "10.0.0.7");
+}
+
 async function addBackend(store: Store, name: ServerName, role: Role, address: string): Promise<void> {
   const row = { name, roles: JSON.stringify([role]), cluster: null, address, enrolment: null, host_key: null };
   await store

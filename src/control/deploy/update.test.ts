@@ -1,6 +1,6 @@
 import { beforeEach, describe, expect, test } from "vitest";
 import { until } from "#base/retry.ts";
-import { addDatabaseServer, ended, pushOf } from "#harness/deployments.ts";
+import { addDatabaseServer, addEdge, ended, pushOf } from "#harness/deployments.ts";
 import { useOneWebsite } from "#harness/one-website.ts";
 import { deploymentEvents, listAfterDue } from "../store/deployments.ts";
 import type { Coordinator } from "./coordinator.ts";
@@ -78,6 +78,14 @@ describe("a release with hooks", () => {
       "  … 480 lines are left out here …",
       ...Array.from({ length: 20 }, (_, index) => `  line ${1_481 + index}`),
     ]);
+  });
+
+  test("shows no more than the first thousand lines of an update that works", async () => {
+    site.yard.hooks = ["update"];
+    site.yard.hookLines = Array.from({ length: 1_500 }, (_, index) => `line ${index + 1}`);
+    await site.deploy(second, 2);
+    const shown = site.lines().filter((line) => line.startsWith("  line"));
+    expect([shown.length, shown.at(-1)]).toEqual([1_000, "  line 1000"]);
   });
 
   test("stays when only what comes after it fails, with a warning", async () => {
@@ -166,6 +174,20 @@ describe("a release whose visitors wait", () => {
     site.script = (server, action) => (action === "cache.hold" && server === "c1v1" ? "refuses" : "ok");
     expect(await site.deploy(pushOf("s1", 3), 3)).toMatchObject({ state: "live" });
     expect(site.yard.visitors.mixtures).toEqual([]);
+  });
+
+  test("is not switched when one cache lets nobody wait, and nobody confirms that visitors are not sent through it", async () => {
+    await addEdge(site.store);
+    site.script = (server, action) => {
+      if (action === "cache.hold" && server === "c1v1") return "refuses";
+      return server === "edge1" && action === "converge" ? "deaf" : "ok";
+    };
+    expect(await site.deploy(second, 2)).toMatchObject({
+      state: "rolled-back",
+      reason: expect.stringMatching(/^cannot let visitors wait: c1v1: /),
+    });
+    expect(site.actions()).not.toContain("hook.run c1s");
+    expect(held()).toEqual([]);
   });
 
   test("says where they may still wait when a cache does not hear that they need not", async () => {
