@@ -9,7 +9,7 @@ import { SEED } from "#harness/seed.ts";
 import { createSite, removeSite, type Site } from "#harness/site.ts";
 import { commitTruth, findLies, Visitors } from "#harness/truth.ts";
 import { Visitor } from "#harness/visitor.ts";
-import { findDoubles, readTaken, TAKE_FILES, WRITE_KINDS, type Write, Writers } from "#harness/writers.ts";
+import { findDoubles, readTaken, TAKE_FILES, WRITE_KINDS, type Write, type WriteKind, Writers } from "#harness/writers.ts";
 import { boxyard, boxyardJson, eventually, listDeployments, releaseOnAll } from "#harness/yard.ts";
 
 /** One in so many pairs of a trouble and a way of deploying, and how often each; BOXYARD_FAULT_SHARE=1 tries all pairs. */
@@ -117,14 +117,17 @@ describe("a fault for all clusters", () => {
   test.each(rounds.filter(({ trouble }) => trouble.isForAll))(NAME, (round) => free.on((lane) => play(lane, round)), WAIT_MS);
 });
 
-test("of all that visitors sent in these rounds most was done, also what took half a minute, and nothing twice", async () => {
+/** What takes half a minute meets a fault in most rounds. */
+const LEAST_DONE: Record<WriteKind, number> = { form: 1 / 2, upload: 1 / 2, "pausing-upload": 1 / 3, slow: 1 / 5 };
+
+test("of all that visitors sent in these rounds most was done, a part also of what took half a minute, and nothing twice", async () => {
   for (const { cluster, site, writers, writes } of lanes) {
     await writers.stop();
     writes.push(...writers.take());
     expect(findDoubles(writes, await readTaken(`${cluster}b1`, site.website.id))).toEqual([]);
     for (const kind of WRITE_KINDS) {
       const sent = writes.filter((one) => one.kind === kind);
-      expect(sent.filter(({ fault }) => fault === null).length, `${kind} on ${cluster}`).toBeGreaterThan(sent.length / 2);
+      expect(sent.filter(({ fault }) => fault === null).length, `${kind} on ${cluster}`).toBeGreaterThan(sent.length * LEAST_DONE[kind]);
     }
   }
 }, 180_000);
