@@ -154,6 +154,7 @@ export class TrialGitServer {
 
   #newDesk(): PushDesk {
     return new PushDesk({
+      maybeTakenOver: () => false,
       fabric: this.control,
       log: silentLog(),
       server: "git1",

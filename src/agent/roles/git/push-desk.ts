@@ -37,6 +37,8 @@ export interface DeskOptions {
   readonly rulesFor: (website: GitWebsite) => CommitRules;
   /** Told of a commit that servers are about to ask for, and of the one that they most likely have. */
   readonly onExpected?: (website: GitWebsite, commit: CommitId, previous: CommitId | null) => void;
+  /** Whether another control server takes over when the one that leads is gone. */
+  readonly maybeTakenOver: () => boolean;
   /** By which pushers wait for news of their push. */
   readonly clock?: Clock;
 }
@@ -125,7 +127,8 @@ export class PushDesk {
     this.#unmoved.delete(push.id);
     this.#publishing.nudge();
     try {
-      return await tellStory({ push, news, say, clock: this.#clock, signal: this.#stopping.signal });
+      const maybeTakenOver = this.#options.maybeTakenOver();
+      return await tellStory({ push, news, say, maybeTakenOver, clock: this.#clock, signal: this.#stopping.signal });
     } finally {
       this.#news.close(push.id);
     }

@@ -28,7 +28,10 @@ interface Told {
 }
 
 /** What a pusher reads when news comes at these moments, and the agent is stopped at that one. */
-async function tell(news: readonly (readonly [atMs: number, News])[], stoppedAtMs?: number): Promise<Told> {
+async function tell(
+  news: readonly (readonly [atMs: number, News])[],
+  { stoppedAtMs, maybeTakenOver = false }: { stoppedAtMs?: number; maybeTakenOver?: boolean } = {},
+): Promise<Told> {
   const clock = new VirtualClock(SEED);
   const inbox = new Inbox<News>(clock);
   const stopping = new AbortController();
@@ -37,7 +40,7 @@ async function tell(news: readonly (readonly [atMs: number, News])[], stoppedAtM
   const lines: string[] = [];
   const say = (line: string): void => void lines.push(line.trim());
   return clock.during(async () => {
-    const verdict = await tellStory({ push: PUSH, news: inbox, say, clock, signal: stopping.signal });
+    const verdict = await tellStory({ push: PUSH, news: inbox, say, maybeTakenOver, clock, signal: stopping.signal });
     return { verdict, lines, endedMs: clock.elapsedMs() };
   });
 }
@@ -45,9 +48,14 @@ async function tell(news: readonly (readonly [atMs: number, News])[], stoppedAtM
 test("a pusher hears that the push goes on every ten seconds, and after twenty without a word of control that it waits", async () => {
   expect(await tell([])).toEqual({
     verdict: WAITS,
-    lines: ["0.0 s  accepted aaaaaaa as push s1-1", "10.0 s  still under way"],
+    lines: ["0.0 s  accepted aaaaaaa as push s1-1", "10.0 s  control has not answered yet"],
     endedMs: 20_000,
   });
+});
+
+test("a pusher waits for a minute where another control server may take over, and reads how the push ended", async () => {
+  expect(await tell([], { maybeTakenOver: true })).toMatchObject({ verdict: WAITS, endedMs: 60_000 });
+  expect(await tell([[45_000, LIVE]], { maybeTakenOver: true })).toMatchObject({ verdict: { isOk: true }, endedMs: 45_000 });
 });
 
 test("control that was heard may be silent for three minutes", async () => {
@@ -70,5 +78,5 @@ test("a failed push ends when its branch is back, or six seconds later", async (
 });
 
 test("an agent that is stopped leaves the push as one that waits", async () => {
-  expect(await tell([[1_000, STAGING]], 2_000)).toMatchObject({ verdict: WAITS, endedMs: 2_000 });
+  expect(await tell([[1_000, STAGING]], { stoppedAtMs: 2_000 })).toMatchObject({ verdict: WAITS, endedMs: 2_000 });
 });

@@ -10,6 +10,8 @@ export type Verdict = { readonly isOk: true } | { readonly isOk: false; readonly
 const TIMING = {
   /** The pusher hears of control within this time, or is told that the push waits. */
   silenceMs: 20_000,
+  /** The same where another control server may take over, which takes some 25 s, more on a busy host. */
+  takeoverMs: 60_000,
   /** The same, once control has been heard. */
   laterSilenceMs: 180_000,
   /** A line at least this often. */
@@ -22,6 +24,8 @@ export interface StoryOptions {
   readonly push: Push;
   readonly news: Inbox<News>;
   readonly say: (line: string) => void;
+  /** Whether another control server takes over when the one that leads is gone. */
+  readonly maybeTakenOver: boolean;
   readonly clock: Clock;
   readonly signal: AbortSignal;
 }
@@ -34,15 +38,17 @@ export async function tellStory(options: StoryOptions): Promise<Verdict> {
   const story = new DeploymentStory();
   tell(`accepted ${push.commit.slice(0, 7)} as push ${push.id}`);
   let heardMs = startedMs;
-  let silenceMs: number = TIMING.silenceMs;
+  let silenceMs: number = options.maybeTakenOver ? TIMING.takeoverMs : TIMING.silenceMs;
+  let isHeard = false;
   for (;;) {
     const leftMs = heardMs + silenceMs - clock.elapsedMs();
     const one = await news.next(Math.min(TIMING.heartbeatMs, leftMs), signal);
     if (signal.aborted || (one === null && clock.elapsedMs() - heardMs >= silenceMs)) return waits(push);
     if (one === null) {
-      tell("still under way");
+      tell(isHeard ? "still under way" : "control has not answered yet");
       continue;
     }
+    isHeard = true;
     heardMs = clock.elapsedMs();
     silenceMs = TIMING.laterSilenceMs;
     if (one.kind === "settled") return ended(one);

@@ -29,7 +29,10 @@ export const startGit: StartRole<GitSpec> = async ({ enrolment, fabric, log, cur
   const records = new PushRecords(GIT_PATHS.records);
   const onExpected: DeskOptions["onExpected"] = (website, commit, have) =>
     packs.prepare({ repository: repositoryOf(website), commit, have });
-  const desk = new PushDesk({ fabric, log, server: enrolment.server, records, websites, repositoryOf, rulesFor, onExpected });
+  // Each control server has a broker.
+  const maybeTakenOver = (): boolean => (currentSpec()?.brokers.length ?? 0) > 1;
+  const server = enrolment.server;
+  const desk = new PushDesk({ fabric, log, server, records, websites, repositoryOf, rulesFor, maybeTakenOver, onExpected });
   const sockets = new PushSockets(GIT_PATHS.sockets, (website, request, say) => desk.take(website, request, say));
   const neededOf: PackServiceOptions["neededOf"] = ({ id, release, goodReleases }) => {
     const underWay = records.of(id).flatMap(({ push, outcome }) => (outcome === null ? [push.commit] : []));
