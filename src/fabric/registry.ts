@@ -27,6 +27,8 @@ interface Sighting {
   /** When its process began. */
   readonly startedAt: Timestamp;
   readonly clockOffsetMs: number;
+  /** By this heartbeat alone, which may have been late. */
+  readonly measuredOffsetMs: number;
 }
 
 /** Who is there, by the servers' heartbeats. In memory: a process that has just begun knows all within one of them. */
@@ -127,7 +129,10 @@ function sight({ at, startedAt }: ServerStatus, last: Sighting | undefined, cloc
   const heardAtMs = clock.elapsedMs();
   const heardAt = timestamp(clock);
   const since = last === undefined || heardAtMs - last.heardAtMs > GAP_MS ? heardAt : last.since;
-  return { heardAtMs, heardAt, since, startedAt, clockOffsetMs: (microsOf(at) - clock.nowMicros()) / 1000 };
+  const measuredOffsetMs = (microsOf(at) - clock.nowMicros()) / 1000;
+  // A heartbeat that was long on its way looks like a clock that is behind, never like one that is ahead.
+  const clockOffsetMs = Math.max(measuredOffsetMs, last?.measuredOffsetMs ?? measuredOffsetMs);
+  return { heardAtMs, heardAt, since, startedAt, clockOffsetMs, measuredOffsetMs };
 }
 
 /** Of the same process, and given before: it waited in a connection that was lost. */

@@ -4,6 +4,7 @@ import type { ServerStatus } from "#contract/status.ts";
 import * as resolve from "../requests/resolve.ts";
 import { isMadeByHost, listServerRows, requireServer, type ServerRow } from "../store/servers.ts";
 import { listGenerations } from "../store/specs.ts";
+import { wrongClock } from "../wrong-clock.ts";
 import type { ApiContext } from "./context.ts";
 import type { Handler } from "./handler.ts";
 
@@ -16,7 +17,7 @@ export async function describeServers({ store, fabric, busKeys }: ApiContext): P
       targetGeneration: generations.get(row.name) ?? 0,
       status: fabric.registry().get(row.name),
       isCutOff: row.enrolment !== null && !keys.has(row.name),
-      clockOffsetMs: fabric.clockOffsetMs(row.name),
+      clockFault: wrongClock(fabric, row.name),
     }),
   );
 }
@@ -64,7 +65,7 @@ interface Known {
   readonly row: ServerRow;
   readonly targetGeneration: number;
   readonly status: ServerStatus | undefined;
-  readonly clockOffsetMs: number;
+  readonly clockFault: Fault | null;
   /** Whether none of its keys counts. */
   readonly isCutOff: boolean;
 }
@@ -76,14 +77,6 @@ function describeServer(known: Known): Server {
   return { name, roles: [...roles], cluster, address, generation, targetGeneration, ...stateOf(known) };
 }
 
-/** Servers refuse what was signed more than 5 s away from their own time; before that it should be known. */
-const WRONG_CLOCK_MS = 3_000;
-
-function describeClock(offsetMs: number): string {
-  const seconds = Math.round(Math.abs(offsetMs) / 1000);
-  return `its clock is ${seconds} s ${offsetMs > 0 ? "ahead of" : "behind"} control's: it refuses what it cannot judge; set the clock`;
-}
-
 function stateOf(known: Known): Pick<Server, "state" | "reason"> {
   const { state, reason } = stateBesideFence(known);
   const { fence } = known.row;
@@ -92,7 +85,7 @@ function stateOf(known: Known): Pick<Server, "state" | "reason"> {
   return { state: "fenced", reason: `no visitors are sent to it, it is about to return: ${fence}` };
 }
 
-function stateBesideFence({ row, targetGeneration, status, clockOffsetMs, isCutOff }: Known): Pick<Server, "state" | "reason"> {
+function stateBesideFence({ row, targetGeneration, status, clockFault, isCutOff }: Known): Pick<Server, "state" | "reason"> {
   if (row.state !== "present")
     return { state: "deleting", reason: row.state === "leaving" ? "its caches stop using it" : "it is being removed" };
   if (isCutOff) return { state: "unreachable", reason: `its credentials were revoked: boxyard server readmit ${row.name}` };
@@ -100,7 +93,7 @@ function stateBesideFence({ row, targetGeneration, status, clockOffsetMs, isCutO
     if (row.enrolment === null && !isMadeByHost(row)) return { state: "creating", reason: "it is being created" };
     return { state: "unreachable", reason: "no heartbeat: it is starting, off, or cut off from the broker" };
   }
-  if (Math.abs(clockOffsetMs) > WRONG_CLOCK_MS) return { state: "failed", reason: describeClock(clockOffsetMs) };
+  if (clockFault !== null) return { state: "failed", reason: clockFault.message };
   const [fault] = status.faults;
   if (fault !== undefined) return { state: "failed", reason: `${fault.resource}: ${fault.message}` };
   if (status.generation < targetGeneration || targetGeneration === 0)

@@ -269,6 +269,26 @@ describe("when a box cannot stage", () => {
     await site.deploy(pushOf("s1", 1), 1);
   });
 
+  test("whose clock is wrong is fenced before anything is staged on it, and takes part again when its clock is right", async () => {
+    site.yard.clockOffsets.set("c1b2", 60_000);
+    expect(await site.deploy(pushOf("s1", 2), 2)).toMatchObject({ state: "live" });
+    expect(await fenced()).toEqual(["c1b2"]);
+    const staged = site.yard.asked.filter(({ action, release }) => action === "release.stage" && release === pushOf("s1", 2).commit);
+    expect(staged.map(({ server }) => server).toSorted()).toEqual(["c1b1", "c1s"]);
+    expect(site.yard.serverLines).toEqual([expect.stringMatching(/^c1b2 is fenced: its clock is 60 s ahead of control's/)]);
+    site.yard.clockOffsets.delete("c1b2");
+    await returned();
+    expect(site.liveOn()).toEqual(CARRIERS.map(() => pushOf("s1", 2).commit));
+  });
+
+  test("when all clocks are wrong, nothing is changed and nobody is fenced", async () => {
+    for (const box of ["c1b1", "c1b2"]) site.yard.clockOffsets.set(box, -60_000);
+    const deployment = await site.deploy(pushOf("s1", 2), 2);
+    expect(deployment).toMatchObject({ state: "failed", reason: expect.stringMatching(/c1b1, c1b2: its clock is 60 s behind control's/) });
+    expect(await fenced()).toEqual([]);
+    expect(site.liveOn()).toEqual(CARRIERS.map(() => pushOf("s1", 1).commit));
+  });
+
   test.each(["refuses", "away"] as const)(
     "(it %s) it gets no visitors, the others go on, and it returns when it serves what they serve",
     async (how) => {

@@ -8,6 +8,7 @@ import { addFences, type NewFence, type Releases, removeFence } from "../store/f
 import type { Store } from "../store/schema.ts";
 import { listServerRows, type ServerRow } from "../store/servers.ts";
 import { listGenerations } from "../store/specs.ts";
+import { wrongClock } from "../wrong-clock.ts";
 import { waitForGenerations } from "./generations.ts";
 import { answersFor, hasLetGo, serves } from "./probe.ts";
 
@@ -124,6 +125,7 @@ export class Rotation {
     const { store, fabric, plan } = this.#options;
     const status = fabric.registry().get(name);
     if (cluster === null || status === undefined || status.faults.length > 0 || status.generation < generation) return;
+    if (wrongClock(fabric, name) !== null) return;
     const isCache = roles.includes("cache");
     if (!isCache && !(await answersFor(fabric, name, Object.keys(status.releases)))) return;
     const isRight = (releases: Releases): Promise<boolean> => (isCache ? hasLetGo : serves)(fabric, name, releases);

@@ -1,9 +1,10 @@
-import { isFault, renderFault } from "#base/fault.ts";
+import { isFault, renderFault, reportFault } from "#base/fault.ts";
 import { stage as stageAction } from "#contract/actions/release.ts";
 import type { Procedure } from "#contract/boxfile.ts";
 import type { ServerName } from "#contract/names.ts";
 import type { ServerNote } from "../../store/deployments.ts";
 import type { Carrier } from "../../store/website-on-yard.ts";
+import { wrongClock } from "../../wrong-clock.ts";
 import { ask } from "../ask.ts";
 import { count, duration, faultLine, faultLines, serves, short } from "../lines.ts";
 import { move, note, notesOf, type ServerFault, type Turn, withoutRemoved } from "../turn.ts";
@@ -126,12 +127,22 @@ interface Round {
   readonly procedure: Procedure | null;
 }
 
+/** Servers that would stage the release and then refuse to switch, because they do not agree with control what time it is. */
+function untimelyOf({ context: { fabric } }: Turn, carriers: readonly Carrier[]): ServerFault[] {
+  return carriers.flatMap(({ name: server }) => {
+    const fault = wrongClock(fabric, server);
+    return fault === null ? [] : [{ server, fault: reportFault(fault) }];
+  });
+}
+
 async function stageOnce(turn: Turn, carriers: readonly Carrier[]): Promise<Round> {
   const { context, deployment } = turn;
   const roles = new Map(carriers.map(({ name, role }) => [name, role]));
-  const question = { servers: [...roles.keys()], input: { website: deployment.website, release: deployment.commit } };
+  const untimely = untimelyOf(turn, carriers);
+  const servers = [...roles.keys()].filter((name) => !untimely.some(({ server }) => server === name));
+  const question = { servers, input: { website: deployment.website, release: deployment.commit } };
   const notes: ServerNote[] = [];
-  const faults: ServerFault[] = [];
+  const faults: ServerFault[] = [...untimely];
   let procedure: Procedure | null = null;
   for await (const { server, output, fault } of ask(context, stageAction, question)) {
     if (fault !== undefined) {
