@@ -13,7 +13,7 @@ beforeEach(() => {
 describe("what is followed goes on by itself when control breaks off", () => {
   const story = [1, 2, 3, 4, 5].map((number) => ({
     number,
-    event: { kind: "server", at: AT, server: "c1b1", line: `line ${number}` } as const,
+    event: { kind: "lost", at: AT, server: "c1b1", count: 1, line: `line ${number}` } as const,
   }));
 
   test.each([

@@ -24,3 +24,8 @@ export const Job = z.object({
   isOver: z.boolean(),
 });
 export type Job = z.infer<typeof Job>;
+
+/** Enough of a job's id to name it. */
+export function shortJob(job: string): string {
+  return job.slice(0, 8);
+}

@@ -18,7 +18,8 @@ import { startCoordinator } from "./deploy/coordinator.ts";
 import { makeHostKey } from "./host-key.ts";
 import { hostProtection } from "./host-protection.ts";
 import { API_PORT, BROKER_PORT } from "./ports.ts";
-import { Provisioner } from "./provision/provisioner.ts";
+import { Attendance } from "./provision/attendance.ts";
+import { Provisioner, type ProvisionOptions } from "./provision/provisioner.ts";
 import { Planning } from "./publish/planning.ts";
 import { Publisher } from "./publish/publish.ts";
 import { tendJobLeases } from "./requests/governors.ts";
@@ -57,15 +58,8 @@ export async function startService(options: ServiceOptions): Promise<{ stop(): P
   const onFault = (what: string) => (thrown: unknown) => log.error({ fault: reportFault(thrown) }, what);
   const publisher = makePublisher(options);
   const { busKeys, brokerWatch } = makeBusTending(options);
-  const provisioner = new Provisioner({
+  const { attendance, provisioner } = makeProvisioner(options, {
     busKeys,
-    config,
-    secrets,
-    brokers: brokerUrls(options.members),
-    store,
-    fabric,
-    cloud: cloudOf(config),
-    log,
     withdraw: (server) => publisher.withdraw(server),
     onRowsChanged: () => planning.nudge(),
   });
@@ -84,7 +78,7 @@ export async function startService(options: ServiceOptions): Promise<{ stop(): P
     onFault: onFault("refusals are not audited"),
   });
   const standbys = new Standbys({ store, servers: controlServers(config), leads: config.server, log });
-  const turning = [tending, keysTending, auditing, planning, provisioning, brokerWatch, standbys];
+  const turning = [attendance, tending, keysTending, auditing, planning, provisioning, brokerWatch, standbys];
   for (const one of turning) one.start();
   // A leaving box is retired when its caches' heartbeats say that they have converged.
   const unsubscribe = fabric.onRegistryChange(() => provisioning.nudge());
@@ -126,6 +120,15 @@ function cloudOf({ cloud: { driver, project, network, pool, ...endpoint } }: Con
   return clouds[driver]({ endpoint, project, network, pool });
 }
 
+type ProvisionerNeeds = Pick<ProvisionOptions, "busKeys" | "withdraw" | "onRowsChanged">;
+
+function makeProvisioner({ config, secrets, members, store, fabric, log }: ServiceOptions, needs: ProvisionerNeeds) {
+  const cloud = cloudOf(config);
+  const attendance = new Attendance({ store, fabric, cloud, log });
+  const brokers = brokerUrls(members);
+  return { attendance, provisioner: new Provisioner({ ...needs, attendance, config, secrets, brokers, store, fabric, cloud, log }) };
+}
+
 /** What servers were sent and refused is in the audit, too: nobody but control should send them anything. */
 function auditRefusals({ fabric, store }: ServiceOptions, signal: AbortSignal): Promise<void> {
   return fabric.consumeRefusals(
@@ -163,11 +166,11 @@ function makePublisher({ config, secrets, members, store, fabric }: ServiceOptio
   return new Publisher({ store, fabric, yard: config.yard, defaultCertificate, brokers: brokerUrls(members), broker });
 }
 
-/** The broker of a server; everybody is told why. */
-async function startAnew(fabric: ControlFabric, server: ServerName): Promise<void> {
+/** Restarts a server's broker that did not catch up. */
+async function restartBroker(fabric: ControlFabric, server: ServerName): Promise<void> {
   const [answer] = await fabric.askAll(serviceRestart, [server], { service: "nats-server" });
-  const outcome = answer?.fault === undefined ? "it was started anew" : `to start it anew failed: ${answer.fault.message}`;
-  await fabric.publishEvent({ kind: "server", at: timestamp(), server, line: `the broker on ${server} did not catch up: ${outcome}` });
+  const fault = answer?.fault?.message ?? null;
+  await fabric.publishEvent({ kind: "server", at: timestamp(), server, change: { what: "broker-restarted", fault } });
 }
 
 /** A broker that is back may have missed which keys were revoked. */
@@ -176,7 +179,7 @@ function makeBusTending({ config, secrets, members, store, fabric, log }: Servic
   const busKeys = new BusKeys({ store, secrets, fabric, brokers, log });
   const onFault = (thrown: unknown): void => log.error({ fault: reportFault(thrown) }, "brokers are not told of revoked keys");
   const onBack = (): void => void busKeys.announce().catch(onFault);
-  const onStuck = (server: ServerName): void => void startAnew(fabric, server);
+  const onStuck = (server: ServerName): void => void restartBroker(fabric, server);
   return {
     busKeys,
     brokerWatch: new BrokerWatch({ secrets, wanted: controlServers(config), joined: members, brokers, log, onBack, onStuck }),

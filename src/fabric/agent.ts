@@ -11,7 +11,7 @@ import { makeBusKey, takeBusKey } from "#contract/actions/credentials.ts";
 import { endRequest } from "#contract/actions/request.ts";
 import type { Enrolment } from "#contract/enrolment.ts";
 import { type HandedIn, Receipt, type Reply, Sealed } from "#contract/envelope.ts";
-import { Event } from "#contract/events.ts";
+import { type Event, readEvent } from "#contract/events.ts";
 import { CONTROL } from "#contract/policy.ts";
 import type { Push } from "#contract/push.ts";
 import { ServerSpec } from "#contract/spec/server.ts";
@@ -197,8 +197,8 @@ class ServerEnd implements AgentFabric {
     let subscription: Subscription | undefined;
     const follow = (connection: NatsConnection): Subscription => {
       subscription = listen({ connection, subject: subjects.deploymentNews, log: this.#log }, (message) => {
-        const event = this.#isTwin(message) ? undefined : Event.safeParse(jsonOf(message));
-        if (event?.success && event.data.kind === "deployment") channel.push(event.data);
+        const event = this.#isTwin(message) ? null : readEvent(jsonOf(message));
+        if (event?.kind === "deployment") channel.push(event);
       });
       return subscription;
     };

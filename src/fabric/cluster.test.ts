@@ -99,11 +99,11 @@ function eventLine(of: string, nth: number): string {
 async function storedLines(): Promise<string[]> {
   const lines: string[] = [];
   for await (const { event } of control.readEvents({ after: 0 }, AbortSignal.timeout(20_000)))
-    if (event.kind === "server" || event.kind === "lost") lines.push(event.line);
+    if (event.kind === "lost") lines.push(event.line);
   return lines;
 }
 
-const eventOf = (server: string, line: string) => ({ kind: "server" as const, at: timestamp(), server, line });
+const eventOf = (server: string, line: string) => ({ kind: "lost" as const, at: timestamp(), server, count: 1, line });
 
 describe("three brokers", () => {
   test.each(BROKERS.map((nth) => ({ nth, killed: `control${nth + 1}` })))(

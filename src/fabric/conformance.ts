@@ -142,16 +142,16 @@ function testSpecs({ control, server, nudges }: Opened): void {
 
 function testEvents({ control }: Opened): void {
   test("events of both ends are read in their order, from any point, and followed", async () => {
-    const event = (line: string): Event => ({ kind: "server", at: timestamp(), server: "c1b1", line });
+    const event = (line: string): Event => ({ kind: "lost", at: timestamp(), server: "c1b1", count: 1, line });
     for (const line of ["one", "two", "three"]) await control().publishEvent(event(line));
     const over = new AbortController();
     const lines: string[] = [];
-    for await (const { event: read } of control().readEvents({ last: 2 }, over.signal)) if (read.kind === "server") lines.push(read.line);
+    for await (const { event: read } of control().readEvents({ last: 2 }, over.signal)) if (read.kind === "lost") lines.push(read.line);
     expect(lines).toEqual(["two", "three"]);
     const followed: string[] = [];
     const following = (async () => {
       for await (const { event: read } of control().readEvents({ last: 1, follow: true }, over.signal))
-        if (read.kind === "server") followed.push(read.line);
+        if (read.kind === "lost") followed.push(read.line);
     })();
     await until("the last one", async () => (followed.length === 1 ? true : null), WAIT);
     await control().publishEvent(event("four"));

@@ -52,7 +52,7 @@ function isForEver(thrown: unknown): boolean {
 /** The event, or, when the stream would refuse it for its size, what fits of it, and it says so. */
 function fitted(event: Event): Event {
   if (sizeOf(event) <= MOST_EVENT_BYTES) return event;
-  const cut = "line" in event ? { ...event, line: event.line.slice(0, MOST_LINE) } : event;
+  const cut = "line" in event ? { ...event, line: event.line?.slice(0, MOST_LINE) ?? "" } : event;
   if (cut.kind === "job")
     return { ...cut, line: `${cut.line.slice(0, MOST_LINE / 2)} (its result is too large to be kept)`, result: undefined };
   if (cut.kind !== "converged") return cut;

@@ -252,7 +252,7 @@ describe("events", () => {
     const following = (async () => {
       for await (const stored of control.readEvents({ after, follow: true }, stopped.signal)) followed.push(stored);
     })();
-    await control.publishEvent({ kind: "server", at: timestamp(), server: "c1b1", line: "c1b1 has been created" });
+    await control.publishEvent({ kind: "server", at: timestamp(), server: "c1b1", change: { what: "created" } });
     await until("the new event", async () => (followed.length === 2 ? true : null), { timeoutMs: 5_000 });
     stopped.abort();
     await following;
@@ -277,7 +277,11 @@ describe("events", () => {
     const [{ number: after } = { number: 0 }] = await readEvents({ last: 1 });
     const lines = Array.from({ length: 5 }, (_, index) => `event ${index}`);
     await broker.kill();
-    const published = Promise.all(lines.map((line) => control.publishEvent({ kind: "server", at: timestamp(), server: "c1b1", line })));
+    const published = Promise.all(
+      lines.map((line) =>
+        control.publishEvent({ kind: "server", at: timestamp(), server: "c1b1", change: { what: "fenced", reason: line } }),
+      ),
+    );
     await published;
     await broker.restart();
     const arrived = async (): Promise<StoredEvent[] | null> => {
@@ -285,7 +289,9 @@ describe("events", () => {
       return events.length >= lines.length ? events : null;
     };
     const events = await until("the events", arrived, { timeoutMs: 20_000 });
-    expect(events.map(({ event }) => (event.kind === "server" ? event.line : ""))).toEqual(lines);
+    expect(events.map(({ event }) => (event.kind === "server" && event.change.what === "fenced" ? event.change.reason : ""))).toEqual(
+      lines,
+    );
   });
 
   test("that are too large for the stream are cut, say so, and keep back none behind them", async () => {

@@ -290,7 +290,7 @@ describe("a server in wrong hands", () => {
   const lines = async (): Promise<string[]> => {
     const told: string[] = [];
     for await (const { event } of control.readEvents({ last: 1_000 }, AbortSignal.timeout(10_000)))
-      if ("line" in event) told.push(event.line);
+      if ("line" in event) told.push(String(event.line));
     return told;
   };
 
@@ -302,7 +302,11 @@ describe("a server in wrong hands", () => {
     const deployment = { deployment: 1, website: "s1", push: "s1-abc", commit: "a".repeat(40), state: "live", server: null };
     const forged = [
       refused("c1b1", "forged: of another"),
-      { kind: "server", at: timestamp(), server: "c1b9", line: "forged: a removal" },
+      { kind: "server", at: timestamp(), server: "c1b9", change: { what: "removed" } },
+      { kind: "server", at: timestamp(), server: "c1b9", line: "forged: a server's change in another form" },
+      { kind: "unknown", of: "server", at: timestamp(), server: "c1b9", line: "forged: what is made of what is unknown", details: {} },
+      { kind: "wiped.>", at: timestamp(), server: "c1b9", line: "forged: of a kind that is a pattern" },
+      { kind: "wiped", at: timestamp(), server: "c1b1", line: "forged: unknown, of another" },
       { kind: "deployment", at: timestamp(), ...deployment, line: "forged: live" },
       "forged",
     ];
@@ -317,7 +321,7 @@ describe("a server in wrong hands", () => {
     const rollup = headers();
     // With this header a stream would forget all that came before.
     rollup.set("Nats-Rollup", "all");
-    await control.publishEvent({ kind: "server", at: timestamp(), server: "c1b1", line: "kept" });
+    await control.publishEvent({ kind: "lost", at: timestamp(), server: "c1b1", count: 1, line: "kept" });
     expect(await handIn(refused("c1b9", "of itself"), { headers: rollup })).toEqual({ refused: null });
     expect((await lines()).filter((line) => /^(forged|kept|of itself)/.test(line))).toEqual(["kept", "of itself"]);
     listening.abort();

@@ -2,7 +2,7 @@ import type { Msg, NatsConnection } from "@nats-io/transport-node";
 import { reportFault } from "#base/fault.ts";
 import type { Log } from "#base/log.ts";
 import { HandedIn, type Receipt } from "#contract/envelope.ts";
-import { Event } from "#contract/events.ts";
+import { isKnownKind, readEvent } from "#contract/events.ts";
 import type { ServerName } from "#contract/names.ts";
 import { Push } from "#contract/push.ts";
 import { jsonOf, listen } from "./listen.ts";
@@ -83,11 +83,15 @@ export class Intake {
   }
 }
 
-/** What agents tell, each of itself; the rest is control's to say. */
+/** What only control says. */
+const OF_CONTROL: readonly string[] = ["deployment", "server"];
+
+/** What agents tell, each of itself; also what this version does not know yet, as it is. */
 function eventOf(server: ServerName, body: unknown): Stored | null {
-  const event = Event.safeParse(body);
-  if (!event.success || event.data.kind === "deployment" || event.data.kind === "server" || event.data.server !== server) return null;
-  return { subject: eventSubject(server, event.data), body: event.data };
+  const event = readEvent(body);
+  if (event === null || event.server !== server || OF_CONTROL.includes(event.kind)) return null;
+  if (event.kind !== "unknown") return { subject: eventSubject(server, event), body: event };
+  return isKnownKind(event.of) ? null : { subject: eventSubject(server, event), body };
 }
 
 function pushOf(server: ServerName, body: unknown): Stored | null {

@@ -52,7 +52,7 @@ describe("a subject to reply to", () => {
     for (const subject of rightsOf({ server: "git9", roles: ["git"] }).subscribe)
       git.subscribe(subject, { callback: (_, message) => void heardByGit.push(message.subject) });
     await git.flush();
-    await control.publishEvent({ kind: "server", at: timestamp(), server: "c1b1", line: "kept" });
+    await control.publishEvent({ kind: "lost", at: timestamp(), server: "c1b1", count: 1, line: "kept" });
     const wire = await broker.connectPlainly();
     const written: string[] = [];
     wire.subscribe(">", { callback: (_, { subject }) => void written.push(subject) });
@@ -75,7 +75,7 @@ describe("a subject to reply to", () => {
     expect(heardByGit).toEqual([]);
     const kept: string[] = [];
     for await (const { event } of control.readEvents({ last: 1_000 }, AbortSignal.timeout(10_000)))
-      if ("line" in event) kept.push(event.line);
+      if (event.kind === "lost") kept.push(event.line);
     expect(kept).toContain("kept");
     await Promise.all([box.close(), git.close(), wire.close()]);
   });

@@ -1,7 +1,7 @@
 import { DeliverPolicy, type JetStreamClient, type JsMsg, type OrderedConsumerOptions } from "@nats-io/jetstream";
 import { Fault, reportFault } from "#base/fault.ts";
 import type { Log } from "#base/log.ts";
-import { Event, type JobEvent, type RefusedEvent } from "#contract/events.ts";
+import { type Event, type JobEvent, type RefusedEvent, readEvent } from "#contract/events.ts";
 import type { ServerName } from "#contract/names.ts";
 import { Push } from "#contract/push.ts";
 import type { ReadEventsOptions, StoredEvent } from "./fabric.ts";
@@ -76,8 +76,8 @@ export class StreamReader {
     try {
       if (signal.aborted) return;
       for await (const message of messages) {
-        const event = Event.safeParse(jsonOf(message));
-        if (event.success && this.#isOf(event.data, message.subject)) yield { number: message.seq, event: event.data };
+        const event = readEvent(jsonOf(message));
+        if (event !== null && this.#isOf(event, message.subject)) yield { number: message.seq, event };
         if (!follow && (last === undefined ? message.info.pending === 0 : message.seq >= last)) return;
       }
     } finally {
@@ -102,8 +102,8 @@ export class StreamReader {
 
   consumeRefusals(take: (refused: RefusedEvent) => Promise<void>, signal: AbortSignal): Promise<void> {
     const read = (message: JsMsg): RefusedEvent | undefined => {
-      const event = Event.safeParse(jsonOf(message));
-      return event.success && event.data.kind === "refused" && this.#isOf(event.data, message.subject) ? event.data : undefined;
+      const event = readEvent(jsonOf(message));
+      return event?.kind === "refused" && this.#isOf(event, message.subject) ? event : undefined;
     };
     return this.#consume({ stream: EVENT_STREAM, name: REFUSAL_CONSUMER, read, take }, signal);
   }

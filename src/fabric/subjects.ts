@@ -26,7 +26,8 @@ export const subjects = {
 
 /** Where an event stands in the stream. */
 export function eventSubject(emitter: ServerName, event: Event): string {
-  return event.kind === "job" ? subjects.jobEvent(emitter, event.job) : subjects.event(emitter, event.kind);
+  if (event.kind === "job") return subjects.jobEvent(emitter, event.job);
+  return subjects.event(emitter, event.kind === "unknown" ? event.of : event.kind);
 }
 
 /** Where specs stood until control gave them out itself. */

@@ -25,9 +25,9 @@ export class SimulatedVisitors {
   }
 
   /** From this event on a server is fenced, or is not any more. */
-  noteFence({ server, line }: ServerEvent): void {
-    if (line.includes("is fenced")) this.#fenced.add(server);
-    else this.#fenced.delete(server);
+  noteFence({ server, change }: ServerEvent): void {
+    if (change.what === "fenced") this.#fenced.add(server);
+    if (change.what === "unfenced") this.#fenced.delete(server);
   }
 
   /** Visitors come at the moment at which this event is published. */

@@ -11,6 +11,7 @@ import { endHook, runHook } from "#contract/actions/hook.ts";
 import { probe, stage, switchTo, withdraw } from "#contract/actions/release.ts";
 import { status } from "#contract/actions/server.ts";
 import type { HookName, Procedure } from "#contract/boxfile.ts";
+import { eventLine } from "#contract/event-line.ts";
 import type { DeploymentEvent } from "#contract/events.ts";
 import type { CommitId, ServerName, WebsiteId } from "#contract/names.ts";
 import type { Push } from "#contract/push.ts";
@@ -134,7 +135,7 @@ export class SimulatedYard {
       publishEvent: async (event) => {
         tick();
         if (event.kind === "server") {
-          this.serverLines.push(event.line);
+          this.serverLines.push(eventLine(event));
           this.visitors.noteFence(event);
         }
         if (event.kind !== "deployment") return;

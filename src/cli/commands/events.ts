@@ -1,10 +1,9 @@
 import { type Command, Option } from "commander";
 import type { z } from "zod";
 import { eventRoutes } from "#contract/api/events.ts";
-import type { Event } from "#contract/events.ts";
+import { eventLine } from "#contract/event-line.ts";
 import type { Client } from "../client.ts";
 import { declare, wholeNumber } from "../command.ts";
-import { renderJobEvent } from "../render/job.ts";
 import { printable } from "../render/printable.ts";
 import { readPatiently } from "../wait.ts";
 
@@ -62,15 +61,5 @@ async function* readEvents(
 
 function renderEvent({ number, event }: Stored): string {
   const at = `${event.at.slice(0, 19).replace("T", " ")}`;
-  return printable(`${String(number).padStart(6)}  ${at}  ${(event.server ?? "-").padEnd(8)}  ${lineOf(event)}`.replaceAll("\n", " "));
-}
-
-function lineOf(event: Event): string {
-  if (event.kind === "server" || event.kind === "lost") return event.line;
-  if (event.kind === "deployment") return `deployment ${event.deployment} of ${event.website} ${event.state}: ${event.line}`;
-  if (event.kind === "job") return renderJobEvent(event);
-  if (event.kind === "refused") return `refused ${event.count > 1 ? `${event.count} × ` : ""}${event.action}: ${event.line}`;
-  const faults = event.faults.map(({ resource, message }) => `${resource}: ${message}`);
-  const changed = event.changed.length === 0 ? [] : [`changed ${event.changed.join(", ")}`];
-  return [`generation ${event.generation}`, ...changed, ...faults].join("; ");
+  return printable(`${String(number).padStart(6)}  ${at}  ${(event.server ?? "-").padEnd(8)}  ${eventLine(event)}`.replaceAll("\n", " "));
 }

@@ -5,6 +5,7 @@ import { silentLog } from "#base/log.ts";
 import { type MemoryCloud, memoryCloud } from "#cloud/memory/cloud.ts";
 import type { ControlConfig } from "#contract/control-config.ts";
 import { ENROLMENT_PATH, Enrolment } from "#contract/enrolment.ts";
+import { eventLine } from "#contract/event-line.ts";
 import type { Role, ServerName } from "#contract/names.ts";
 import { createYardKeys } from "#fabric/identity.ts";
 import { type MemoryBus, memoryBus } from "#fabric/memory/bus.ts";
@@ -16,7 +17,7 @@ import type { BusKeys } from "../authority/bus-keys.ts";
 import type { Secrets } from "../secrets.ts";
 import { insertCluster, markClusterDeleted } from "../store/clusters.ts";
 import type { Store } from "../store/schema.ts";
-import { addServer, listServerRows, requireServer, setEnrolment, setServerState } from "../store/servers.ts";
+import { addServer, listServerRows, markJoined, requireServer, setEnrolment, setServerState } from "../store/servers.ts";
 import { storePlan } from "../store/specs.ts";
 import { createWebsite } from "../store/websites.ts";
 import { Provisioner } from "./provisioner.ts";
@@ -42,6 +43,8 @@ let currentKeys: Map<ServerName, string[]>;
 /** What was done, in its order: keys taken back, servers withdrawn. */
 let steps: string[];
 let rowsChanged: number;
+/** Who should be there, by the last comparison with the cloud. */
+let compared: string[];
 let clock: VirtualClock;
 
 beforeAll(async () => {
@@ -72,6 +75,11 @@ beforeEach(async () => {
         steps.push(`revoke ${server}${isThere ? "" : ", which is gone"}`);
       },
     } as unknown as BusKeys,
+    attendance: {
+      compare: async (servers) => {
+        compared = servers.map(({ name }) => name);
+      },
+    },
     log: silentLog(),
     withdraw: async (server) => void steps.push(`withdraw ${server}`),
     onRowsChanged: () => void rowsChanged++,
@@ -95,7 +103,7 @@ async function newCluster(...suffixes: string[]): Promise<string> {
 const running = async (): Promise<string[]> =>
   (await cloud.listServers()).flatMap(({ name, isRunning }) => (isRunning ? [name] : [])).sort();
 const rows = async () => new Map((await listServerRows(store)).map((row) => [row.name, row]));
-const lines = (): string[] => bus.events.flatMap((event) => (event.kind === "server" ? [event.line] : []));
+const lines = (): string[] => bus.events.flatMap((event) => (event.kind === "server" ? [eventLine(event)] : []));
 
 const passes = (ms: number): Promise<void> => clock.during(() => clock.sleep(ms));
 
@@ -156,10 +164,32 @@ describe("a missing server", () => {
     await add("git1", ["git"]);
     await provisioner.turn();
     const before = (await rows()).get("git1")?.enrolment;
+    await markJoined(store, ["git1"]);
     await cloud.stopServer("git1");
     await provisioner.turn();
     expect(await running()).toEqual(["git1"]);
     expect((await rows()).get("git1")?.enrolment).toEqual(before);
+    expect(lines()).toEqual(["git1 has been created", "git1 was off and has been started"]);
+    expect(compared).toEqual(["control1", "git1"]);
+  });
+
+  test("that the cloud has lost is made again, and an event says that what it held is gone", async () => {
+    await add("git1", ["git"]);
+    await provisioner.turn();
+    await markJoined(store, ["git1"]);
+    await cloud.removeServer("git1");
+    await provisioner.turn();
+    expect(lines()).toEqual(["git1 has been created", "git1 was gone and has been made again: what it alone held is lost"]);
+  });
+
+  test("whose creation was cut off before it was heard of is still created, not replaced or started", async () => {
+    await add("git1", ["git"]);
+    await provisioner.turn();
+    await cloud.stopServer("git1");
+    await provisioner.turn();
+    await cloud.removeServer("git1");
+    await provisioner.turn();
+    expect(new Set(lines())).toEqual(new Set(["git1 has been created"]));
   });
 
   test.each([

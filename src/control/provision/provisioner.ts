@@ -6,6 +6,7 @@ import { bootFiles } from "#cloud/boot-files.ts";
 import type { Cloud, CloudServer, Guard, VolumeMount } from "#cloud/driver.ts";
 import type { ControlConfig } from "#contract/control-config.ts";
 import { ENROLMENT_PATH, type Enrolment } from "#contract/enrolment.ts";
+import type { ServerChange } from "#contract/events.ts";
 import type { ServerName } from "#contract/names.ts";
 import type { ControlFabric } from "#fabric/fabric.ts";
 import { publicKeyOf } from "#fabric/native-keys.ts";
@@ -20,6 +21,7 @@ import type { Store } from "../store/schema.ts";
 import { isMadeByHost, listServerRows, removeServerRow, type ServerRow, setEnrolment, setServerState } from "../store/servers.ts";
 import { listGenerations } from "../store/specs.ts";
 import { listWebsiteRows } from "../store/websites.ts";
+import type { Attendance } from "./attendance.ts";
 
 export interface ProvisionOptions {
   readonly config: ControlConfig;
@@ -30,6 +32,7 @@ export interface ProvisionOptions {
   readonly fabric: ControlFabric;
   readonly cloud: Cloud;
   readonly busKeys: BusKeys;
+  readonly attendance: Pick<Attendance, "compare">;
   readonly log: Log;
   /** Takes a removed server's spec and status off the bus. */
   readonly withdraw: (server: ServerName) => Promise<void>;
@@ -76,6 +79,8 @@ export class Provisioner {
       await this.#options.cloud.check();
       const servers = await listServerRows(this.#options.store);
       const known = await this.#options.cloud.listServers();
+      // What is stopped is reported before it is started.
+      await this.#options.attendance.compare(servers, known);
       await this.#createMissing(servers, known, note);
       await this.#guard(servers, known, note);
       await this.#retireLeaving(servers);
@@ -104,7 +109,7 @@ export class Provisioner {
     const names = new Set(known.map(({ name }) => name));
     await this.#fenceNewCaches(servers, names);
     await mapParallel(missing, AT_ONCE, (server) =>
-      (isMadeByHost(server) ? this.#startFirst(server, names) : this.#create(server)).catch(note),
+      (isMadeByHost(server) ? this.#startFirst(server, names) : this.#ensure(server, names.has(server.name))).catch(note),
     );
   }
 
@@ -126,7 +131,9 @@ export class Provisioner {
   async #startFirst({ name }: ServerRow, known: ReadonlySet<ServerName>): Promise<void> {
     const { cloud } = this.#options;
     if (!known.has(name)) throw new Fault("server.lost", `${name} is gone from the cloud`, { next: "the host makes it anew: bin/up" });
-    if ((await cloud.readFile(name, ENROLMENT_PATH)) !== null) await cloud.startServer(name);
+    if ((await cloud.readFile(name, ENROLMENT_PATH)) === null) return;
+    await cloud.startServer(name);
+    await this.#publish(name, { what: "started" });
   }
 
   /** A cache that is made anew while another of its cluster serves knows nothing of visitors who wait: it gets none before it is right. */
@@ -139,10 +146,10 @@ export class Provisioner {
     if ((await addFences(this.#options.store, fences)).length > 0) this.#options.onRowsChanged();
   }
 
-  async #create(row: ServerRow): Promise<void> {
-    const { cloud, config, fabric, log } = this.#options;
+  /** The server is there and runs. */
+  async #ensure(row: ServerRow, isInCloud: boolean): Promise<void> {
+    const { cloud, config } = this.#options;
     const { name, address } = row;
-    const startedAt = this.#clock.elapsedMs();
     const enrolment = await this.#enrolment(row);
     const volumes = volumesOf(row, config);
     for (const { volume } of volumes) await cloud.ensureVolume(volume);
@@ -155,8 +162,9 @@ export class Provisioner {
       volumes,
       files: [...files, { path: ENROLMENT_PATH, content: JSON.stringify(enrolment), mode: 0o600 }],
     });
-    log.info({ server: name, ms: Math.round(this.#clock.elapsedMs() - startedAt) }, "server created");
-    await fabric.publishEvent({ kind: "server", at: timestamp(this.#clock), server: name, line: `${name} has been created` });
+    // One that was never heard of is being created, however often that was begun.
+    const isNew = row.joined_at === null;
+    await this.#publish(name, { what: isNew ? "created" : isInCloud ? "started" : "replaced" });
   }
 
   /**
@@ -203,7 +211,7 @@ export class Provisioner {
   }
 
   async #removeDeleted(servers: readonly ServerRow[], note: Note): Promise<void> {
-    const { busKeys, cloud, fabric, withdraw, store, log } = this.#options;
+    const { busKeys, cloud, withdraw, store } = this.#options;
     const deleted = servers.filter((server) => server.state === "deleting");
     await mapParallel(deleted, AT_ONCE, async ({ name }) => {
       try {
@@ -212,8 +220,7 @@ export class Provisioner {
         await cloud.removeServer(name);
         await withdraw(name);
         await removeServerRow(store, name);
-        log.info({ server: name }, "server removed");
-        await fabric.publishEvent({ kind: "server", at: timestamp(this.#clock), server: name, line: `${name} has been removed` });
+        await this.#publish(name, { what: "removed" });
       } catch (thrown) {
         note(thrown);
       }
@@ -223,6 +230,12 @@ export class Provisioner {
       await removeClusterRow(store, cluster);
     }
     if (deleted.length > 0) this.#options.onRowsChanged();
+  }
+
+  async #publish(server: ServerName, change: ServerChange): Promise<void> {
+    const { fabric, log } = this.#options;
+    log.info({ server }, `server ${change.what}`);
+    await fabric.publishEvent({ kind: "server", at: timestamp(this.#clock), server, change });
   }
 
   /** What builds have kept goes with the website. */

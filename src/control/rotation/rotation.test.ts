@@ -6,6 +6,7 @@ import { until } from "#base/retry.ts";
 import { banPages, letGo } from "#contract/actions/cache.ts";
 import { probe } from "#contract/actions/release.ts";
 import { status } from "#contract/actions/server.ts";
+import { eventLine } from "#contract/event-line.ts";
 import type { CommitId, Role, ServerName, WebsiteId } from "#contract/names.ts";
 import type { ServerStatus } from "#contract/status.ts";
 import { type MemoryBus, memoryBus } from "#fabric/memory/bus.ts";
@@ -141,7 +142,7 @@ async function plan(): Promise<void> {
 const fenceOf = async (name: ServerName): Promise<string | null | undefined> =>
   (await listServerRows(store)).find((row) => row.name === name)?.fence;
 const fence = (name: ServerName) => addFences(store, [{ server: name, reason: "it has not switched", deployment: null }]);
-const lines = (): string[] => bus.events.flatMap((event) => (event.kind === "server" ? [event.line] : []));
+const lines = (): string[] => bus.events.flatMap((event) => (event.kind === "server" ? [eventLine(event)] : []));
 const returned = (name: ServerName, timeoutMs = 6_000) =>
   until(`${name} to return`, async () => ((await fenceOf(name)) === null ? true : null), { timeoutMs, everyMs: 10, clock });
 

@@ -2,6 +2,7 @@ import { type Clock, systemClock, timestamp } from "#base/clock.ts";
 import { Fault, reportFault } from "#base/fault.ts";
 import type { Log } from "#base/log.ts";
 import { type Loop, loop } from "#base/loop.ts";
+import type { ServerChange } from "#contract/events.ts";
 import type { ClusterId, ServerName } from "#contract/names.ts";
 import type { ControlFabric } from "#fabric/fabric.ts";
 import { addFences, type NewFence, type Releases, removeFence } from "../store/fences.ts";
@@ -97,7 +98,7 @@ export class Rotation {
 
   /** Tells everybody of fences that are new. */
   async tell(added: readonly ServerName[], fences: readonly { readonly server: ServerName; readonly reason: string }[]): Promise<void> {
-    for (const { server, reason } of fences) if (added.includes(server)) await this.#publish(server, `${server} is fenced: ${reason}`);
+    for (const { server, reason } of fences) if (added.includes(server)) await this.#publish(server, { what: "fenced", reason });
   }
 
   async #fenceLate(late: readonly ServerName[]): Promise<void> {
@@ -133,7 +134,7 @@ export class Rotation {
     if (outcome === "busy") this.#lookAgainSoon();
     if (outcome !== "removed") return;
     // Said at once: a deployment that fences it again, while this is planned, says so after it.
-    const saying = this.#publish(name, `${name} is right again: visitors are sent to it`);
+    const saying = this.#publish(name, { what: "unfenced" });
     await plan();
     await saying;
   }
@@ -143,11 +144,11 @@ export class Rotation {
     this.#cancelAgain = this.#clock.after(this.#timing.againMs, () => this.#returning.nudge());
   }
 
-  async #publish(server: ServerName, line: string): Promise<void> {
+  async #publish(server: ServerName, change: ServerChange): Promise<void> {
     const { fabric, log } = this.#options;
-    log.info({ server }, line);
+    log.info({ server, ...change }, "rotation changed");
     await fabric
-      .publishEvent({ kind: "server", at: timestamp(this.#clock), server, line })
+      .publishEvent({ kind: "server", at: timestamp(this.#clock), server, change })
       .catch((thrown: unknown) => log.warn({ server, fault: reportFault(thrown) }, "event not published"));
   }
 }

@@ -19,6 +19,7 @@ import * as clockOffsets from "./migrations/0014_clock_offsets.ts";
 import * as keyRights from "./migrations/0015_key_rights.ts";
 import * as afterHooks from "./migrations/0016_after_hooks.ts";
 import * as leadership from "./migrations/0017_leadership.ts";
+import * as joinedServers from "./migrations/0018_joined_servers.ts";
 import type { Store, Tables } from "./schema.ts";
 
 /** Every migration, in the order of its name. */
@@ -40,6 +41,7 @@ const MIGRATIONS: Record<string, Migration> = {
   "0015_key_rights": keyRights,
   "0016_after_hooks": afterHooks,
   "0017_leadership": leadership,
+  "0018_joined_servers": joinedServers,
 };
 
 /** Opens the yard's rows and brings the schema up to date; the caller ends it with `store.destroy()`. */

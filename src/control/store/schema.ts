@@ -20,6 +20,8 @@ interface ServerTable {
   enrolment: JSONColumnType<Enrolment | null>;
   /** SSH host key of servers that people log in to. */
   host_key: JSONColumnType<{ privateKey: string; publicKey: string } | null>;
+  /** When it was heard of for the first time; null before, and so while it is being created. */
+  joined_at: ColumnType<Date | null, undefined, Date>;
 }
 
 interface ClusterTable {

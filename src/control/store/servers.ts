@@ -13,6 +13,8 @@ export interface ServerRow {
   readonly state: ServerRowState;
   readonly enrolment: Enrolment | null;
   readonly host_key: { readonly privateKey: string; readonly publicKey: string } | null;
+  /** When it was heard of for the first time; null before. */
+  readonly joined_at: Date | null;
   /** Why visitors are not sent to it; null when they are. */
   readonly fence: string | null;
 }
@@ -84,6 +86,12 @@ export async function setEnrolment(store: Store, name: ServerName, enrolment: En
     .set({ enrolment: JSON.stringify(enrolment) })
     .where("name", "=", name)
     .execute();
+}
+
+/** Remembers of servers that they have been heard of. */
+export async function markJoined(store: Store, names: readonly ServerName[]): Promise<void> {
+  if (names.length === 0) return;
+  await store.updateTable("server").set({ joined_at: new Date() }).where("name", "in", names).where("joined_at", "is", null).execute();
 }
 
 export async function setServerState(store: Store, names: readonly ServerName[], state: ServerRowState): Promise<void> {

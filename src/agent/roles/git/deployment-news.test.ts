@@ -114,7 +114,7 @@ describe("a push", () => {
     const line = "of somebody else";
     bus.say({ ...EVENT, push: null, line });
     bus.say({ ...EVENT, push: "s1-404", line });
-    bus.say({ kind: "server", at: EVENT.at, server: "c1b1", line, push: "s1-1" } as Event);
+    bus.say({ kind: "lost", at: EVENT.at, server: "c1b1", count: 1, line, push: "s1-1" } as Event);
     bus.say({ ...EVENT, push: "s1-2", line: "live: bbbbbbb", state: "live" });
     bus.say(EVENT);
     bus.say({ ...EVENT, line: "live: aaaaaaa", state: "live" });

@@ -1,0 +1,126 @@
+import { type Clock, systemClock, timestamp } from "#base/clock.ts";
+import { reportFault } from "#base/fault.ts";
+import type { Log } from "#base/log.ts";
+import { type Loop, loop } from "#base/loop.ts";
+import type { Cloud, CloudServer } from "#cloud/driver.ts";
+import type { AbsenceCause, ServerChange } from "#contract/events.ts";
+import type { ServerName } from "#contract/names.ts";
+import type { ServerStatus } from "#contract/status.ts";
+import type { ControlFabric } from "#fabric/fabric.ts";
+import type { Store } from "../store/schema.ts";
+import { listServerRows, markJoined, type ServerRow } from "../store/servers.ts";
+
+export interface AttendanceOptions {
+  readonly store: Store;
+  readonly fabric: Pick<ControlFabric, "registry" | "lastHeard" | "onRegistryChange" | "publishEvent">;
+  readonly cloud: Pick<Cloud, "listServers">;
+  readonly log: Log;
+  readonly clock?: Clock;
+}
+
+/** A stopped server is noticed by the cloud's list before its silence shows. */
+const LOOK_MS = 4_000;
+/** From its first start to its first heartbeat a new server takes some ten seconds. */
+const CREATION_LIMIT_MS = 120_000;
+
+interface Absence {
+  readonly cause: AbsenceCause;
+  readonly sinceMs: number;
+  /** The last that was heard before it: what comes after it says that the server is back. */
+  readonly last: ServerStatus | undefined;
+  /** Whether an event said that it went. */
+  readonly isReported: boolean;
+}
+
+/** Which servers should be there and are not, and why: by the rows, the cloud and the heartbeats. Events say who went and who is back. */
+export class Attendance {
+  readonly #options: AttendanceOptions;
+  readonly #clock: Clock;
+  readonly #loop: Loop;
+  readonly #absences = new Map<ServerName, Absence>();
+  /** Since when servers are known that have not been heard of yet. */
+  readonly #newSinceMs = new Map<ServerName, number>();
+  #unsubscribe: () => void = () => undefined;
+
+  constructor(options: AttendanceOptions) {
+    const { log, clock = systemClock } = options;
+    this.#options = options;
+    this.#clock = clock;
+    const onFault = (thrown: unknown): void => log.warn({ fault: reportFault(thrown) }, "nobody knows which servers are there");
+    this.#loop = loop({ work: () => this.#look(), everyMs: LOOK_MS, onFault, clock });
+  }
+
+  start(): void {
+    this.#unsubscribe = this.#options.fabric.onRegistryChange(() => this.#loop.nudge());
+    this.#loop.start();
+  }
+
+  async stop(): Promise<void> {
+    this.#unsubscribe();
+    await this.#loop.stop();
+  }
+
+  /** Why a server that should be there is not; null when it is, and while it is being created. */
+  absenceOf(server: ServerName): AbsenceCause | null {
+    return this.#absences.get(server)?.cause ?? null;
+  }
+
+  /** Compares who should be there with whom the cloud has; null when the cloud could not be asked. */
+  async compare(servers: readonly ServerRow[], inCloud: readonly CloudServer[] | null): Promise<void> {
+    const expected = servers.filter(({ state }) => state === "present");
+    for (const row of expected) this.#compareOne(row, inCloud);
+    const names = new Set(expected.map(({ name }) => name));
+    for (const known of [this.#absences, this.#newSinceMs]) for (const name of known.keys()) if (!names.has(name)) known.delete(name);
+    const registry = this.#options.fabric.registry();
+    const joined = expected.filter(({ name, joined_at }) => joined_at === null && registry.has(name));
+    await markJoined(
+      this.#options.store,
+      joined.map(({ name }) => name),
+    );
+  }
+
+  async #look(): Promise<void> {
+    const { store, cloud } = this.#options;
+    // The cloud may be away while the servers are not.
+    const inCloud = await cloud.listServers().catch(() => null);
+    await this.compare(await listServerRows(store), inCloud);
+  }
+
+  #compareOne({ name, joined_at }: ServerRow, inCloud: readonly CloudServer[] | null): void {
+    const status = this.#options.fabric.registry().get(name);
+    const found = inCloud?.find((server) => server.name === name);
+    const isOff = inCloud !== null && found?.isRunning !== true;
+    const absence = this.#absences.get(name);
+    if (absence === undefined) {
+      if (!isOff && status !== undefined) return void this.#newSinceMs.delete(name);
+      if (joined_at === null && status === undefined && this.#isBeingCreated(name)) return;
+      const cause = inCloud === null || (found?.isRunning ?? false) ? "silent" : found === undefined ? "missing" : "stopped";
+      this.#miss(name, cause, status);
+    } else if (!isOff && status !== undefined && status !== absence.last) {
+      this.#absences.delete(name);
+      if (absence.isReported) this.#report(name, { what: "returned", awayMs: Math.round(this.#clock.elapsedMs() - absence.sinceMs) });
+    }
+  }
+
+  #isBeingCreated(name: ServerName): boolean {
+    const now = this.#clock.elapsedMs();
+    const since = this.#newSinceMs.get(name) ?? now;
+    this.#newSinceMs.set(name, since);
+    return now - since < CREATION_LIMIT_MS;
+  }
+
+  /** A process that has just begun to lead has heard of nobody yet: it reports nobody as gone whom it never heard of. */
+  #miss(name: ServerName, cause: AbsenceCause, last: ServerStatus | undefined): void {
+    const isReported = this.#options.fabric.lastHeard(name) !== null;
+    this.#absences.set(name, { cause, sinceMs: this.#clock.elapsedMs(), last, isReported });
+    if (isReported) this.#report(name, { what: "went", cause });
+  }
+
+  #report(server: ServerName, change: ServerChange): void {
+    const { fabric, log } = this.#options;
+    log.info({ server, ...change }, "attendance changed");
+    fabric
+      .publishEvent({ kind: "server", at: timestamp(this.#clock), server, change })
+      .catch((thrown: unknown) => log.warn({ server, fault: reportFault(thrown) }, "event not published"));
+  }
+}
