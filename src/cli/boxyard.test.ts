@@ -124,13 +124,39 @@ describe("a fault", () => {
 
   test("for a yard that is not there says how to make it", async () => {
     const result = await cli.run(["--yard", "nowhere", "status"]);
-    expect([result.exitCode, result.stderr]).toEqual([1, expect.stringContaining("bin/up --yard nowhere")]);
+    expect([result.exitCode, result.stderr]).toEqual([2, expect.stringContaining("bin/up --yard nowhere")]);
   });
 
   test("for a control that is off says where it should be", async () => {
     await cli.control.writeYard("off", { urls: ["https://127.0.0.1:1"] });
     const result = await cli.run(["--yard", "off", "status"]);
-    expect([result.exitCode, result.stderr]).toEqual([1, expect.stringMatching(/yard off does not answer at https:\/\/127\.0\.0\.1:1/)]);
+    expect([result.exitCode, result.stderr]).toEqual([2, expect.stringMatching(/yard off does not answer at https:\/\/127\.0\.0\.1:1/)]);
+    expect((await cli.run(["--yard", "off", "website", "show", "s1"])).exitCode).toBe(2);
+    expect((await cli.run(["--yard", "off", "server", "list"])).exitCode).toBe(1);
+  });
+});
+
+describe("whether all is well", () => {
+  const troubles = ["db1 is unreachable: it is off; control starts it"];
+
+  test("is what status and website show exit with", async () => {
+    cli.control.script = { status: () => STATUS, showWebsite: () => WEBSITE };
+    for (const args of [["status"], ["website", "show", "s1"]]) expect((await cli.run(args)).exitCode).toBe(0);
+    cli.control.script = { status: () => ({ ...STATUS, troubles }), showWebsite: () => ({ ...WEBSITE, troubles }) };
+    for (const args of [["status"], ["website", "show", "s1"]]) {
+      const result = await cli.run(args);
+      expect([result.exitCode, result.stdout.includes("db1 is unreachable"), result.stderr]).toEqual([1, true, ""]);
+      expect((await cli.run([...args, "--json"])).exitCode).toBe(1);
+    }
+  });
+
+  test("is not said by a control that refuses the token", async () => {
+    cli.control.script = {
+      status: () => {
+        throw new Fault("api.unauthorized", "the token is missing or wrong");
+      },
+    };
+    expect((await cli.run(["status"])).exitCode).toBe(2);
   });
 });
 

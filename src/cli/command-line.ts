@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import { Command, CommanderError, Option } from "commander";
 import { isFault, renderFault } from "#base/fault.ts";
+import { Unasked } from "./command.ts";
 import { loadCommands } from "./commands.ts";
 import { printable } from "./render/printable.ts";
 
@@ -14,10 +15,13 @@ A first tour:
   boxyard deployment list s1                                what became of it
 
 Every command takes --json, and --help with examples. Results go to standard output, progress and errors to
-standard error. Exit status: 0 done, 1 not done and the reason said, 2 the command line was not understood.`;
+standard error. Exit status: 0 done, 1 not done and the reason said, 2 the command line was not understood.
+“status” and “website show” exit with 0 when all is well, 1 when something is wrong, 2 when control cannot be asked.`;
 
 /** Exit status when the command line itself is wrong. */
 const USAGE_ERROR = 2;
+/** Exit status of a command that answers whether all is well when control cannot be asked. */
+const CANNOT_ASK = 2;
 
 /** Carries out one command line, without the program's name; returns its exit status. */
 export async function runCommandLine(argv: readonly string[]): Promise<number> {
@@ -28,8 +32,10 @@ export async function runCommandLine(argv: readonly string[]): Promise<number> {
   } catch (thrown) {
     // commander ends with 1 for a wrong command line, which it has reported; 1 is kept for what was understood and could not be done.
     if (thrown instanceof CommanderError) return thrown.exitCode === 0 ? 0 : USAGE_ERROR;
-    process.stderr.write(`${printable(renderFault(thrown))}\n`);
-    return isFault(thrown, "input.invalid") ? USAGE_ERROR : 1;
+    const fault = thrown instanceof Unasked ? thrown.cause : thrown;
+    process.stderr.write(`${printable(renderFault(fault))}\n`);
+    if (thrown instanceof Unasked) return CANNOT_ASK;
+    return isFault(fault, "input.invalid") ? USAGE_ERROR : 1;
   }
 }
 

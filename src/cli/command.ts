@@ -33,6 +33,8 @@ export interface CommandDeclaration<A extends readonly unknown[], O, R> {
   readonly render: (result: R, options: O) => string;
   /** Exit status by result; 0 by default. */
   readonly exitCode?: (result: R) => number;
+  /** Of a command that answers whether all is well: it exits with 0 when it is, 1 when not, 2 when control cannot be asked. */
+  readonly isWell?: (result: R) => boolean;
 }
 
 interface CommonOptions {
@@ -46,15 +48,29 @@ export function declare<A extends readonly unknown[], O, R>(declared: CommandDec
   const command = describe(declared);
   return command.action(async (...given: unknown[]) => {
     const options = command.opts<O & CommonOptions>();
-    const client = declared.isLocal ? noClient : await connect(yardOf(command));
     const args = given.slice(0, command.registeredArguments.length) as unknown as A;
     const progress = (line: string): void => void process.stderr.write(`${line}\n`);
     const wait = declared.waits && options.wait !== false ? waitOptions(progress, options.timeout) : null;
-    const result = await declared.run({ client, args, options, progress, wait });
+    const run = async (): Promise<R> => {
+      const client = declared.isLocal ? noClient : await connect(yardOf(command));
+      return declared.run({ client, args, options, progress, wait });
+    };
+    const result = await (declared.isWell === undefined ? run() : run().catch(rethrowUnasked));
     const text = options.json ? JSON.stringify(result, null, 2) : declared.render(result, options);
     if (text !== "") process.stdout.write(`${text}\n`);
-    process.exitCode = declared.exitCode?.(result) ?? 0;
+    process.exitCode = declared.isWell?.(result) === false ? 1 : (declared.exitCode?.(result) ?? 0);
   });
+}
+
+/** Why a command that answers whether all is well has no answer: control could not be asked. Its cause is what went wrong. */
+export class Unasked extends Error {}
+
+/** Areas of the faults of a client that gets no answer, or may not ask. */
+const UNASKED_AREAS = ["access", "api", "control", "yard"];
+
+function rethrowUnasked(thrown: unknown): never {
+  const isUnasked = thrown instanceof Fault && UNASKED_AREAS.includes(thrown.code.split(".")[0] ?? "");
+  throw isUnasked ? new Unasked("control could not be asked", { cause: thrown }) : thrown;
 }
 
 const noClient: Client = {

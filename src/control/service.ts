@@ -101,6 +101,7 @@ export async function startService(options: ServiceOptions): Promise<{ stop(): P
       onRowsChanged,
       brokers: () => brokerWatch.states(),
       controls: () => standbys.states(),
+      absenceOf: (server) => attendance.absenceOf(server),
       troubles: () => [brokerWatch, standbys, provisioner, planning, fabric, hostProtection(fabric)].flatMap((one) => one.troubles()),
     },
     { address: config.address, port: API_PORT },

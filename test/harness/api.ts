@@ -91,6 +91,7 @@ export class TestApi {
       controls: () => [],
       confirmLead: () => undefined,
       troubles: () => [],
+      absenceOf: () => null,
     });
   }
 

@@ -43,6 +43,7 @@ export const WEBSITE: Website = {
   release: COMMIT,
   servers: [{ name: "c1b1", role: "box", release: COMMIT }],
   isReady: true,
+  troubles: [],
 };
 export const KEY: SshKey = { fingerprint: "SHA256:x", type: "ssh-ed25519", comment: "me@example.org", publicKey: PUBLIC_KEY, addedAt: AT };
 

@@ -16,6 +16,7 @@ function status(): Command {
     examples: ["status", "--yard try status --json"],
     next: ["server list              when not all servers are ready"],
     run: ({ client }) => client.call(statusRoutes.status),
+    isWell: ({ troubles }) => troubles.length === 0,
     render: ({ yard, control, edge, git, servers, brokers, clusters, websites, troubles }) =>
       renderFacts({
         yard,

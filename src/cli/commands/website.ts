@@ -62,9 +62,10 @@ function list(): Command {
 function show(): Command {
   return declare<[string], object, Website>({
     usage: "show <website>",
-    summary: "One website: addresses, domains, the release on each server",
+    summary: "One website: addresses, domains, the release on each server, and what is wrong with it or its servers",
     examples: ["website show s1", "website show s1 --json"],
     run: ({ client, args: [website] }) => client.call(websiteRoutes.showWebsite, { params: { website } }),
+    isWell: ({ troubles }) => troubles.length === 0,
     render: renderWebsite,
   });
 }
@@ -89,7 +90,7 @@ function remove(): Command {
 
 /** A website as people see it. */
 export function renderWebsite(website: Website): string {
-  const { id, cluster, environment, branch, domains, gitUrl, sshUrl, release, servers } = website;
+  const { id, cluster, environment, branch, domains, gitUrl, sshUrl, release, servers, troubles } = website;
   const facts = renderFacts({
     website: id,
     cluster,
@@ -99,6 +100,7 @@ export function renderWebsite(website: Website): string {
     git: gitUrl,
     ssh: sshUrl,
     release: release ?? "none yet",
+    troubles: troubles.length === 0 ? "none" : troubles.join("\n"),
   });
   const table = renderTable(servers, [
     { title: "server", show: ({ name }) => name },

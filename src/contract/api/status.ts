@@ -27,7 +27,7 @@ export const YardStatus = z.object({
   brokers: z.array(BrokerState),
   clusters: z.int(),
   websites: z.int(),
-  /** What control cannot do at the moment, in words (cloud out of reach, missing rights, …). */
+  /** What is wrong, a line each: servers, what control cannot do, what websites have done to themselves. Empty when all is well. */
   troubles: z.array(z.string()),
 });
 export type YardStatus = z.infer<typeof YardStatus>;

@@ -15,6 +15,8 @@ export const Website = z.object({
   servers: z.array(z.object({ name: ServerName, role: Role, release: CommitId.nullable() })),
   /** Whether every server of it is converged to the website as it stands. */
   isReady: z.boolean(),
+  /** What is wrong with it or with servers that it needs, a line each. */
+  troubles: z.array(z.string()),
 });
 export type Website = z.infer<typeof Website>;
 

@@ -1,6 +1,8 @@
 import type { Log } from "#base/log.ts";
 import type { BrokerState, ControlState } from "#contract/api/status.ts";
 import type { ControlConfig } from "#contract/control-config.ts";
+import type { AbsenceCause } from "#contract/events.ts";
+import type { ServerName } from "#contract/names.ts";
 import type { ControlFabric } from "#fabric/fabric.ts";
 import type { BusKeys } from "../authority/bus-keys.ts";
 import type { Coordinator } from "../deploy/coordinator.ts";
@@ -35,4 +37,6 @@ export interface ApiContext {
   readonly onRowsChanged: () => Promise<void>;
   /** What control cannot do at the moment, in words. */
   readonly troubles: () => readonly string[];
+  /** Why a server that should be there is not; null when it is. */
+  readonly absenceOf: (server: ServerName) => AbsenceCause | null;
 }

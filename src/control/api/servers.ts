@@ -1,5 +1,7 @@
 import { Fault } from "#base/fault.ts";
 import type { Server } from "#contract/api/servers.ts";
+import { ABSENCE } from "#contract/event-line.ts";
+import type { AbsenceCause } from "#contract/events.ts";
 import type { ServerStatus } from "#contract/status.ts";
 import * as resolve from "../requests/resolve.ts";
 import { isMadeByHost, listServerRows, requireServer, type ServerRow } from "../store/servers.ts";
@@ -9,17 +11,25 @@ import type { ApiContext } from "./context.ts";
 import type { Handler } from "./handler.ts";
 
 /** Every server as the API shows it. */
-export async function describeServers({ store, fabric, busKeys }: ApiContext): Promise<Server[]> {
+export async function describeServers({ store, fabric, busKeys, absenceOf }: ApiContext): Promise<Server[]> {
   const [rows, generations, keys] = await Promise.all([listServerRows(store), listGenerations(store), busKeys.current()]);
   return rows.map((row) =>
     describeServer({
       row,
       targetGeneration: generations.get(row.name) ?? 0,
       status: fabric.registry().get(row.name),
+      absence: absenceOf(row.name),
       isCutOff: row.enrolment !== null && !keys.has(row.name),
       clockFault: wrongClock(fabric, row.name),
     }),
   );
+}
+
+/** What is wrong with servers, a line each. What is being made, changed or removed is not. */
+export function serverTroubles(servers: readonly Server[]): string[] {
+  return servers
+    .filter(({ state }) => state === "unreachable" || state === "failed" || state === "fenced")
+    .map(({ name, state, reason }) => `${name} is ${state}: ${reason}`);
 }
 
 /** A backend that websites need; control servers are there for each other, and one that is away keeps nobody waiting. */
@@ -65,6 +75,7 @@ interface Known {
   readonly row: ServerRow;
   readonly targetGeneration: number;
   readonly status: ServerStatus | undefined;
+  readonly absence: AbsenceCause | null;
   readonly clockFault: Fault | null;
   /** Whether none of its keys counts. */
   readonly isCutOff: boolean;
@@ -85,13 +96,14 @@ function stateOf(known: Known): Pick<Server, "state" | "reason"> {
   return { state: "fenced", reason: `no visitors are sent to it, it is about to return: ${fence}` };
 }
 
-function stateBesideFence({ row, targetGeneration, status, clockFault, isCutOff }: Known): Pick<Server, "state" | "reason"> {
+function stateBesideFence({ row, targetGeneration, status, absence, clockFault, isCutOff }: Known): Pick<Server, "state" | "reason"> {
   if (row.state !== "present")
     return { state: "deleting", reason: row.state === "leaving" ? "its caches stop using it" : "it is being removed" };
   if (isCutOff) return { state: "unreachable", reason: `its credentials were revoked: boxyard server readmit ${row.name}` };
+  if (absence !== null) return { state: "unreachable", reason: ABSENCE[absence] };
   if (status === undefined) {
-    if (row.enrolment === null && !isMadeByHost(row)) return { state: "creating", reason: "it is being created" };
-    return { state: "unreachable", reason: "no heartbeat: it is starting, off, or cut off from the broker" };
+    if (row.joined_at === null) return { state: "creating", reason: "it is being created" };
+    return { state: "unreachable", reason: "nothing was heard of it yet" };
   }
   if (clockFault !== null) return { state: "failed", reason: clockFault.message };
   const [fault] = status.faults;

@@ -2,9 +2,9 @@ import { API_PORT } from "../ports.ts";
 import { listClusterIds } from "../store/clusters.ts";
 import { listServerRows } from "../store/servers.ts";
 import { listWebsiteRows } from "../store/websites.ts";
-import type { ApiContext } from "./context.ts";
 import type { Handler } from "./handler.ts";
-import { describeServers } from "./servers.ts";
+import { describeServers, serverTroubles } from "./servers.ts";
+import { websiteTroubles } from "./website-troubles.ts";
 
 export const status: Handler<"status"> = async (context) => {
   const { config, store, version } = context;
@@ -24,16 +24,6 @@ export const status: Handler<"status"> = async (context) => {
     brokers: context.brokers(),
     clusters: clusters.length,
     websites: websites.length,
-    troubles: [...context.troubles(), ...websiteTroubles(context)],
+    troubles: [...serverTroubles(servers), ...context.troubles(), ...websiteTroubles(context.fabric)],
   };
 };
-
-/** What websites have done to themselves: nobody else is touched by it. */
-function websiteTroubles({ fabric }: ApiContext): string[] {
-  return [...fabric.registry().values()].flatMap(({ server, websiteFaults = [] }) =>
-    websiteFaults.map(
-      ({ website, message, next }) =>
-        `website ${website} on ${server}: ${message}${next === null ? "" : ` (→ ${next})`}; other websites go on`,
-    ),
-  );
-}

@@ -6,7 +6,8 @@ import { requireCluster } from "../store/clusters.ts";
 import * as websites from "../store/websites.ts";
 import type { ApiContext } from "./context.ts";
 import type { Handler } from "./handler.ts";
-import { describeServers, isNeededBackend } from "./servers.ts";
+import { describeServers, isNeededBackend, serverTroubles } from "./servers.ts";
+import { websiteTroubles } from "./website-troubles.ts";
 
 export const createWebsite: Handler<"createWebsite"> = async (context, { input: { cluster, domain, environment, branch } }) => {
   const { store, onRowsChanged } = context;
@@ -63,5 +64,6 @@ function describe({ fabric }: ApiContext, row: websites.WebsiteRow, servers: rea
       release: fabric.registry().get(name)?.releases[row.id] ?? null,
     })),
     isReady: concerned.every((server) => server.state === "ready"),
+    troubles: [...serverTroubles(concerned), ...websiteTroubles(fabric, row.id)],
   };
 }
