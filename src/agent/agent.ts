@@ -5,6 +5,7 @@ import { type Loop, loop } from "#base/loop.ts";
 import { findOperatorAction } from "#contract/actions/operator.ts";
 import { converge, ping, status } from "#contract/actions/server.ts";
 import type { Enrolment } from "#contract/enrolment.ts";
+import type { UnitsEvent } from "#contract/events.ts";
 import type { CommitId, Timestamp, WebsiteId } from "#contract/names.ts";
 import type { ServerSpec } from "#contract/spec/server.ts";
 import { HEARTBEAT_MS, type ServerStatus } from "#contract/status.ts";
@@ -14,6 +15,8 @@ import { matches, type TargetView } from "#fabric/targets/match.ts";
 import { commonGroup } from "./common.ts";
 import type { Resource, ResourceGroup } from "./converge/resource.ts";
 import { convergeGroups, type Outcome } from "./converge/runner.ts";
+import { unitId } from "./converge/unit.ts";
+import { UnitWatch } from "./converge/unit-watch.ts";
 import { readFacts } from "./facts.ts";
 import { Ledger } from "./ledger.ts";
 import { logGroup } from "./logs.ts";
@@ -41,6 +44,8 @@ export interface AgentOptions {
   /** What every server has beside its roles. */
   readonly common?: typeof commonGroups;
   readonly facts?: typeof readFacts;
+  /** Where systemd keeps its links to running units; see UnitWatch. */
+  readonly unitLinks?: string;
   readonly clock?: Clock;
 }
 
@@ -57,6 +62,7 @@ export class Agent {
   readonly #clock: Clock;
   readonly #running = new Map<RoleName, RunningRole<unknown>>();
   readonly #startedAt: Timestamp;
+  readonly #units: UnitWatch;
   readonly #turns: Loop;
   readonly #heartbeats: Loop;
   #spec: ServerSpec | null = null;
@@ -81,6 +87,12 @@ export class Agent {
     this.#fabric = fabric;
     this.#log = log;
     this.#ledger = ledger;
+    this.#units = new UnitWatch({
+      onEnded: () => this.#turns.nudge(),
+      onRestarted: (units) => this.#publishUnits("restarted", units),
+      ...(options.unitLinks === undefined ? {} : { directory: options.unitLinks }),
+      clock,
+    });
     const onFault = (thrown: unknown): void => log.error({ fault: reportFault(thrown) }, "turn failed");
     this.#turns = loop({ work: (signal) => this.#nextTurn(signal), everyMs: CONVERGE_EVERY_MS, onFault, clock });
     this.#heartbeats = loop({ work: () => this.#beat(), everyMs: HEARTBEAT_MS, onFault: () => undefined, clock });
@@ -107,6 +119,7 @@ export class Agent {
     });
     // Roles look at what is there before the bus is waited for.
     if (this.#spec !== null) await this.#roleGroups(this.#spec);
+    this.#units.start();
     this.#turns.start();
     this.#heartbeats.start();
     void this.#fabric.rehearse(ping, {});
@@ -114,6 +127,7 @@ export class Agent {
 
   async stop(): Promise<void> {
     this.#cancelRetry();
+    this.#units.stop();
     await this.#turns.stop();
     await this.#heartbeats.stop();
     for (const role of this.#running.values()) await role.stop();
@@ -132,13 +146,19 @@ export class Agent {
     const hasNewest = await this.#refreshSpec();
     const spec = this.#spec;
     if (spec === null) return this.#retryUnless(hasNewest);
-    const outcome = await convergeGroups([...this.#common(this.#enrolment, spec), ...(await this.#roleGroups(spec))], signal);
+    const groups = [...this.#common(this.#enrolment, spec), ...(await this.#roleGroups(spec))];
+    const needed = groups.flatMap(({ resources }) => resources.flatMap((resource) => resource.unit ?? []));
+    const { outcome, ended } = await this.#units.turn(needed, () => convergeGroups(groups, signal));
     this.#outcome = outcome;
     if (outcome.faults.length === 0) this.#reached = spec.generation;
     this.#tellRoles();
     this.#retryUnless(hasNewest && outcome.faults.length === 0);
     this.#heartbeats.nudge();
     this.#report(spec, outcome);
+    this.#publishUnits(
+      "started",
+      ended.filter((unit) => outcome.changed.includes(unitId(unit))),
+    );
   }
 
   #retryUnless(isDone: boolean): void {
@@ -254,6 +274,13 @@ export class Agent {
     const ofWebsites = websiteFaults.map(({ website, resource, message }) => ({ resource: `${website}: ${resource}`, message }));
     const reported = [...faults.map(({ resource, message }) => ({ resource, message })), ...ofWebsites];
     this.#fabric.publishEvent({ ...event, changed: [...changed], faults: reported }).catch(() => undefined);
+  }
+
+  #publishUnits(how: UnitsEvent["how"], units: readonly string[]): void {
+    if (units.length === 0) return;
+    this.#log.warn({ units }, `units ${how}`);
+    const event = { kind: "units" as const, at: timestamp(this.#clock), server: this.#enrolment.server };
+    this.#fabric.publishEvent({ ...event, how, units: [...units] }).catch(() => undefined);
   }
 }
 

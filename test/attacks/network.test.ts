@@ -146,11 +146,16 @@ describe("memcached", () => {
   });
 
   test("has its rules before it takes a connection", async () => {
-    await mustInServer(CACHE, "systemctl", "stop", "memcached");
-    await mustInServer(CACHE, "nft", "delete", "table", "inet", "boxyard_memcached");
-    await mustInServer(CACHE, "systemctl", "start", "memcached");
-    await eventually("memcached to answer its own", async () => (await ask("c1b1", CACHE)) === "VERSION");
-    expect(await ask(attacker, CACHE)).toBe("Connection refused");
+    // Not by its agent, which would put them back.
+    await mustInServer(CACHE, "systemctl", "stop", "boxyard-agent", "memcached");
+    try {
+      await mustInServer(CACHE, "nft", "delete", "table", "inet", "boxyard_memcached");
+      await mustInServer(CACHE, "systemctl", "start", "memcached");
+      await eventually("memcached to answer its own", async () => (await ask("c1b1", CACHE)) === "VERSION");
+      expect(await ask(attacker, CACHE)).toBe("Connection refused");
+    } finally {
+      await mustInServer(CACHE, "systemctl", "start", "boxyard-agent");
+    }
   });
 });
 

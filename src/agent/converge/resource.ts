@@ -10,6 +10,8 @@ export interface Resource {
   apply(signal: AbortSignal): Promise<void>;
   /** The website in whose own area this is. When it fails that is the website's fault: its group goes on, and the server counts as it should be. */
   readonly website?: WebsiteId;
+  /** The systemd unit that must run: when it ends, a turn comes at once. */
+  readonly unit?: string;
 }
 
 /** Resources in the order in which they depend on each other: when one fails the rest of its group waits, other groups go on. */

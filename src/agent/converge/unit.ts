@@ -6,6 +6,8 @@ export interface UnitWant {
   readonly unit: string;
   readonly running: boolean;
   readonly atBoot: boolean;
+  /** False where others stop it for a time: it is started at the next regular turn only. */
+  readonly isWatched?: boolean;
 }
 
 export interface UnitState {
@@ -43,7 +45,8 @@ export const systemctl = {
 /** A systemd unit that runs, or does not. */
 export function unit(want: UnitWant): Resource {
   return {
-    id: `unit ${want.unit}`,
+    id: unitId(want.unit),
+    ...(want.running && want.isWatched !== false ? { unit: want.unit } : {}),
     mismatch: async () => {
       const verbs = planUnit(want, await unitState(want.unit));
       return verbs.length === 0 ? null : `needs ${verbs.join(" and ")}`;
@@ -52,6 +55,11 @@ export function unit(want: UnitWant): Resource {
       for (const verb of planUnit(want, await unitState(want.unit))) await run(command(verb, want.unit), { timeoutMs: 120_000 });
     },
   };
+}
+
+/** The id of a unit's resource. */
+export function unitId(unit: string): string {
+  return `unit ${unit}`;
 }
 
 /** What is to be done so that a unit in state `have` becomes as wanted. */

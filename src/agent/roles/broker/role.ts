@@ -20,7 +20,8 @@ export async function startBroker({ enrolment }: RoleContext): Promise<RunningRo
             check: ["runuser", "-u", "nats", "--", "nats-server", "-t", "-c", BROKER_CONFIG],
             activate: [systemctl.atBoot("enable", BROKER_UNIT), systemctl.daemonReload(), systemctl.act("restart", BROKER_UNIT)],
           }),
-          unit({ unit: BROKER_UNIT, running: true, atBoot: true }),
+          // A broker whose store is put back by hand is stopped for that.
+          unit({ unit: BROKER_UNIT, running: true, atBoot: true, isWatched: false }),
         ],
       },
     ],

@@ -27,6 +27,7 @@ export async function startControl({ enrolment }: RoleContext): Promise<RunningR
   };
 }
 
+/** Setup stops them while it changes what they are made of. */
 function running(name: string): Resource {
-  return unit({ unit: name, running: true, atBoot: true });
+  return unit({ unit: name, running: true, atBoot: true, isWatched: false });
 }
