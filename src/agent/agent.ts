@@ -3,7 +3,7 @@ import { reportFault } from "#base/fault.ts";
 import type { Log } from "#base/log.ts";
 import { type Loop, loop } from "#base/loop.ts";
 import { findOperatorAction } from "#contract/actions/operator.ts";
-import { converge, ping, status } from "#contract/actions/server.ts";
+import { converge, ping, restartUnits, status } from "#contract/actions/server.ts";
 import type { Enrolment } from "#contract/enrolment.ts";
 import type { UnitsEvent } from "#contract/events.ts";
 import type { CommitId, Timestamp, WebsiteId } from "#contract/names.ts";
@@ -32,7 +32,7 @@ const FIRST_RETRY_MS = 1_000;
 const LONGEST_RETRY_MS = 10_000;
 /** Heartbeats tell the load and the free space of this long ago at most; who asks gets them new. */
 const FACTS_MAX_AGE_MS = 10_000;
-const NOTHING: Outcome = { changed: [], faults: [], websiteFaults: [] };
+const NOTHING: Outcome = { changed: [], faults: [], websiteFaults: [], restarts: [] };
 
 export interface AgentOptions {
   readonly log: Log;
@@ -107,9 +107,17 @@ export class Agent {
     });
     this.#fabric.answer(ping, async () => ({ at: timestamp(this.#clock), generation: this.#reached }));
     this.#fabric.answer(status, () => this.#status());
+    const endOfTurn = () => ({
+      generation: this.#reached,
+      faults: this.#outcome.faults.map(({ resource, message }) => ({ resource, message })),
+    });
     this.#fabric.answer(converge, async (_, { signal }) => {
       await this.#nextTurn(signal);
-      return { generation: this.#reached, faults: this.#outcome.faults.map(({ resource, message }) => ({ resource, message })) };
+      return endOfTurn();
+    });
+    this.#fabric.answer(restartUnits, async (_, { signal }) => {
+      await this.#nextTurn(signal, { mayRestart: true });
+      return endOfTurn();
     });
     answerOperators(this.#fabric, { startedAt: this.#startedAt, restart: this.#restart });
     this.#fabric.onNudge(() => {
@@ -135,20 +143,20 @@ export class Agent {
   }
 
   /** One turn after the other: the loop's own, and those that the action asks for. */
-  #nextTurn(signal: AbortSignal): Promise<void> {
-    const turn = this.#turnUnderWay.then(() => this.#turn(signal));
+  #nextTurn(signal: AbortSignal, { mayRestart = false } = {}): Promise<void> {
+    const turn = this.#turnUnderWay.then(() => this.#turn(signal, mayRestart));
     this.#turnUnderWay = turn.catch(() => undefined);
     return turn;
   }
 
-  async #turn(signal: AbortSignal): Promise<void> {
+  async #turn(signal: AbortSignal, mayRestart: boolean): Promise<void> {
     signal.throwIfAborted();
     const hasNewest = await this.#refreshSpec();
     const spec = this.#spec;
     if (spec === null) return this.#retryUnless(hasNewest);
     const groups = [...this.#common(this.#enrolment, spec), ...(await this.#roleGroups(spec))];
     const needed = groups.flatMap(({ resources }) => resources.flatMap((resource) => resource.unit ?? []));
-    const { outcome, ended } = await this.#units.turn(needed, () => convergeGroups(groups, signal));
+    const { outcome, ended } = await this.#units.turn(needed, () => convergeGroups(groups, signal, { mayRestart }));
     this.#outcome = outcome;
     if (outcome.faults.length === 0) this.#reached = spec.generation;
     this.#tellRoles();
@@ -259,6 +267,7 @@ export class Agent {
       roles: [...this.#running.keys()],
       faults: [...this.#outcome.faults],
       websiteFaults: [...this.#outcome.websiteFaults],
+      restarts: [...this.#outcome.restarts],
       releases,
       facts: { ...(await this.#facts(factsMaxAgeMs)), "fabric.refused": this.#fabric.refused() },
     };

@@ -43,11 +43,17 @@ export function websiteGone(client: Client, { id, cluster }: Website, options: W
   });
 }
 
-/** Waits until no server of the yard is behind its rows. */
+/** Waits until no server of the yard is behind its rows, or has something to restart for them. */
 export function yardReady(client: Client, options: WaitOptions): Promise<void> {
   return waitFor(`yard ${client.yard} is not ready`, options, async () => {
-    const unready = unreadyOf(await client.call(serverRoutes.listServers), () => true);
-    return { value: undefined, missing: unready.length === 0 ? null : listNames(unready) };
+    const servers = await client.call(serverRoutes.listServers);
+    const unready = unreadyOf(servers, () => true);
+    const waiting = servers.filter(({ state, restarts }) => state === "ready" && restarts.length > 0);
+    const missing = [
+      unready.length === 0 ? [] : listNames(unready),
+      waiting.map(({ name, restarts }) => `${name} (to restart ${restarts.join(", ")})`),
+    ];
+    return { value: undefined, missing: missing.flat().join(", ") || null };
   });
 }
 

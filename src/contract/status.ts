@@ -30,6 +30,8 @@ export const ServerStatus = z.object({
   faults: z.array(z.object({ resource: z.string(), code: z.string(), message: z.string() })),
   /** Absent: none. */
   websiteFaults: z.array(WebsiteFault).optional(),
+  /** Units that run as they were before a change, until control says when to restart them. Absent: none. */
+  restarts: z.array(z.string()).optional(),
   /** The live release of each website it carries. */
   releases: z.record(WebsiteId, CommitId.nullable()),
   facts: z.record(z.string(), z.union([z.string(), z.number(), z.boolean()])),

@@ -32,6 +32,7 @@ import { ensureBuilder, retireBuilders } from "./store/builders.ts";
 import { learnBusKeys } from "./store/bus-keys.ts";
 import type { Store } from "./store/schema.ts";
 import { addServer, setServerRoles } from "./store/servers.ts";
+import { Waves } from "./waves/waves.ts";
 
 export interface ServiceOptions {
   readonly config: ControlConfig;
@@ -87,8 +88,9 @@ export async function startService(options: ServiceOptions): Promise<{ stop(): P
     await publisher.plan();
     planning.nudge();
   };
-  const rotation = new Rotation({ store, fabric, log, plan });
+  const { rotation, waves } = makeRotation(options, plan);
   rotation.start();
+  waves.start();
   const builders = makeBuilders(options, onRowsChanged);
   const coordinator = startCoordinator({ store, fabric, log, rotation, onRowsChanged: () => planning.nudge(), builders });
   const api = serveApi(
@@ -102,7 +104,8 @@ export async function startService(options: ServiceOptions): Promise<{ stop(): P
       brokers: () => brokerWatch.states(),
       controls: () => standbys.states(),
       absenceOf: (server) => attendance.absenceOf(server),
-      troubles: () => [brokerWatch, standbys, provisioner, planning, fabric, hostProtection(fabric)].flatMap((one) => one.troubles()),
+      troubles: () =>
+        [waves, brokerWatch, standbys, provisioner, planning, fabric, hostProtection(fabric)].flatMap((one) => one.troubles()),
     },
     { address: config.address, port: API_PORT },
   );
@@ -111,6 +114,7 @@ export async function startService(options: ServiceOptions): Promise<{ stop(): P
       unsubscribe();
       await api.stop();
       await coordinator.stop();
+      await waves.stop();
       await rotation.stop();
       await Promise.all(turning.map((one) => one.stop()));
     },
@@ -128,6 +132,13 @@ function makeProvisioner({ config, secrets, members, store, fabric, log }: Servi
   const attendance = new Attendance({ store, fabric, cloud, log });
   const brokers = brokerUrls(members);
   return { attendance, provisioner: new Provisioner({ ...needs, attendance, config, secrets, brokers, store, fabric, cloud, log }) };
+}
+
+/** What restarts is out of rotation meanwhile. */
+function makeRotation({ store, fabric, log }: ServiceOptions, plan: () => Promise<void>): { rotation: Rotation; waves: Waves } {
+  const rotation = new Rotation({ store, fabric, log, plan, isRestarting: (server) => waves.isRestarting(server) });
+  const waves: Waves = new Waves({ store, fabric, log, rotation });
+  return { rotation, waves };
 }
 
 /** What servers were sent and refused is in the audit, too: nobody but control should send them anything. */

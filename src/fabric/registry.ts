@@ -142,7 +142,7 @@ function isOlder(status: ServerStatus, known: ServerStatus): boolean {
 
 /** Whether a heartbeat says more than "still there". */
 function saysMore(before: ServerStatus, after: ServerStatus): boolean {
-  const essence = ({ generation, targetGeneration, faults, websiteFaults, releases, startedAt }: ServerStatus) =>
-    JSON.stringify([generation, targetGeneration, faults, websiteFaults, releases, startedAt]);
+  const essence = ({ generation, targetGeneration, faults, websiteFaults, restarts, releases, startedAt }: ServerStatus) =>
+    JSON.stringify([generation, targetGeneration, faults, websiteFaults, restarts, releases, startedAt]);
   return essence(before) !== essence(after);
 }

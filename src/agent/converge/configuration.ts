@@ -27,6 +27,8 @@ export interface ConfigurationWant {
   readonly check: Argv | null;
   /** Makes the service use the files, for example a reload; in order. */
   readonly activate: readonly Argv[];
+  /** The unit that `activate` restarts, when others would miss it; see Resource. */
+  readonly restarts?: string;
   /** Where the record of what is active stands; the server's own by default. */
   readonly records?: string;
 }
@@ -44,6 +46,7 @@ export function configuration(want: ConfigurationWant): Resource {
   const underWay = `${record}.before`;
   return {
     id: `configuration ${want.id}`,
+    ...(want.restarts === undefined ? {} : { restarts: want.restarts }),
     mismatch: async () => {
       for (const one of want.files) {
         const reason = await fileMismatch(one);

@@ -12,6 +12,8 @@ export interface Resource {
   readonly website?: WebsiteId;
   /** The systemd unit that must run: when it ends, a turn comes at once. */
   readonly unit?: string;
+  /** The unit that `apply` restarts, with what it does for everybody at that moment. While it runs, that waits until control says when. */
+  readonly restarts?: string;
 }
 
 /** Resources in the order in which they depend on each other: when one fails the rest of its group waits, other groups go on. */

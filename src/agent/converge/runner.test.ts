@@ -26,6 +26,7 @@ describe("a turn", () => {
       changed: ["a", "c"],
       faults: [],
       websiteFaults: [],
+      restarts: [],
     });
     expect(b.applied).toBe(0);
   });
@@ -55,6 +56,7 @@ describe("a turn", () => {
     expect(outcome).toEqual({
       changed: ["c"],
       faults: [],
+      restarts: [],
       websiteFaults: [{ website: "s2", resource: "~/current", code: "trial.blocked", message: "it is blocked", next: "move it away" }],
     });
   });
@@ -116,5 +118,39 @@ describe("a turn", () => {
     const first: Resource = { ...resource("a"), mismatch };
     await expect(convergeGroups([{ name: "g", resources: [first, last] }], calledOff.signal)).rejects.toThrow();
     expect(last.applied).toBe(0);
+  });
+});
+
+describe("what restarts a unit that runs", () => {
+  const restarting = (): Resource & { applied: number } => Object.assign(resource("service"), { restarts: "a.service" });
+  const held = { mayRestart: false, isRunning: async () => true };
+  const run = (resources: readonly Resource[], options = {}) => convergeGroups([{ name: "g", resources }], signal, options);
+
+  test("waits until it may, and the rest of its group goes on", async () => {
+    const [service, after] = [restarting(), resource("after")];
+    expect(await run([service, after], held)).toMatchObject({ changed: ["after"], faults: [], restarts: ["a.service"] });
+    expect(service.applied).toBe(0);
+    expect(await run([service, after])).toMatchObject({ changed: ["service"], faults: [], restarts: [] });
+  });
+
+  test("does not wait while the unit does not run, or when nothing is to be changed", async () => {
+    const service = restarting();
+    expect(await run([service], { ...held, isRunning: async () => false })).toMatchObject({ changed: ["service"], restarts: [] });
+    expect(await run([service], held)).toMatchObject({ changed: [], restarts: [] });
+  });
+
+  test("keeps what comes after it from being a fault, since it may be what that lacks; other groups' faults stay", async () => {
+    const fault = new Fault("trial.broken", "it broke");
+    const outcome = await convergeGroups(
+      [
+        { name: "g", resources: [restarting(), resource("needs it", { fault })] },
+        { name: "other", resources: [resource("broken", { fault })] },
+      ],
+      signal,
+      held,
+    );
+    expect(outcome).toMatchObject({ restarts: ["a.service"], faults: [{ resource: "other: broken" }] });
+    const service = restarting();
+    expect((await run([service, resource("needs it", { fault })])).faults).toHaveLength(1);
   });
 });

@@ -1,6 +1,7 @@
 import { Fault, reportFault } from "#base/fault.ts";
 import type { WebsiteFault } from "#contract/status.ts";
 import type { Resource, ResourceGroup } from "./resource.ts";
+import { showUnit } from "./unit-state.ts";
 
 /** How one convergence turn went. */
 export interface Outcome {
@@ -9,35 +10,58 @@ export interface Outcome {
   readonly faults: readonly { readonly resource: string; readonly code: string; readonly message: string }[];
   /** What websites have done in their own areas; the server is as it should be all the same. */
   readonly websiteFaults: readonly WebsiteFault[];
+  /** Units whose restart waits until control says when. */
+  readonly restarts: readonly string[];
 }
 
 /**
  * Converges groups one after the other; a resource that fails ends its group's turn, the other groups go on. The resources of a
  * group are checked all at once, as mostly all is well; after one that is not, each later one is checked again when it is its turn.
+ *
+ * Unless it `mayRestart`, what restarts a unit that runs is left for later, and the group goes on: the unit runs as it was. A
+ * later resource of the group that fails waits with it, since it may need what the restart brings.
  */
-export async function convergeGroups(groups: readonly ResourceGroup[], signal: AbortSignal): Promise<Outcome> {
-  const outcome: Turn = { changed: [], faults: [], websiteFaults: [] };
-  for (const group of groups) await convergeGroup(group, outcome, signal);
+export async function convergeGroups(
+  groups: readonly ResourceGroup[],
+  signal: AbortSignal,
+  { mayRestart = true, isRunning = async (unit: string) => (await showUnit(unit)).running } = {},
+): Promise<Outcome> {
+  const outcome: Turn = { changed: [], faults: [], websiteFaults: [], restarts: [] };
+  const waits = async ({ restarts }: Resource): Promise<boolean> => !mayRestart && restarts !== undefined && (await isRunning(restarts));
+  for (const group of groups) await convergeGroup(group, outcome, { signal, waits });
   return outcome;
 }
 
 type Turn = { readonly [K in keyof Outcome]: Outcome[K][number][] };
 
-async function convergeGroup({ name, resources }: ResourceGroup, turn: Turn, signal: AbortSignal): Promise<void> {
+interface TurnOptions {
+  readonly signal: AbortSignal;
+  /** Whether a resource waits until control says when. */
+  readonly waits: (resource: Resource) => Promise<boolean>;
+}
+
+async function convergeGroup({ name, resources }: ResourceGroup, turn: Turn, { signal, waits }: TurnOptions): Promise<void> {
   signal.throwIfAborted();
   const checks = resources.map(async (resource) => resource.mismatch(signal));
   await Promise.allSettled(checks);
   let isUnchanged = true;
+  let isWaiting = false;
   for (const [nth, resource] of resources.entries()) {
     signal.throwIfAborted();
     try {
       if ((await (isUnchanged ? checks[nth] : resource.mismatch(signal))) === null) continue;
       isUnchanged = false;
+      if (await waits(resource)) {
+        isWaiting = true;
+        turn.restarts.push(resource.restarts ?? "");
+        continue;
+      }
       await change(resource, signal);
       turn.changed.push(resource.id);
     } catch (thrown) {
       isUnchanged = false;
       const { code, message, ...fault } = reportFault(thrown);
+      if (isWaiting && resource.website === undefined) return;
       if (resource.website === undefined) {
         turn.faults.push({ resource: `${name}: ${resource.id}`, code, message });
         return;

@@ -1,7 +1,7 @@
 import type { Action } from "../action.ts";
 import { agentRestart, agentVersion } from "./agent.ts";
 import { tailLog } from "./logs.ts";
-import { converge, disk, facts, ping, processes, scrub, status } from "./server.ts";
+import { converge, disk, facts, ping, processes, restartUnits, scrub, status } from "./server.ts";
 import { serviceRestart, serviceStatus } from "./service.ts";
 
 /** What operators may ask servers for by `boxyard do`; all other actions are control's own. */
@@ -10,6 +10,7 @@ export const operatorActions: readonly Action[] = [
   facts,
   status,
   converge,
+  restartUnits,
   disk,
   processes,
   scrub,

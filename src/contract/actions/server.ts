@@ -51,6 +51,16 @@ export const converge = action("server.converge", {
   faults: [],
 });
 
+/** Restarts what waits for it, for whoever has seen to it that nobody misses it, and answers when the turn has ended. */
+export const restartUnits = action("server.restart-units", {
+  summary: "Converge to the server's spec now, with the restarts that wait for their turn",
+  input: z.object({}),
+  output: converge.output,
+  timeoutMs: 240_000,
+  idempotent: true,
+  faults: [],
+});
+
 /** The file system that a path lies on. */
 export const disk = action("server.disk", {
   summary: "Tell how full the file system of a path is",

@@ -18,6 +18,8 @@ export const Server = z.object({
   reason: z.string().nullable(),
   generation: z.int(),
   targetGeneration: z.int(),
+  /** Units that it restarts for a change when it is its turn; it is in use meanwhile. */
+  restarts: z.array(z.string()),
 });
 export type Server = z.infer<typeof Server>;
 

@@ -84,8 +84,8 @@ interface Known {
 function describeServer(known: Known): Server {
   const { row, targetGeneration, status } = known;
   const { name, roles, cluster, address } = row;
-  const generation = status?.generation ?? 0;
-  return { name, roles: [...roles], cluster, address, generation, targetGeneration, ...stateOf(known) };
+  const { generation = 0, restarts = [] } = status ?? {};
+  return { name, roles: [...roles], cluster, address, generation, targetGeneration, restarts, ...stateOf(known) };
 }
 
 function stateOf(known: Known): Pick<Server, "state" | "reason"> {

@@ -224,10 +224,10 @@ describe("confirmation that visitors are not sent to fenced servers", () => {
   test("of fenced caches comes with an event for each that is newly fenced", async () => {
     await fence("c1v1");
     const fences = ["c1v1"].map((server) => ({ server, reason: "it does not hold requests", deployment: null }));
-    await rotation.fenceCaches("c1", fences, signal);
+    await rotation.fence("c1", fences, signal);
     expect(lines()).toEqual([]);
     await store.deleteFrom("fence").execute();
-    await rotation.fenceCaches("c1", fences, signal);
+    await rotation.fence("c1", fences, signal);
     expect(lines()).toEqual(["c1v1 is fenced: it does not hold requests"]);
   });
 });

@@ -31,6 +31,8 @@ export interface RotationOptions {
   readonly log: Log;
   /** Plans the rows as they are now; resolves when the new generations are known, and delivers them. Throws when it cannot. */
   readonly plan: () => Promise<void>;
+  /** Whether a server is about to restart something, and so stays fenced; never by default. */
+  readonly isRestarting?: (server: ServerName) => boolean;
   readonly timing?: Partial<RotationTiming>;
   readonly clock?: Clock;
 }
@@ -71,6 +73,11 @@ export class Rotation {
     await this.#returning.stop();
   }
 
+  /** A fenced server may be right by now. */
+  nudge(): void {
+    this.#returning.nudge();
+  }
+
   /**
    * Resolves when nobody sends visitors to the fenced servers of a cluster any more. A cache that does not confirm is fenced
    * itself when another has. Throws Fault "rotation.unconfirmed" when that cannot be had.
@@ -90,8 +97,8 @@ export class Rotation {
     if (deaf.length > 0) throw unconfirmed(deaf);
   }
 
-  /** Fences a cluster's caches, of which another one must be left, and waits until edges have confirmed it. */
-  async fenceCaches(cluster: ClusterId, fences: readonly NewFence[], signal: AbortSignal): Promise<void> {
+  /** Fences caches or boxes of a cluster, of which another one must be left, and waits until who sends visitors to them has confirmed it. */
+  async fence(cluster: ClusterId, fences: readonly NewFence[], signal: AbortSignal): Promise<void> {
     await this.tell(await addFences(this.#options.store, fences), fences);
     await this.confirm(cluster, signal);
   }
@@ -123,10 +130,10 @@ export class Rotation {
   }
 
   async #takeBackOne({ name, cluster, roles }: ServerRow, generation: number): Promise<void> {
-    const { store, fabric, plan } = this.#options;
+    const { store, fabric, plan, isRestarting = () => false } = this.#options;
     const status = fabric.registry().get(name);
     if (cluster === null || status === undefined || status.faults.length > 0 || status.generation < generation) return;
-    if (wrongClock(fabric, name) !== null) return;
+    if (wrongClock(fabric, name) !== null || isRestarting(name)) return;
     const isCache = roles.includes("cache");
     if (!isCache && !(await answersFor(fabric, name, Object.keys(status.releases)))) return;
     const isRight = (releases: Releases): Promise<boolean> => (isCache ? hasLetGo : serves)(fabric, name, releases);

@@ -101,6 +101,7 @@ function webServer(spec: BoxSpec, server: string) {
       files: [{ path: OUTGOING, content: OUTGOING_RULES }, OUTGOING_DROP_IN],
       check: ["nft", "--check", "-f", OUTGOING],
       activate: [systemctl.daemonReload(), systemctl.act("try-restart", "apache2.service")],
+      restarts: "apache2.service",
     }),
     nftTable(OUTGOING_TABLE),
     configuration({

@@ -19,6 +19,7 @@ export async function startBroker({ enrolment }: RoleContext): Promise<RunningRo
             // As the broker itself: the checker makes folders that it must be able to write to.
             check: ["runuser", "-u", "nats", "--", "nats-server", "-t", "-c", BROKER_CONFIG],
             activate: [systemctl.atBoot("enable", BROKER_UNIT), systemctl.daemonReload(), systemctl.act("restart", BROKER_UNIT)],
+            restarts: BROKER_UNIT,
           }),
           // A broker whose store is put back by hand is stopped for that.
           unit({ unit: BROKER_UNIT, running: true, atBoot: true, isWatched: false }),

@@ -65,7 +65,8 @@ export async function startCache({ fabric }: RoleContext): Promise<RunningRole<C
               { path: `${RELOAD_PATH}/varnishadm`, content: patientVarnishadm(), mode: 0o755 },
             ],
             check: null,
-            activate: [systemctl.daemonReload(), systemctl.act("try-restart", "varnish.service")],
+            activate: [systemctl.daemonReload(), whenIdle(), systemctl.act("try-restart", "varnish.service")],
+            restarts: "varnish.service",
           }),
           configuration({
             id: "varnish-vcl",
@@ -93,6 +94,7 @@ export async function startCache({ fabric }: RoleContext): Promise<RunningRole<C
             files: [{ path: "/etc/memcached.conf", content: memcachedConfig(spec, address) }],
             check: null,
             activate: [systemctl.atBoot("enable", "memcached.service"), systemctl.act("restart", "memcached.service")],
+            restarts: "memcached.service",
           }),
           unit({ unit: "memcached.service", running: true, atBoot: true }),
         ],
@@ -100,6 +102,15 @@ export async function startCache({ fabric }: RoleContext): Promise<RunningRole<C
     ],
     stop: async () => holds.stop(),
   };
+}
+
+/** Few requests take longer. */
+const LAST_REQUEST_SECONDS = 60;
+
+/** Waits until Varnish has no request in hand, for a while: who restarts it has seen to it that no new ones come. */
+function whenIdle(): Argv {
+  const isIdle = "varnishstat -1 -f 'MEMPOOL.req*.live' | awk '{ live += $2 } END { exit live > 0 }'";
+  return ["sh", "-c", `timeout ${LAST_REQUEST_SECONDS} sh -c "$1" || true`, "sh", `until ${isIdle}; do sleep 0.2; done`];
 }
 
 /**

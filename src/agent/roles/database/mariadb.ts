@@ -28,6 +28,7 @@ export function mariadb(options: MariadbOptions): Resource {
       systemctl.atBoot("enable", "mariadb.service"),
       systemctl.act("start", "mariadb.service"),
     ],
+    restarts: "mariadb.service",
   });
 }
 

@@ -39,6 +39,7 @@ export async function startEdge(): Promise<RunningRole<EdgeSpec>> {
               files: [EDGE_DROP_IN],
               check: null,
               activate: [systemctl.daemonReload(), systemctl.act("try-restart", "haproxy.service")],
+              restarts: "haproxy.service",
             }),
             configuration({
               id: "haproxy",

@@ -31,7 +31,7 @@ export async function hold(turn: Turn): Promise<readonly ServerFault[]> {
   if (faults.length === 0) return [];
   try {
     const fences = faults.map(({ server, fault }) => ({ server, reason: fault.message, deployment: deployment.id }));
-    await context.rotation.fenceCaches(site.cluster, fences, context.signal);
+    await context.rotation.fence(site.cluster, fences, context.signal);
     return [];
   } catch (thrown) {
     if (context.signal.aborted) throw thrown;

@@ -57,7 +57,7 @@ export async function fenceCaches(turn: Turn, faults: readonly ServerFault[]): P
   if (silent.length === site.caches.length) return note(turn, `warning: old pages may stand in ${names(silent)}: no cache confirms`);
   const fences = faults.map(({ server, fault }) => ({ server, reason: fault.message, deployment: deployment.id }));
   try {
-    await context.rotation.fenceCaches(site.cluster, fences, context.signal);
+    await context.rotation.fence(site.cluster, fences, context.signal);
     for (const { server, fault } of faults) note(turn, `${server} is fenced until it has caught up: ${faultLine(server, fault)}`, server);
   } catch (thrown) {
     if (context.signal.aborted) throw thrown;
