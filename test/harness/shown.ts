@@ -26,7 +26,7 @@ export const STATUS: YardStatus = {
   websites: 1,
   troubles: [],
 };
-const BOX = { roles: ["box"], cluster: "c1", targetGeneration: 4 } satisfies Partial<Server>;
+const BOX = { roles: ["box"], cluster: "c1", targetGeneration: 4, restarts: [] } satisfies Partial<Server>;
 export const SERVERS: Server[] = [
   { ...BOX, name: "c1b1", address: "10.99.0.10", state: "ready", reason: null, generation: 4 },
   { ...BOX, name: "c1b2", address: "10.99.0.11", state: "converging", reason: "at generation 3 of 4", generation: 3 },

@@ -1,7 +1,7 @@
 import { execa } from "execa";
 
 /** What takes too long for every run: CI runs the gate and one of these, `bin/test --all` all of them, in this order. */
-export const SLICES = ["faults", "requests", "attacks", "applications", "brokers"] as const;
+export const SLICES = ["faults", "requests", "attacks", "applications", "operation", "brokers"] as const;
 export type Slice = (typeof SLICES)[number];
 
 /** The slice of a commit, its seed, and by what it was chosen. */
@@ -20,7 +20,7 @@ export interface History {
 
 /**
  * Whose turn it is: the number of commits modulo the number of slices, so that the same commit always gets the same slice, and
- * five commits in a row get all five. A shallow clone cannot count, and goes by its commit's id.
+ * as many commits in a row get all of them. A shallow clone cannot count, and goes by its commit's id.
  */
 export function turnOf(history: History | null): Turn {
   if (history === null) return turn(0, "no git history here: the first slice");
