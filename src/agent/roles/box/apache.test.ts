@@ -42,6 +42,18 @@ test("box configuration of Apache is as its golden files and passes apache2 -t",
   expect((await box.check()).exitCode).toBe(0);
 });
 
+test("only a website that never had a release says that nothing is here yet", () => {
+  const pageOf = (release: string | null): string => {
+    const websites = [{ ...testWebsite(), release }];
+    return apacheFiles({ ...spec, websites }, "c1b1")
+      .map(({ content }) => content)
+      .join("\n");
+  };
+  expect(pageOf(null)).toContain("Nothing here yet");
+  expect(pageOf("a".repeat(40))).toContain("One moment, please");
+  expect(pageOf("a".repeat(40))).not.toContain("Nothing here yet");
+});
+
 /** Apache removes what it has spooled after it has answered. */
 const nothingSpooled = () => vi.waitFor(async () => expect(await readdir(box.temporary)).toHaveLength(0), { timeout: 10_000 });
 

@@ -6,7 +6,7 @@ import { logDirectory, sitePaths } from "../../website/paths.ts";
 import { servedDomains } from "../../website/snippets/website-facts.ts";
 import { fromOwnReleasesOnly, HTACCESS } from "./containment.ts";
 import { HEALTH_FILE, READY, READY_MARKER } from "./health.ts";
-import { busyPage, noReleasePage } from "./pages.ts";
+import { busyPage, noReleasePage, notNowPage } from "./pages.ts";
 import { poolSocket } from "./php.ts";
 
 const MODULES = [
@@ -155,7 +155,7 @@ ${aliases.map((name) => `  ServerAlias ${name}\n`).join("")}  UseCanonicalName O
   RewriteCond expr "file('${paths.previous}/.boxyard-release') =~ m#^([0-9a-f]{40})\\ndocroot=([^\\n]*)\\n#"
   RewriteCond "${paths.releases}/%1/%2%{REQUEST_URI}" -f
   RewriteRule "\\.(?:${ASSETS.join("|")})$" "-" [NC,E=BOXYARD_RELEASE:%1,E=BOXYARD_DOCROOT:%2]
-  ErrorDocument 503 "${noReleasePage}"
+  ErrorDocument 503 "${website.release === null ? noReleasePage : notNowPage}"
 
   <Location "/">
     Alias "${root}/"

@@ -1,6 +1,9 @@
 /** What a visitor reads before the first deployment; without double quotes, because it stands in Apache's configuration. */
 export const noReleasePage = page("Nothing here yet", "This website has no release yet. It appears with the first git push.");
 
+/** What a visitor reads of a live website on a box that has no release of it at the moment, or no PHP. */
+export const notNowPage = page("One moment, please", "This website cannot answer right now. Please try again in a few seconds.");
+
 /** What a visitor reads when all PHP workers of the website are busy. */
 export const busyPage = page(
   "Very busy",
