@@ -19,7 +19,7 @@ export const Server = z.object({
   generation: z.int(),
   targetGeneration: z.int(),
   /** Units that it restarts for a change when it is its turn; it is in use meanwhile. */
-  restarts: z.array(z.string()),
+  restarts: z.array(z.string()).default([]),
 });
 export type Server = z.infer<typeof Server>;
 

@@ -16,7 +16,7 @@ export const Website = z.object({
   /** Whether every server of it is converged to the website as it stands. */
   isReady: z.boolean(),
   /** What is wrong with it or with servers that it needs, a line each. */
-  troubles: z.array(z.string()),
+  troubles: z.array(z.string()).default([]),
 });
 export type Website = z.infer<typeof Website>;
 
