@@ -15,7 +15,6 @@ import { matches, type TargetView } from "#fabric/targets/match.ts";
 import { commonGroup } from "./common.ts";
 import type { Resource, ResourceGroup } from "./converge/resource.ts";
 import { convergeGroups, type Outcome } from "./converge/runner.ts";
-import { unitId } from "./converge/unit.ts";
 import { UnitWatch } from "./converge/unit-watch.ts";
 import { readFacts } from "./facts.ts";
 import { Ledger } from "./ledger.ts";
@@ -156,17 +155,14 @@ export class Agent {
     if (spec === null) return this.#retryUnless(hasNewest);
     const groups = [...this.#common(this.#enrolment, spec), ...(await this.#roleGroups(spec))];
     const needed = groups.flatMap(({ resources }) => resources.flatMap((resource) => resource.unit ?? []));
-    const { outcome, ended } = await this.#units.turn(needed, () => convergeGroups(groups, signal, { mayRestart }));
+    const { outcome, started } = await this.#units.turn(needed, () => convergeGroups(groups, signal, { mayRestart }));
     this.#outcome = outcome;
     if (outcome.faults.length === 0) this.#reached = spec.generation;
     this.#tellRoles();
     this.#retryUnless(hasNewest && outcome.faults.length === 0);
     this.#heartbeats.nudge();
     this.#report(spec, outcome);
-    this.#publishUnits(
-      "started",
-      ended.filter((unit) => outcome.changed.includes(unitId(unit))),
-    );
+    this.#publishUnits("started", started);
   }
 
   #retryUnless(isDone: boolean): void {

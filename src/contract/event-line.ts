@@ -32,7 +32,7 @@ function jobLine({ job, action, state, line }: JobEvent): string {
 export const ABSENCE: Readonly<Record<AbsenceCause, string>> = {
   stopped: "it is off; control starts it",
   missing: "it is gone from the cloud; control makes it again",
-  silent: "it runs and reports nothing: its agent is stopped, or its network is cut",
+  silent: "it runs and reports nothing: it is starting, its agent is stopped, or its network is cut",
 };
 
 function serverLine(server: string, change: ServerChange): string {

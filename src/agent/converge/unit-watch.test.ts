@@ -24,7 +24,7 @@ async function starts(unit: string): Promise<void> {
 const ends = (unit: string): Promise<void> => unlink(link(unit));
 const quiet = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 600));
 const turn = async (needed: readonly string[], work: () => Promise<void> = async () => undefined) =>
-  (await watching.turn(needed, work)).ended;
+  (await watching.turn(needed, work)).started;
 const WAIT = { timeoutMs: 10_000 };
 
 beforeEach(async () => {
@@ -42,7 +42,7 @@ afterEach(async () => {
   await rm(folder, { recursive: true, force: true });
 });
 
-test("a unit that ends is noticed once, and the next turn is told which it was", async () => {
+test("a unit that ends is noticed once, and the next turn knows which it was", async () => {
   await ends("a.service");
   await until("it to be noticed", async () => (ended > 0 ? true : null), WAIT);
   expect(await turn(["a.service", "b.service"], () => starts("a.service"))).toEqual(["a.service"]);
@@ -51,7 +51,7 @@ test("a unit that ends is noticed once, and the next turn is told which it was",
   expect(await turn(["a.service", "b.service"])).toEqual([]);
 });
 
-test("a unit that is restarted without a turn is told as that, and asks for no turn", async () => {
+test("a unit that is restarted without a turn is reported as that, and asks for no turn", async () => {
   await ends("b.service");
   await starts("b.service");
   await until("it to be noticed", async () => (restarted.length > 0 ? true : null), WAIT);
@@ -68,7 +68,7 @@ test("one that systemd starts again after a pause had ended and then restarted",
   expect(restarted).toEqual(["a.service"]);
 });
 
-test("a unit that ends again and again is told of each ten seconds at most", async () => {
+test("a unit that ends again and again is reported each ten seconds at most", async () => {
   const clock = new VirtualClock(SEED);
   watching.stop();
   watching = new UnitWatch({
@@ -91,7 +91,7 @@ test("a unit that ends again and again is told of each ten seconds at most", asy
   expect(restarted).toEqual(["a.service", "a.service"]);
 });
 
-test("what a turn itself stops and starts is nothing to be told", async () => {
+test("what a turn itself stops and starts is not reported", async () => {
   await turn(["a.service", "b.service"], async () => {
     await ends("a.service");
     await starts("a.service");
@@ -104,10 +104,10 @@ test("what a turn itself stops and starts is nothing to be told", async () => {
 test("a unit that ends during a turn asks for one more", async () => {
   expect(await turn(["a.service", "b.service"], () => ends("b.service"))).toEqual([]);
   expect(ended).toBe(1);
-  expect(await turn(["a.service", "b.service"])).toEqual(["b.service"]);
+  expect(await turn(["a.service", "b.service"], () => starts("b.service"))).toEqual(["b.service"]);
 });
 
-test("units that nobody needs come and go unnoticed", async () => {
+test("units that no role needs come and go unnoticed", async () => {
   await turn(["a.service"]);
   await ends("b.service");
   await starts("d.service");
@@ -118,6 +118,6 @@ test("units that nobody needs come and go unnoticed", async () => {
 test("a machine without systemd's links is not watched, and its turns are as always", async () => {
   const none = new UnitWatch({ directory: join(folder, "none"), onEnded: () => void ended++, onRestarted: () => undefined });
   none.start();
-  expect(await none.turn(["a.service"], async () => "done")).toEqual({ outcome: "done", ended: [] });
+  expect(await none.turn(["a.service"], async () => "done")).toEqual({ outcome: "done", started: [] });
   none.stop();
 });

@@ -8,13 +8,13 @@ const LINKS = "/run/systemd/units";
 const LINK = /^invocation:(.+)$/;
 /** A unit that is restarted is gone for a moment; several that end together are one change. */
 const SETTLE_MS = 200;
-/** One that ends again and again is started, and told, no more often than that. */
+/** A unit that ends again and again is started, and reported, no more often than that. */
 const AGAIN_MS = 10_000;
 
 export interface UnitWatchOptions {
-  /** Told when a unit that is needed has ended. */
+  /** Called when a unit that is needed has ended. */
   readonly onEnded: () => void;
-  /** Told of units that are needed and run anew though no turn has started them: they crashed, or somebody restarted them. */
+  /** Called with needed units that run again though no turn has started them: they crashed, or an operator restarted them. */
   readonly onRestarted: (units: readonly string[]) => void;
   /** systemd's own by default. */
   readonly directory?: string;
@@ -22,8 +22,8 @@ export interface UnitWatchOptions {
 }
 
 /**
- * Notices within a moment that a unit has ended or runs anew, without a process and without asking: the kernel says when
- * systemd changes its links. Changes during a turn are the turn's own.
+ * Notices within a moment that a unit has ended or runs again, without a process and without polling: the kernel reports
+ * when systemd changes its links. Changes during a turn are the turn's own.
  */
 export class UnitWatch {
   readonly #options: UnitWatchOptions;
@@ -33,11 +33,11 @@ export class UnitWatch {
   /** The run of each unit that is needed, as last seen; null for none, and for units that are no services. */
   #runs = new Map<string, string | null>();
   #ended = new Set<string>();
-  /** When units were last told of. */
-  readonly #told = { ended: new Map<string, number>(), restarted: new Map<string, number>() };
+  /** When units were last reported. */
+  readonly #reported = { ended: new Map<string, number>(), restarted: new Map<string, number>() };
   #isInTurn = false;
   #cancelLook: () => void = () => undefined;
-  #cancelTold: () => void = () => undefined;
+  #cancelReport: () => void = () => undefined;
 
   constructor(options: UnitWatchOptions) {
     this.#options = options;
@@ -56,19 +56,19 @@ export class UnitWatch {
 
   stop(): void {
     this.#cancelLook();
-    this.#cancelTold();
+    this.#cancelReport();
     this.#watcher?.close();
   }
 
-  /** Does the work of a turn that sees to it that these units run. Returns those that had ended before it. */
-  async turn<T>(needed: readonly string[], work: () => Promise<T>): Promise<{ readonly outcome: T; readonly ended: readonly string[] }> {
+  /** Does the work of a turn that sees to it that these units run. Returns those that had ended before it, and run again. */
+  async turn<T>(needed: readonly string[], work: () => Promise<T>): Promise<{ readonly outcome: T; readonly started: readonly string[] }> {
     this.#isInTurn = true;
     try {
       const outcome = await work();
       const ended = [...this.#ended];
       this.#ended.clear();
       await this.#remember(needed);
-      return { outcome, ended };
+      return { outcome, started: ended.filter((unit) => (this.#runs.get(unit) ?? null) !== null) };
     } finally {
       this.#isInTurn = false;
     }
@@ -89,7 +89,7 @@ export class UnitWatch {
     const restarted = [...now].filter(([unit, run]) => run !== null && run !== before.get(unit)).map(([unit]) => unit);
     this.#noteEnded(before, now);
     const news = restarted.filter((unit) => this.#pauseMs("restarted", unit) === 0);
-    for (const unit of news) this.#told.restarted.set(unit, this.#clock.elapsedMs());
+    for (const unit of news) this.#reported.restarted.set(unit, this.#clock.elapsedMs());
     if (news.length > 0) this.#options.onRestarted(news);
   }
 
@@ -102,20 +102,28 @@ export class UnitWatch {
   #noteEnded(before: ReadonlyMap<string, string | null>, now: ReadonlyMap<string, string | null>): void {
     const ended = [...now].filter(([unit, run]) => run === null && (before.get(unit) ?? null) !== null).map(([unit]) => unit);
     if (ended.length === 0) return;
-    const pauseMs = Math.min(...ended.map((unit) => this.#pauseMs("ended", unit)));
-    for (const unit of ended) {
-      this.#ended.add(unit);
-      this.#told.ended.set(unit, this.#clock.elapsedMs());
-    }
-    this.#cancelTold();
-    if (pauseMs === 0) this.#options.onEnded();
-    else this.#cancelTold = this.#clock.after(pauseMs, () => this.#options.onEnded());
+    for (const unit of ended) this.#ended.add(unit);
+    this.#reportEnded();
   }
 
-  /** For how long it is too early to tell that of the unit again. */
+  /** Reports units that have ended as soon as that is not too often. */
+  #reportEnded(): void {
+    const early = [...this.#ended].map((unit) => this.#pauseMs("ended", unit));
+    if (early.length === 0) return;
+    const pauseMs = Math.min(...early);
+    this.#cancelReport();
+    if (pauseMs > 0) {
+      this.#cancelReport = this.#clock.after(pauseMs, () => this.#reportEnded());
+      return;
+    }
+    for (const unit of this.#ended) this.#reported.ended.set(unit, this.#clock.elapsedMs());
+    this.#options.onEnded();
+  }
+
+  /** For how long it is too early to report that of the unit again. */
   #pauseMs(what: "ended" | "restarted", unit: string): number {
-    const toldMs = this.#told[what].get(unit) ?? Number.NEGATIVE_INFINITY;
-    return Math.max(0, toldMs + AGAIN_MS - this.#clock.elapsedMs());
+    const reportedMs = this.#reported[what].get(unit) ?? Number.NEGATIVE_INFINITY;
+    return Math.max(0, reportedMs + AGAIN_MS - this.#clock.elapsedMs());
   }
 
   async #read(units: readonly string[]): Promise<Map<string, string | null>> {

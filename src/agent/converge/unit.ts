@@ -45,7 +45,7 @@ export const systemctl = {
 /** A systemd unit that runs, or does not. */
 export function unit(want: UnitWant): Resource {
   return {
-    id: unitId(want.unit),
+    id: `unit ${want.unit}`,
     ...(want.running && want.isWatched !== false ? { unit: want.unit } : {}),
     mismatch: async () => {
       const verbs = planUnit(want, await unitState(want.unit));
@@ -55,11 +55,6 @@ export function unit(want: UnitWant): Resource {
       for (const verb of planUnit(want, await unitState(want.unit))) await run(command(verb, want.unit), { timeoutMs: 120_000 });
     },
   };
-}
-
-/** The id of a unit's resource. */
-export function unitId(unit: string): string {
-  return `unit ${unit}`;
 }
 
 /** What is to be done so that a unit in state `have` becomes as wanted. */

@@ -10,6 +10,7 @@ import { startPostgres, type TestPostgres } from "#harness/postgres.ts";
 import { VirtualClock } from "#harness/virtual-clock.ts";
 import type { Store } from "../store/schema.ts";
 import { addServer, listServerRows, setServerState } from "../store/servers.ts";
+import { storePlan } from "../store/specs.ts";
 import { Attendance } from "./attendance.ts";
 
 const SUBNET = "10.99.0.0/24";
@@ -41,10 +42,10 @@ function begin(): void {
 const ensure = (name: ServerName) =>
   cloud.ensureServer({ name, template: "t", address: "10.99.0.9", guard: "address", volumes: [], files: [] });
 
-function beats(server: ServerName): void {
+function beats(server: ServerName, generation = 1): void {
   const at = timestamp();
   bus.hear({
-    ...{ server, at, startedAt: at, count: 1, generation: 1, targetGeneration: 1 },
+    ...{ server, at, startedAt: at, count: 1, generation, targetGeneration: generation },
     ...{ roles: [], faults: [], releases: {}, facts: {} },
   });
 }
@@ -62,6 +63,14 @@ async function bothAreThere(): Promise<void> {
   await look();
 }
 
+/** The memory bus forgets also that it was ever heard of. */
+async function fallsSilent(server: ServerName): Promise<void> {
+  await bus.joinAsControl().forget(server);
+  await look();
+  await clock.during(() => clock.sleep(9_000));
+  await look();
+}
+
 const lines = (): string[] => bus.events.map(eventLine);
 const joined = async () => (await listServerRows(store)).filter(({ joined_at }) => joined_at !== null).map(({ name }) => name);
 
@@ -75,8 +84,9 @@ test("servers that are being created are not missed, and have joined when they a
 });
 
 test("one that is created and never heard of is missed after two minutes", async () => {
-  await look();
+  await clock.during(() => clock.sleep(600_000));
   await ensure("db1");
+  await look();
   await clock.during(() => clock.sleep(119_000));
   await look();
   expect(attendance.absenceOf("db1")).toBeNull();
@@ -97,7 +107,7 @@ test("a stopped server went although its last heartbeat still counts, and is bac
   await cloud.startServer("db1");
   await clock.during(() => clock.sleep(7_000));
   await look();
-  expect(attendance.absenceOf("db1")).toBe("stopped");
+  expect(attendance.absenceOf("db1"), "it has not been heard of").toBe("silent");
   beats("db1");
   await look();
   expect(attendance.absenceOf("db1")).toBeNull();
@@ -107,8 +117,7 @@ test("a stopped server went although its last heartbeat still counts, and is bac
 test("a server that the cloud has no more is missing, one that runs is silent", async () => {
   await bothAreThere();
   await cloud.removeServer("db1");
-  await bus.joinAsControl().forget("git1");
-  await look();
+  await fallsSilent("git1");
   expect([attendance.absenceOf("db1"), attendance.absenceOf("git1")]).toEqual(["missing", "silent"]);
 });
 
@@ -117,8 +126,16 @@ test("a cloud that is away takes no server with it, and hides none that is silen
   cloud.fail("listServers", new Fault("cloud.unreachable", "the cloud is away"));
   await look();
   expect(attendance.absenceOf("db1")).toBeNull();
-  await bus.joinAsControl().forget("db1");
+  await fallsSilent("db1");
+  expect(attendance.absenceOf("db1")).toBe("silent");
+});
+
+test("why a server is away is what is so now", async () => {
+  await bothAreThere();
+  await cloud.stopServer("db1");
   await look();
+  await cloud.startServer("db1");
+  await fallsSilent("db1");
   expect(attendance.absenceOf("db1")).toBe("silent");
 });
 
@@ -136,8 +153,27 @@ test("who begins to lead misses who is not there, and reports nobody as gone or 
   bus = memoryBus();
   begin();
   await look();
+  expect(attendance.absenceOf("db1"), "it has had no time to be heard of").toBeNull();
+  await clock.during(() => clock.sleep(10_000));
+  await look();
   expect(attendance.absenceOf("db1")).toBe("silent");
   beats("db1");
   await look();
   expect([attendance.absenceOf("db1"), lines()]).toEqual([null, []]);
+});
+
+test("a server that comes no further with its plan is known by how long it has not", async () => {
+  await bothAreThere();
+  const plan = { yard: "trial", server: "db1", address: "10.99.0.9", neighbours: [], roles: {}, brokers: [], policy: {} };
+  for (const hash of ["one", "two", "three"]) await storePlan(store, plan, hash);
+  const after = async (ms: number): Promise<number> => {
+    await clock.during(() => clock.sleep(ms));
+    await look();
+    return attendance.behindMs("db1");
+  };
+  expect([await after(1_000), await after(5_000)]).toEqual([0, 5_000]);
+  beats("db1", 2);
+  expect([await after(1_000), await after(5_000), attendance.behindMs("git1")]).toEqual([0, 5_000, 0]);
+  beats("db1", 3);
+  expect(await after(5_000)).toBe(0);
 });

@@ -5,10 +5,11 @@ import { type Loop, loop } from "#base/loop.ts";
 import type { Cloud, CloudServer } from "#cloud/driver.ts";
 import type { AbsenceCause, ServerChange } from "#contract/events.ts";
 import type { ServerName } from "#contract/names.ts";
-import type { ServerStatus } from "#contract/status.ts";
+import { REGISTRY_EXPIRY_MS, type ServerStatus } from "#contract/status.ts";
 import type { ControlFabric } from "#fabric/fabric.ts";
 import type { Store } from "../store/schema.ts";
 import { listServerRows, markJoined, type ServerRow } from "../store/servers.ts";
+import { listGenerations } from "../store/specs.ts";
 
 export interface AttendanceOptions {
   readonly store: Store;
@@ -32,7 +33,10 @@ interface Absence {
   readonly isReported: boolean;
 }
 
-/** Which servers should be there and are not, and why: by the rows, the cloud and the heartbeats. Events say who went and who is back. */
+/**
+ * Which servers should be there and are not, and why: by the rows, the cloud and the heartbeats. Events say who went and who
+ * is back. And who is there, but does not come any further.
+ */
 export class Attendance {
   readonly #options: AttendanceOptions;
   readonly #clock: Clock;
@@ -40,6 +44,8 @@ export class Attendance {
   readonly #absences = new Map<ServerName, Absence>();
   /** Since when servers are known that have not been heard of yet. */
   readonly #newSinceMs = new Map<ServerName, number>();
+  /** Since when servers that are behind their plan have been at this generation. */
+  readonly #behind = new Map<ServerName, { readonly generation: number; readonly sinceMs: number }>();
   #unsubscribe: () => void = () => undefined;
 
   constructor(options: AttendanceOptions) {
@@ -65,12 +71,23 @@ export class Attendance {
     return this.#absences.get(server)?.cause ?? null;
   }
 
+  /** For how long a server that is behind its plan has not come any further, in milliseconds; 0 when it is not behind. */
+  behindMs(server: ServerName): number {
+    const behind = this.#behind.get(server);
+    return behind === undefined ? 0 : this.#clock.elapsedMs() - behind.sinceMs;
+  }
+
   /** Compares who should be there with whom the cloud has; null when the cloud could not be asked. */
   async compare(servers: readonly ServerRow[], inCloud: readonly CloudServer[] | null): Promise<void> {
     const expected = servers.filter(({ state }) => state === "present");
-    for (const row of expected) this.#compareOne(row, inCloud);
+    const planned = await listGenerations(this.#options.store);
+    for (const row of expected) {
+      this.#compareOne(row, inCloud);
+      this.#compareGeneration(row.name, planned.get(row.name) ?? 0);
+    }
     const names = new Set(expected.map(({ name }) => name));
-    for (const known of [this.#absences, this.#newSinceMs]) for (const name of known.keys()) if (!names.has(name)) known.delete(name);
+    for (const known of [this.#absences, this.#newSinceMs, this.#behind])
+      for (const name of known.keys()) if (!names.has(name)) known.delete(name);
     const registry = this.#options.fabric.registry();
     const joined = expected.filter(({ name, joined_at }) => joined_at === null && registry.has(name));
     await markJoined(
@@ -87,26 +104,38 @@ export class Attendance {
   }
 
   #compareOne({ name, joined_at }: ServerRow, inCloud: readonly CloudServer[] | null): void {
-    const status = this.#options.fabric.registry().get(name);
+    const { fabric } = this.#options;
+    const status = fabric.registry().get(name);
     const found = inCloud?.find((server) => server.name === name);
     const isOff = inCloud !== null && found?.isRunning !== true;
     const absence = this.#absences.get(name);
+    const cause = causeOf(inCloud, found);
     if (absence === undefined) {
       if (!isOff && status !== undefined) return void this.#newSinceMs.delete(name);
-      if (joined_at === null && status === undefined && this.#isBeingCreated(name)) return;
-      const cause = inCloud === null || (found?.isRunning ?? false) ? "silent" : found === undefined ? "missing" : "stopped";
+      if (joined_at === null && status === undefined && (isOff || this.#isNew(name, CREATION_LIMIT_MS))) return;
+      // Who has just begun to lead has not been told of anybody yet.
+      if (cause === "silent" && fabric.lastHeard(name) === null && this.#isNew(name, REGISTRY_EXPIRY_MS)) return;
       this.#miss(name, cause, status);
     } else if (!isOff && status !== undefined && status !== absence.last) {
       this.#absences.delete(name);
       if (absence.isReported) this.#report(name, { what: "returned", awayMs: Math.round(this.#clock.elapsedMs() - absence.sinceMs) });
+    } else {
+      this.#absences.set(name, { ...absence, cause });
     }
   }
 
-  #isBeingCreated(name: ServerName): boolean {
+  #compareGeneration(name: ServerName, planned: number): void {
+    const generation = this.#options.fabric.registry().get(name)?.generation;
+    if (generation === undefined || generation >= planned) this.#behind.delete(name);
+    else if (this.#behind.get(name)?.generation !== generation) this.#behind.set(name, { generation, sinceMs: this.#clock.elapsedMs() });
+  }
+
+  /** Whether the server, of which nothing was heard yet, is known for less than this. */
+  #isNew(name: ServerName, limitMs: number): boolean {
     const now = this.#clock.elapsedMs();
     const since = this.#newSinceMs.get(name) ?? now;
     this.#newSinceMs.set(name, since);
-    return now - since < CREATION_LIMIT_MS;
+    return now - since < limitMs;
   }
 
   /** A process that has just begun to lead has heard of nobody yet: it reports nobody as gone whom it never heard of. */
@@ -123,4 +152,9 @@ export class Attendance {
       .publishEvent({ kind: "server", at: timestamp(this.#clock), server, change })
       .catch((thrown: unknown) => log.warn({ server, fault: reportFault(thrown) }, "event not published"));
   }
+}
+
+function causeOf(inCloud: readonly CloudServer[] | null, found: CloudServer | undefined): AbsenceCause {
+  if (inCloud === null || found?.isRunning === true) return "silent";
+  return found === undefined ? "missing" : "stopped";
 }
