@@ -40,6 +40,9 @@ export const withdraw = action("release.withdraw", {
   faults: ["release.switch-failed"],
 });
 
+/** The fault of a website that takes too long with a page; its web server is there. */
+export const SLOW_PAGE = "release.slow-page";
+
 /** On a box: asks its own Apache for the website's front page and answers with the release that served it. */
 export const probe = action("release.probe", {
   summary: "Ask the website's own web server which release it serves",
@@ -47,5 +50,5 @@ export const probe = action("release.probe", {
   output: z.object({ release: CommitId.nullable(), status: z.int(), durationMs: z.number() }),
   timeoutMs: 15_000,
   idempotent: true,
-  faults: ["release.no-answer", "release.unknown-website"],
+  faults: ["release.no-answer", SLOW_PAGE, "release.unknown-website"],
 });

@@ -1,5 +1,5 @@
 import { banPages, letGo } from "#contract/actions/cache.ts";
-import { probe } from "#contract/actions/release.ts";
+import { probe, SLOW_PAGE } from "#contract/actions/release.ts";
 import { status } from "#contract/actions/server.ts";
 import type { ServerName, WebsiteId } from "#contract/names.ts";
 import type { Answer, ControlFabric } from "#fabric/fabric.ts";
@@ -8,10 +8,10 @@ import type { Releases } from "../store/fences.ts";
 /** Deployments of the cluster wait while a server is asked these. */
 const LOCKED_MS = 2_000;
 
-/** Whether the box's own web server answers for each of these websites, whatever it answers. */
+/** Whether the box's own web server answers for each of these websites, whatever it answers, and however long the website takes. */
 export async function answersFor(fabric: ControlFabric, box: ServerName, websites: Iterable<WebsiteId>): Promise<boolean> {
   const asking = [...websites].map((website) => fabric.askAll(probe, [box], { website, path: "/" }));
-  return (await Promise.all(asking)).every(([answer]) => answer?.output !== undefined);
+  return (await Promise.all(asking)).every(([answer]) => answer?.output !== undefined || answer?.fault?.code === SLOW_PAGE);
 }
 
 /** Whether the box serves exactly these releases. */
