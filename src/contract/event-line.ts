@@ -64,6 +64,6 @@ function unitsLine({ how, units }: UnitsEvent): string {
 }
 
 function convergedLine({ generation, changed, faults }: Extract<Event, { kind: "converged" }>): string {
-  const told = faults.map(({ resource, message }) => `${resource}: ${message}`);
-  return [`generation ${generation}`, ...(changed.length === 0 ? [] : [`changed ${changed.join(", ")}`]), ...told].join("; ");
+  const failed = faults.map(({ resource, message }) => `${resource}: ${message}`);
+  return [`generation ${generation}`, ...(changed.length === 0 ? [] : [`changed ${changed.join(", ")}`]), ...failed].join("; ");
 }

@@ -12,6 +12,9 @@ export const WebsiteFault = z.object({
 });
 export type WebsiteFault = z.infer<typeof WebsiteFault>;
 
+/** The code of a fault that a restart may end which waits for its turn. */
+export const NEEDS_RESTART = "converge.needs-restart";
+
 /** What a server says of itself, its heartbeat. */
 export const ServerStatus = z.object({
   server: ServerName,

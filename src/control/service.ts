@@ -88,7 +88,7 @@ export async function startService(options: ServiceOptions): Promise<{ stop(): P
     await publisher.plan();
     planning.nudge();
   };
-  const { rotation, waves } = makeRotation(options, plan);
+  const { rotation, waves } = makeRotation(options, { plan, brokerWatch });
   rotation.start();
   waves.start();
   const builders = makeBuilders(options, onRowsChanged);
@@ -104,6 +104,8 @@ export async function startService(options: ServiceOptions): Promise<{ stop(): P
       brokers: () => brokerWatch.states(),
       controls: () => standbys.states(),
       absenceOf: (server) => attendance.absenceOf(server),
+      behindMs: (server) => attendance.behindMs(server),
+      isRestarting: (server) => waves.isRestarting(server),
       troubles: () =>
         [waves, brokerWatch, standbys, provisioner, planning, fabric, hostProtection(fabric)].flatMap((one) => one.troubles()),
     },
@@ -134,10 +136,14 @@ function makeProvisioner({ config, secrets, members, store, fabric, log }: Servi
   return { attendance, provisioner: new Provisioner({ ...needs, attendance, config, secrets, brokers, store, fabric, cloud, log }) };
 }
 
-/** What restarts is out of rotation meanwhile. */
-function makeRotation({ store, fabric, log }: ServiceOptions, plan: () => Promise<void>): { rotation: Rotation; waves: Waves } {
-  const rotation = new Rotation({ store, fabric, log, plan, isRestarting: (server) => waves.isRestarting(server) });
-  const waves: Waves = new Waves({ store, fabric, log, rotation });
+/** What restarts is out of rotation until it has. */
+function makeRotation(
+  { store, fabric, log }: ServiceOptions,
+  { plan, brokerWatch }: { readonly plan: () => Promise<void>; readonly brokerWatch: BrokerWatch },
+): { rotation: Rotation; waves: Waves } {
+  const rotation = new Rotation({ store, fabric, log, plan, keepsFenced: (row) => waves.keepsFenced(row) });
+  const areBrokersWell = (): boolean => brokerWatch.troubles().length === 0;
+  const waves: Waves = new Waves({ store, fabric, log, rotation, areBrokersWell });
   return { rotation, waves };
 }
 

@@ -92,6 +92,8 @@ export class TestApi {
       confirmLead: () => undefined,
       troubles: () => [],
       absenceOf: () => null,
+      behindMs: () => 0,
+      isRestarting: () => false,
     });
   }
 

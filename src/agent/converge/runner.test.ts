@@ -139,7 +139,7 @@ describe("what restarts a unit that runs", () => {
     expect(await run([service], held)).toMatchObject({ changed: [], restarts: [] });
   });
 
-  test("keeps what comes after it from being a fault, since it may be what that lacks; other groups' faults stay", async () => {
+  test("marks the fault of what comes after it, which may lack the restart; other groups' faults are as ever", async () => {
     const fault = new Fault("trial.broken", "it broke");
     const outcome = await convergeGroups(
       [
@@ -149,7 +149,13 @@ describe("what restarts a unit that runs", () => {
       signal,
       held,
     );
-    expect(outcome).toMatchObject({ restarts: ["a.service"], faults: [{ resource: "other: broken" }] });
+    expect(outcome).toMatchObject({
+      restarts: ["a.service"],
+      faults: [
+        { resource: "g: needs it", code: "converge.needs-restart", message: "it broke" },
+        { resource: "other: broken", code: "trial.broken" },
+      ],
+    });
     const service = restarting();
     expect((await run([service, resource("needs it", { fault })])).faults).toHaveLength(1);
   });

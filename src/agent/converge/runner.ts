@@ -1,5 +1,5 @@
 import { Fault, reportFault } from "#base/fault.ts";
-import type { WebsiteFault } from "#contract/status.ts";
+import { NEEDS_RESTART, type WebsiteFault } from "#contract/status.ts";
 import type { Resource, ResourceGroup } from "./resource.ts";
 import { showUnit } from "./unit-state.ts";
 
@@ -19,7 +19,7 @@ export interface Outcome {
  * group are checked all at once, as mostly all is well; after one that is not, each later one is checked again when it is its turn.
  *
  * Unless it `mayRestart`, what restarts a unit that runs is left for later, and the group goes on: the unit runs as it was. A
- * later resource of the group that fails waits with it, since it may need what the restart brings.
+ * later resource of the group that fails may lack what the restart brings: its fault has the code NEEDS_RESTART.
  */
 export async function convergeGroups(
   groups: readonly ResourceGroup[],
@@ -61,9 +61,8 @@ async function convergeGroup({ name, resources }: ResourceGroup, turn: Turn, { s
     } catch (thrown) {
       isUnchanged = false;
       const { code, message, ...fault } = reportFault(thrown);
-      if (isWaiting && resource.website === undefined) return;
       if (resource.website === undefined) {
-        turn.faults.push({ resource: `${name}: ${resource.id}`, code, message });
+        turn.faults.push({ resource: `${name}: ${resource.id}`, code: isWaiting ? NEEDS_RESTART : code, message });
         return;
       }
       turn.websiteFaults.push({ website: resource.website, resource: resource.id, code, message, ...fault });

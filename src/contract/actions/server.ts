@@ -51,7 +51,7 @@ export const converge = action("server.converge", {
   faults: [],
 });
 
-/** Restarts what waits for it, for whoever has seen to it that nobody misses it, and answers when the turn has ended. */
+/** Restarts the units that wait for it, and answers when the turn has ended. The caller has made sure that no visitor needs them. */
 export const restartUnits = action("server.restart-units", {
   summary: "Converge to the server's spec now, with the restarts that wait for their turn",
   input: z.object({}),

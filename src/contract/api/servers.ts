@@ -18,7 +18,7 @@ export const Server = z.object({
   reason: z.string().nullable(),
   generation: z.int(),
   targetGeneration: z.int(),
-  /** Units that it restarts for a change when it is its turn; it is in use meanwhile. */
+  /** Units that it restarts for a change when it is its turn; until then it serves as before. */
   restarts: z.array(z.string()).default([]),
 });
 export type Server = z.infer<typeof Server>;

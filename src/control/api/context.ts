@@ -37,6 +37,10 @@ export interface ApiContext {
   readonly onRowsChanged: () => Promise<void>;
   /** What control cannot do at the moment, in words. */
   readonly troubles: () => readonly string[];
+  /** Whether a server gets no visitors because it restarts something for a change. */
+  readonly isRestarting: (server: ServerName) => boolean;
   /** Why a server that should be there is not; null when it is. */
   readonly absenceOf: (server: ServerName) => AbsenceCause | null;
+  /** For how long a server that is behind its plan has not come any further; 0 when it is not behind. */
+  readonly behindMs: (server: ServerName) => number;
 }

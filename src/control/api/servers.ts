@@ -11,7 +11,7 @@ import type { ApiContext } from "./context.ts";
 import type { Handler } from "./handler.ts";
 
 /** Every server as the API shows it. */
-export async function describeServers({ store, fabric, busKeys, absenceOf }: ApiContext): Promise<Server[]> {
+export async function describeServers({ store, fabric, busKeys, absenceOf, behindMs, isRestarting }: ApiContext): Promise<Server[]> {
   const [rows, generations, keys] = await Promise.all([listServerRows(store), listGenerations(store), busKeys.current()]);
   return rows.map((row) =>
     describeServer({
@@ -19,10 +19,22 @@ export async function describeServers({ store, fabric, busKeys, absenceOf }: Api
       targetGeneration: generations.get(row.name) ?? 0,
       status: fabric.registry().get(row.name),
       absence: absenceOf(row.name),
+      behindMs: behindMs(row.name),
+      isRestarting: isRestarting(row.name),
       isCutOff: row.enrolment !== null && !keys.has(row.name),
       clockFault: wrongClock(fabric, row.name),
     }),
   );
+}
+
+/** A server without a fault that comes no further for so long will not by itself. */
+const STUCK_MS = 120_000;
+
+function behindOf(generation: number, { row, targetGeneration, behindMs }: Known): Pick<Server, "state" | "reason"> {
+  const where = `at generation ${generation} of ${targetGeneration}`;
+  if (behindMs < STUCK_MS) return { state: "converging", reason: where };
+  const look = `see boxyard do log.tail --service boxyard-agent --target ${row.name}`;
+  return { state: "failed", reason: `${where} for ${Math.round(behindMs / 1000)} s, without a fault: ${look}` };
 }
 
 /** What is wrong with servers, a line each. What is being made, changed or removed is not. */
@@ -76,6 +88,8 @@ interface Known {
   readonly targetGeneration: number;
   readonly status: ServerStatus | undefined;
   readonly absence: AbsenceCause | null;
+  readonly behindMs: number;
+  readonly isRestarting: boolean;
   readonly clockFault: Fault | null;
   /** Whether none of its keys counts. */
   readonly isCutOff: boolean;
@@ -92,11 +106,14 @@ function stateOf(known: Known): Pick<Server, "state" | "reason"> {
   const { state, reason } = stateBesideFence(known);
   const { fence } = known.row;
   if (fence === null || state === "deleting") return { state, reason };
+  if (state === "ready" && known.isRestarting)
+    return { state: "converging", reason: "it restarts for a change, and gets no visitors meanwhile" };
   if (state !== "ready") return { state, reason: `${reason}; no visitors are sent to it` };
   return { state: "fenced", reason: `no visitors are sent to it, it is about to return: ${fence}` };
 }
 
-function stateBesideFence({ row, targetGeneration, status, absence, clockFault, isCutOff }: Known): Pick<Server, "state" | "reason"> {
+function stateBesideFence(known: Known): Pick<Server, "state" | "reason"> {
+  const { row, targetGeneration, status, absence, clockFault, isCutOff } = known;
   if (row.state !== "present")
     return { state: "deleting", reason: row.state === "leaving" ? "its caches stop using it" : "it is being removed" };
   if (isCutOff) return { state: "unreachable", reason: `its credentials were revoked: boxyard server readmit ${row.name}` };
@@ -108,7 +125,6 @@ function stateBesideFence({ row, targetGeneration, status, absence, clockFault, 
   if (clockFault !== null) return { state: "failed", reason: clockFault.message };
   const [fault] = status.faults;
   if (fault !== undefined) return { state: "failed", reason: `${fault.resource}: ${fault.message}` };
-  if (status.generation < targetGeneration || targetGeneration === 0)
-    return { state: "converging", reason: `at generation ${status.generation} of ${targetGeneration}` };
+  if (status.generation < targetGeneration || targetGeneration === 0) return behindOf(status.generation, known);
   return { state: "ready", reason: null };
 }

@@ -41,9 +41,11 @@ export async function openTurn(context: DeployContext, deployment: DeploymentRec
   return { context, journal: openJournal(context, deployment.id), deployment, site, carriers, isFreshSwitch: false };
 }
 
-/** Looks at the website's rows again: from `switching` on to the end no server returns to rotation. */
+/** Looks at the website's rows again, and at which of its servers are fenced: from `switching` on to the end none returns to rotation. */
 export async function lookAgain(turn: Turn): Promise<void> {
   turn.site = await findWebsiteOnYard(turn.context.store, turn.deployment.website);
+  const now = new Map((turn.site?.carriers ?? []).map((carrier) => [carrier.name, carrier]));
+  turn.carriers = turn.carriers.map((carrier) => now.get(carrier.name) ?? carrier);
 }
 
 /** What a move may carry beside the states; `line` is what people read of it. */

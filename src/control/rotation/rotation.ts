@@ -31,8 +31,8 @@ export interface RotationOptions {
   readonly log: Log;
   /** Plans the rows as they are now; resolves when the new generations are known, and delivers them. Throws when it cannot. */
   readonly plan: () => Promise<void>;
-  /** Whether a server is about to restart something, and so stays fenced; never by default. */
-  readonly isRestarting?: (server: ServerName) => boolean;
+  /** Whether a fenced server is about to restart something, and so stays fenced; never by default. */
+  readonly keepsFenced?: (row: ServerRow) => boolean;
   readonly timing?: Partial<RotationTiming>;
   readonly clock?: Clock;
 }
@@ -129,14 +129,17 @@ export class Rotation {
     for (const row of fenced) await this.#takeBackOne(row, generations.get(row.name) ?? Number.POSITIVE_INFINITY);
   }
 
-  async #takeBackOne({ name, cluster, roles }: ServerRow, generation: number): Promise<void> {
-    const { store, fabric, plan, isRestarting = () => false } = this.#options;
+  async #takeBackOne(row: ServerRow, generation: number): Promise<void> {
+    const { name, cluster, roles } = row;
+    const { store, fabric, plan, keepsFenced = () => false } = this.#options;
     const status = fabric.registry().get(name);
     if (cluster === null || status === undefined || status.faults.length > 0 || status.generation < generation) return;
-    if (wrongClock(fabric, name) !== null || isRestarting(name)) return;
+    if (wrongClock(fabric, name) !== null || keepsFenced(row)) return;
     const isCache = roles.includes("cache");
     if (!isCache && !(await answersFor(fabric, name, Object.keys(status.releases)))) return;
-    const isRight = (releases: Releases): Promise<boolean> => (isCache ? hasLetGo : serves)(fabric, name, releases);
+    // Also whether it is kept: it may be about to restart something since it was looked at.
+    const isRight = async (releases: Releases): Promise<boolean> =>
+      !keepsFenced(row) && (await (isCache ? hasLetGo : serves)(fabric, name, releases)) && !keepsFenced(row);
     const outcome = await removeFence(store, { server: name, cluster }, isRight);
     if (outcome === "busy") this.#lookAgainSoon();
     if (outcome !== "removed") return;

@@ -9,7 +9,7 @@ export interface WaveServer {
   readonly isWaiting: boolean;
   /** Whether it is there and has the right time. */
   readonly isThere: boolean;
-  /** Whether it is also without a fault. */
+  /** Whether it is also without a fault, but for those that its restart may end. */
   readonly isWell: boolean;
   /** Whether visitors are sent to it, or would be. */
   readonly isInRotation: boolean;
@@ -25,19 +25,16 @@ export function kindOf({ roles }: Pick<WaveServer, "roles">): Kind {
 
 /**
  * Who restarts next, all of them at the same time: of each kind one server first, and after it (`tried` has its kind) one of
- * each cluster. Never two of a kind in a cluster, none while another of its kind in its cluster is not well, and none of a
- * `stopped` kind. One that has a fault itself may: the restart may be what it lacks.
+ * each cluster. Never two of a kind in a cluster, and none while another of its kind in its cluster is not well. One that
+ * has a fault itself may: the restart may be what it lacks.
  */
-export function pickNext(
-  servers: readonly WaveServer[],
-  { tried, stopped }: { readonly tried: ReadonlySet<Kind>; readonly stopped: ReadonlySet<Kind> },
-): ServerName[] {
+export function pickNext(servers: readonly WaveServer[], tried: ReadonlySet<Kind>): ServerName[] {
   const picked: WaveServer[] = [];
   for (const server of servers.filter(({ isWaiting, isThere }) => isWaiting && isThere).toSorted(byName)) {
     const kind = kindOf(server);
     const ofKind = picked.filter((one) => kindOf(one) === kind);
     const isFirst = !tried.has(kind);
-    if (stopped.has(kind) || (isFirst && ofKind.length > 0) || ofKind.some(({ cluster }) => cluster === server.cluster)) continue;
+    if ((isFirst && ofKind.length > 0) || ofKind.some(({ cluster }) => cluster === server.cluster)) continue;
     if (peersOf(server, servers).every(({ isWell, isInRotation }) => isWell && isInRotation)) picked.push(server);
   }
   return picked.map(({ name }) => name);

@@ -1,5 +1,6 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { timestamp } from "#base/clock.ts";
+import { Fault } from "#base/fault.ts";
 import { silentLog } from "#base/log.ts";
 import { until } from "#base/retry.ts";
 import { banPages, letGo } from "#contract/actions/cache.ts";
@@ -17,6 +18,7 @@ import { insertCluster } from "../store/clusters.ts";
 import type { Store } from "../store/schema.ts";
 import { addServer, listServerRows } from "../store/servers.ts";
 import { storePlan } from "../store/specs.ts";
+import { createWebsite } from "../store/websites.ts";
 import { Waves } from "./waves.ts";
 
 const SUBNET = "10.99.0.0/24";
@@ -33,6 +35,10 @@ let waiting: Set<ServerName>;
 let faults: Map<ServerName, string>;
 /** Who restarted, with all that were out of rotation or restarting at that moment. */
 let restarts: { readonly server: ServerName; readonly without: readonly ServerName[] }[];
+/** Caches that do not let go of pages, and so do not return. */
+let isDeaf: Set<ServerName>;
+/** Servers that always have something to restart. */
+let isEndless: Set<ServerName>;
 const RESTART_MS = 2_000;
 
 beforeAll(async () => {
@@ -51,11 +57,14 @@ beforeEach(async () => {
   clock.start();
   store = database.storeOn(clock);
   bus = memoryBus(clock);
-  [waiting, faults, restarts] = [new Set(), new Map(), []];
+  [waiting, faults, restarts, isDeaf, isEndless] = [new Set(), new Map(), [], new Set(), new Set()];
   await add("edge1", "edge", null);
   await add("db1", "database", null);
   for (let nth = 0; nth < 2; nth++) {
     const cluster = await insertCluster(store);
+    const certificate = { chainPem: "", keyPem: "", expiresAt: new Date() };
+    const domain = { name: `${cluster}.example.test`, kind: "main" as const, certificate };
+    await createWebsite(store, { cluster, environment: "production", branch: "main", domain });
     for (const [suffix, role] of [
       ["v1", "cache"],
       ["v2", "cache"],
@@ -65,8 +74,8 @@ beforeEach(async () => {
       await add(`${cluster}${suffix}`, role, cluster);
   }
   const fabric = bus.joinAsControl();
-  rotation = new Rotation({ store, fabric, log: silentLog(), plan, clock, isRestarting: (server) => waves.isRestarting(server) });
-  waves = new Waves({ store, fabric, log: silentLog(), rotation, clock });
+  rotation = new Rotation({ store, fabric, log: silentLog(), plan, clock, keepsFenced: (row) => waves.keepsFenced(row) });
+  waves = new Waves({ store, fabric, log: silentLog(), rotation, areBrokersWell: () => true, clock });
   await plan();
   rotation.start();
 });
@@ -79,18 +88,21 @@ afterEach(async () => {
 async function add(name: ServerName, role: Role, cluster: string | null): Promise<void> {
   await addServer(store, SUBNET, { name, roles: [role], cluster, hostKey: null });
   const end = bus.joinAsServer(name);
-  end.answer(banPages, async () => ({ banned: true as const }));
+  end.answer(banPages, async () => {
+    if (isDeaf.has(name)) throw new Fault("trial.deaf", "it does not let go");
+    return { banned: true as const };
+  });
   end.answer(letGo, async () => ({ held: false as const }));
   end.answer(status, async () => statusOf(name, 0));
   end.answer(restartUnits, async () => {
     const without = (await listServerRows(store)).filter(({ fence }) => fence !== null).map((row) => row.name);
     restarts.push({ server: name, without });
     await clock.sleep(RESTART_MS);
-    waiting.delete(name);
     const message = faults.get(name);
-    const found = message === undefined ? [] : [{ resource: "varnish", message }];
+    // What was refused is put back, and waits on.
+    if (message === undefined && !isEndless.has(name)) waiting.delete(name);
     beats(name);
-    return { generation: 1, faults: found };
+    return { generation: 1, faults: message === undefined ? [] : [{ resource: "varnish", message }] };
   });
 }
 
@@ -150,18 +162,50 @@ describe("servers that have something to restart", () => {
     expect(waves.troubles()).toEqual([]);
   });
 
-  test("of a kind do it after the first of them has, and not at all when that went wrong, until it is well", async () => {
+  test("of a kind do it after the first of them has, and not when that went wrong: there it is tried again, less and less often", async () => {
     faults.set("c1v1", "it does not start");
     allWait("c1v1", "c1v2", "c2v1", "c2v2", "c1b1");
     waves.start();
     await areDone("c1v1", "c1b1");
-    await clock.sleep(120_000);
-    expect(restarts.map(({ server }) => server).toSorted()).toEqual(["c1b1", "c1v1"]);
-    expect(await fenced()).toEqual(["c1v1"]);
+    await clock.sleep(5 * 60_000);
+    const tries = restarts.filter(({ server }) => server === "c1v1").length;
+    expect(tries).toBeGreaterThanOrEqual(3);
+    expect(tries).toBeLessThanOrEqual(4);
+    expect(new Set(restarts.map(({ server }) => server))).toEqual(new Set(["c1b1", "c1v1"]));
     expect(waves.troubles()).toEqual([expect.stringMatching(/like c1v1 have stopped.*it does not start/)]);
+    expect(await fenced(), "it serves as before").toEqual([]);
     faults.delete("c1v1");
-    beats("c1v1");
     await areDone("c1v2", "c2v1", "c2v2");
+    expect(waves.troubles()).toEqual([]);
+  });
+
+  test("of a kind stop when one does not come back into rotation", async () => {
+    isDeaf.add("c1v1");
+    allWait("c1v1", "c1v2", "c2v1", "c2v2");
+    waves.start();
+    await clock.sleep(10 * 60_000);
+    expect(restarts.map(({ server }) => server)).toEqual(["c1v1"]);
+    expect([await fenced(), waves.troubles()]).toEqual([["c1v1"], [expect.stringMatching(/not in rotation again in time/)]]);
+    isDeaf.clear();
+    await areDone("c1v2", "c2v1", "c2v2");
+  });
+
+  test("that have something to restart again and again are slowed down", async () => {
+    isEndless.add("c1v1");
+    allWait("c1v1");
+    waves.start();
+    await clock.sleep(5 * 60_000);
+    expect(restarts.length).toBeLessThanOrEqual(4);
+    expect(waves.troubles()).toEqual([expect.stringMatching(/a.service to restart again so soon/)]);
+  });
+
+  test("and are deleted meanwhile hold up nobody for long, and are no trouble", async () => {
+    isDeaf.add("c1v1");
+    allWait("c1v1", "c2v1");
+    waves.start();
+    await areDone("c1v1");
+    await store.deleteFrom("server").where("name", "=", "c1v1").execute();
+    await areDone("c2v1");
     expect(waves.troubles()).toEqual([]);
   });
 

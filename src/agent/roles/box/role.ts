@@ -1,4 +1,5 @@
 import { Fault } from "#base/fault.ts";
+import type { Argv } from "#base/run.ts";
 import { readLog } from "#contract/actions/logs.ts";
 import { probe } from "#contract/actions/release.ts";
 import type { WebsiteId } from "#contract/names.ts";
@@ -23,6 +24,7 @@ import { snippets } from "../../website/snippets/snippets.ts";
 import { mainDomain, websiteFacts } from "../../website/snippets/website-facts.ts";
 import { systemAuthorities } from "../../website/system-authorities.ts";
 import type { RoleContext, StartRole } from "../role.ts";
+import { untilIdle } from "../until-idle.ts";
 import { APACHE_OWNS, apacheFiles } from "./apache.ts";
 import { OUTGOING, OUTGOING_DROP_IN, OUTGOING_RULES, OUTGOING_TABLE } from "./containment.ts";
 import { startHealth } from "./health.ts";
@@ -100,7 +102,7 @@ function webServer(spec: BoxSpec, server: string) {
       id: "apache-service",
       files: [{ path: OUTGOING, content: OUTGOING_RULES }, OUTGOING_DROP_IN],
       check: ["nft", "--check", "-f", OUTGOING],
-      activate: [systemctl.daemonReload(), systemctl.act("try-restart", "apache2.service")],
+      activate: [systemctl.daemonReload(), whenIdle(), systemctl.act("try-restart", "apache2.service")],
       restarts: "apache2.service",
     }),
     nftTable(OUTGOING_TABLE),
@@ -114,6 +116,11 @@ function webServer(spec: BoxSpec, server: string) {
     unit({ unit: "apache2.service", running: true, atBoot: true }),
     noOtherWebsites(spec.websites, (id) => [logDirectory(id)]),
   ];
+}
+
+/** Each request of a cache has a connection of its own. */
+function whenIdle(): Argv {
+  return untilIdle("! ss --no-header --tcp --numeric state established '( sport = :80 )' | grep -q .");
 }
 
 const ROTATION = "/etc/logrotate.d/boxyard";

@@ -6,6 +6,7 @@ import { configuration } from "../../converge/configuration.ts";
 import { nftTable } from "../../converge/nft-table.ts";
 import { systemctl, unit } from "../../converge/unit.ts";
 import type { RoleContext, RunningRole } from "../role.ts";
+import { untilIdle } from "../until-idle.ts";
 import { CLIENTS, CLIENTS_DROP_IN, CLIENTS_TABLE, memcachedClients } from "./clients.ts";
 import { Holds } from "./holds.ts";
 import { renderVcl } from "./vcl.ts";
@@ -104,13 +105,9 @@ export async function startCache({ fabric }: RoleContext): Promise<RunningRole<C
   };
 }
 
-/** Few requests take longer. */
-const LAST_REQUEST_SECONDS = 60;
-
-/** Waits until Varnish has no request in hand, for a while: who restarts it has seen to it that no new ones come. */
+/** Whether Varnish has no request in hand. */
 function whenIdle(): Argv {
-  const isIdle = "varnishstat -1 -f 'MEMPOOL.req*.live' | awk '{ live += $2 } END { exit live > 0 }'";
-  return ["sh", "-c", `timeout ${LAST_REQUEST_SECONDS} sh -c "$1" || true`, "sh", `until ${isIdle}; do sleep 0.2; done`];
+  return untilIdle("varnishstat -1 -t 0 -f 'MEMPOOL.req*.live' | awk '{ live += $2 } END { exit live > 0 }'");
 }
 
 /**

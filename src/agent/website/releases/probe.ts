@@ -20,7 +20,7 @@ export interface ProbeAnswer {
   readonly durationMs: number;
 }
 
-/** A little less than whoever asks waits. */
+/** A little less than the time limit of the action that asks. */
 const SLOW_PAGE_MS = 13_000;
 
 /**

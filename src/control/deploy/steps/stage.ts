@@ -7,7 +7,7 @@ import type { Carrier } from "../../store/website-on-yard.ts";
 import { wrongClock } from "../../wrong-clock.ts";
 import { ask } from "../ask.ts";
 import { count, duration, faultLine, faultLines, serves, short } from "../lines.ts";
-import { move, note, notesOf, type ServerFault, type Turn, withoutRemoved } from "../turn.ts";
+import { lookAgain, move, note, notesOf, type ServerFault, type Turn, withoutRemoved } from "../turn.ts";
 import { canDoWithout, confirmFences, leaveOut } from "./leave-out.ts";
 import { again, tellWhatIsLive } from "./live-now.ts";
 import { procedureOf } from "./procedure.ts";
@@ -43,6 +43,8 @@ interface Staged {
 /** Stages everywhere, and goes on without those that cannot while enough boxes are left and nobody is sent to the others. */
 export async function stageOrLeaveOut(turn: Turn): Promise<Unstaged | Staged> {
   const { notes, faults, procedure } = await stageEverywhere(turn);
+  // Others may have been fenced meanwhile: building and staging take their time.
+  await lookAgain(turn);
   const what = `cannot stage ${short(turn.deployment.commit)}`;
   const isShellNeeded = procedure.hooks.includes("update") && faults.some(({ server }) => roleOf(turn, server) === "shell");
   if (isShellNeeded || !canDoWithout(turn, faults)) {
