@@ -9,7 +9,7 @@ import { SEED } from "#harness/seed.ts";
 import { createSite, removeSite, type Site } from "#harness/site.ts";
 import { commitTruth, findLies, Visitors } from "#harness/truth.ts";
 import { Visitor } from "#harness/visitor.ts";
-import { findDoubles, readTaken, TAKE_FILES, WRITE_KINDS, type Write, type WriteKind, Writers } from "#harness/writers.ts";
+import { findDoublesOn, TAKE_FILES, WRITE_KINDS, type Write, type WriteKind, Writers } from "#harness/writers.ts";
 import { boxyard, boxyardJson, eventually, listDeployments, releaseOnAll } from "#harness/yard.ts";
 
 /** One in so many pairs of a trouble and a way of deploying, and how often each; BOXYARD_FAULT_SHARE=1 tries all pairs. */
@@ -100,7 +100,7 @@ async function play(lane: Lane, { nth, way, trouble, box, cache, afterMs, onMs, 
   expect(readings.length).toBeGreaterThan(10);
   const writes = writers.take();
   lane.writes.push(...writes);
-  expect(findDoubles(writes, await readTaken(`${cluster}b1`, website.id))).toEqual([]);
+  expect(await findDoublesOn(`${cluster}b1`, website.id, writes)).toEqual([]);
   if (way === "built" && release === versions.get(version))
     expect((await new Visitor(lane.domain).get(`/built.txt?${version}`)).text.trim()).toBe(version);
 }
@@ -124,7 +124,7 @@ test("of all that visitors sent in these rounds most was done, a part also of wh
   for (const { cluster, site, writers, writes } of lanes) {
     await writers.stop();
     writes.push(...writers.take());
-    expect(findDoubles(writes, await readTaken(`${cluster}b1`, site.website.id))).toEqual([]);
+    expect(await findDoublesOn(`${cluster}b1`, site.website.id, writes)).toEqual([]);
     for (const kind of WRITE_KINDS) {
       const sent = writes.filter((one) => one.kind === kind);
       expect(sent.filter(({ fault }) => fault === null).length, `${kind} on ${cluster}`).toBeGreaterThan(sent.length * LEAST_DONE[kind]);

@@ -3,7 +3,7 @@ import type { CommitId } from "#contract/names.ts";
 import { createSite, removeSite, type Site } from "./site.ts";
 import { commitTruth, findLies, type Reading, Visitors } from "./truth.ts";
 import { Visitor } from "./visitor.ts";
-import { findDoubles, readTaken, TAKE_FILES, TAKE_FOLDER, type Write, type WriteKind, Writers } from "./writers.ts";
+import { findDoublesOn, TAKE_FILES, TAKE_FOLDER, type Write, type WriteKind, Writers } from "./writers.ts";
 import { deployCommit, eventually, listDeployments } from "./yard.ts";
 
 /** What visitors met, and what of it they should not have. */
@@ -67,10 +67,10 @@ export class TruthSite {
     }
     const [readings, writes] = [visitors.take(), writers.take()];
     const { id } = this.site.website;
-    const [deployments, taken] = [await listDeployments(id), await readTaken("c1b1", id)];
+    const deployments = await listDeployments(id);
     const failedWrites = writes.flatMap(({ kind, fault }) => (fault === null ? [] : [`${kind}: ${fault}`]));
     const lies = findLies(readings, { deployments, versions: this.versions });
-    return { readings, lies, writes, failedWrites, doubles: findDoubles(writes, taken) };
+    return { readings, lies, writes, failedWrites, doubles: await findDoublesOn("c1b1", id, writes) };
   }
 
   /** Resolves when visitors are sent to the box. */

@@ -49,11 +49,17 @@ const LONG_PAUSE_MS = 6_000;
 /** The shared folder in which the website writes down what it took; releases with `TAKE_FILES` declare it in their Boxfile. */
 export const TAKE_FOLDER = "docroot/taken";
 
-/** A page that takes POSTs: it writes down what arrived, works for the given time, and ends its answer with a word. */
+const NOT_WRITTEN = "not written down";
+
+/** A page that takes POSTs: it writes down what arrived, or says why it cannot, works for the given time, and ends its answer with a word. */
 export const TAKE_FILES = {
   "docroot/take.php": `<?php header('Cache-Control: no-store');
 $hash = sha1(file_get_contents('php://input'));
-file_put_contents(__DIR__ . '/taken/log', $_GET['id'] . ' ' . $hash . "\\n", FILE_APPEND | LOCK_EX);
+$line = $_GET['id'] . ' ' . $hash . "\\n";
+if (@file_put_contents(__DIR__ . '/taken/log', $line, FILE_APPEND | LOCK_EX) !== strlen($line)) {
+  http_response_code(500);
+  exit('${NOT_WRITTEN}: ' . (error_get_last()['message'] ?? 'no reason'));
+}
 sleep((int) $_GET['seconds']);
 echo $hash, ' whole';
 `,
@@ -119,7 +125,7 @@ export class Writers {
     const headers = { host: this.#domain, "content-type": "application/octet-stream", "content-length": String(length) };
     const sent = await this.#pool.request({ method: "POST", path, headers, body: Readable.from(inPieces(pieces, kind)) });
     const text = await sent.body.text();
-    if (sent.statusCode !== 200) throw new Error(`status ${sent.statusCode} by ${senderOf(sent.headers)}: ${text.slice(0, 80)}`);
+    if (sent.statusCode !== 200) throw new Error(`status ${sent.statusCode} by ${senderOf(sent.headers)}: ${text.slice(0, 300)}`);
     const [hash = "", end] = text.split(" ");
     if (end !== "whole") throw new Error(`status 200, but the answer is cut: ${JSON.stringify(text.slice(0, 80))}`);
     return hash;
@@ -138,7 +144,7 @@ async function* inPieces(pieces: readonly Buffer[], kind: WriteKind): AsyncGener
 }
 
 /** Reads what the website has written down, on one of its boxes: the folder is shared. */
-export async function readTaken(box: string, website: string): Promise<Taken[]> {
+async function readTaken(box: string, website: string): Promise<Taken[]> {
   // The cloud's client may end before all has come: what is whole ends with a word.
   const command = `cat /srv/sites/${website}/current/${TAKE_FOLDER}/log 2>/dev/null; echo whole`;
   const said = await eventually(`what ${website} has taken`, async () => {
@@ -149,6 +155,15 @@ export async function readTaken(box: string, website: string): Promise<Taken[]> 
     const [id, hash] = line.split(" ");
     return id === undefined || hash === undefined ? [] : [{ id, hash }];
   });
+}
+
+/** The same as `findDoubles`, of what the website has written down; what is found is looked for once more, as reading may fail, too. */
+export async function findDoublesOn(box: string, website: string, writes: readonly Write[]): Promise<string[]> {
+  const found = findDoubles(writes, await readTaken(box, website));
+  if (found.length === 0) return [];
+  await sleep(1_000);
+  const again = findDoubles(writes, await readTaken(box, website));
+  return found.map((one) => `${one} (${again.includes(one) ? "also" : "not"} when read again)`);
 }
 
 /**
@@ -166,6 +181,7 @@ export function findDoubles(writes: readonly Write[], taken: readonly Taken[]): 
       ...(fault === null && times.length === 0 ? [`${at} was answered, and not carried out`] : []),
       ...(times.some(({ hash }) => hash !== sentHash) && !(isUpload(kind) && fault !== null) ? [`${at} arrived in part`] : []),
       ...(tookHash !== null && tookHash !== sentHash ? [`${at} has another one's answer`] : []),
+      ...(fault?.includes(NOT_WRITTEN) ? [`${at} could not be written down`] : []),
       ...(fault?.includes("the answer is cut") ? [`${at} was cut, and the visitor cannot know it`] : []),
     ];
   });
