@@ -88,11 +88,14 @@ export class TestBox {
     const foreground = ["-D", "FOREGROUND"];
     const limits = [`--fsize=${LONGEST_TEST_FILE}`, "/usr/sbin/apache2"];
     this.#running.push(spawn("prlimit", [...limits, "-f", this.here(MAIN), ...foreground], { stdio: "ignore", env: environment }));
-    const isThere = () =>
-      this.ask({ path: "/" }).then(
+    const isThere = () => {
+      // One that an earlier run has left would answer in its place.
+      if (this.#running.some(hasEnded)) throw new Error(`Apache or PHP ended: is ${this.#address}:80 in use, by one of a killed run?`);
+      return this.ask({ path: "/" }).then(
         ({ status }) => status === 200 || null,
         () => null,
       );
+    };
     await until("Apache and PHP to answer", isThere, { timeoutMs: 60_000 });
   }
 
@@ -116,7 +119,7 @@ export class TestBox {
   }
 
   async end(): Promise<void> {
-    for (const one of this.#running) {
+    for (const one of this.#running.filter((one) => !hasEnded(one))) {
       const ended = once(one, "exit");
       one.kill();
       await ended;
@@ -147,4 +150,8 @@ export class TestBox {
     await mkdir(dirname(this.here(path)), { recursive: true });
     await writeFile(this.here(path), this.here(content));
   }
+}
+
+function hasEnded({ exitCode, signalCode }: ChildProcess): boolean {
+  return exitCode !== null || signalCode !== null;
 }

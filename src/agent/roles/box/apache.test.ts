@@ -74,10 +74,13 @@ describe("a body without a length", () => {
   });
 
   test("waits for its end on disk, and is gone afterwards", async () => {
-    const pieces = ask("/upload.php", [Buffer.alloc(40_000_000, "x")]);
+    let isOver = false;
+    const pieces = ask("/upload.php", [Buffer.alloc(40_000_000, "x")]).finally(() => {
+      isOver = true;
+    });
     const spooled: string[] = [];
     const watch = (async () => {
-      for (let n = 0; n < 500 && spooled.length === 0; n++) {
+      while (!isOver && spooled.length === 0) {
         spooled.push(...(await readdir(box.temporary)));
         await sleep(2);
       }

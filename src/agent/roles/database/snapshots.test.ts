@@ -2,6 +2,7 @@ import { mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { until } from "#base/retry.ts";
 import { run } from "#base/run.ts";
 import { startMariadb, type TestMariadb } from "#harness/mariadb.ts";
 import { restoreScript, takeScript } from "./snapshot-scripts.ts";
@@ -102,8 +103,11 @@ SELECT COUNT(*) FROM log; SELECT * FROM seen; SELECT @@collation_database; SELEC
   test("is put back while another's is held up by a table that is in use", async () => {
     await server.runSql("CREATE DATABASE db4 CHARACTER SET utf8mb4; CREATE DATABASE db5 CHARACTER SET utf8mb4; CREATE TABLE db4.t (a INT)");
     await carryOut(takeScript, 2, "db4", "db5");
-    // In the way once the database is made again, as a website's own program can be.
+    // A website's own program, which is in the way as soon as the restore comes to its table.
     const holding = server.runSql("USE db4; LOCK TABLES t WRITE; SELECT SLEEP(20)");
+    await until("the lock", async () => ((await server.runSql("SHOW PROCESSLIST")).flat().includes("User sleep") ? true : null), {
+      timeoutMs: 10_000,
+    });
     const heldUp = carryOut(restoreScript, 2, "db4").then(() => "db4");
     const other = carryOut(restoreScript, 2, "db5").then(() => "db5");
     expect(await Promise.race([heldUp, other])).toBe("db5");
